@@ -1,0 +1,65 @@
+//! `CNI_ARGS`: pairs `K=V` joined by `;`, in the order they came.
+
+/// Lenient on purpose: split at the first `=`, empty pieces skipped, unknown keys kept (F-INP-6). A plugin that wants
+/// the reference library's strictness asks [`CniArgs::require_known`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CniArgs(Vec<(String, String)>);
+
+impl CniArgs {
+    pub fn parse(raw: &str) -> Self {
+        let pair = |p: &str| match p.split_once('=') {
+            Some((k, v)) => (k.to_owned(), v.to_owned()),
+            None => (p.to_owned(), String::new()),
+        };
+        Self(raw.split(';').filter(|p| !p.is_empty()).map(pair).filter(|(k, _)| !k.is_empty()).collect())
+    }
+
+    /// The last value wins, as in the reference library.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.iter().rev().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
+    }
+
+    /// Sets a key, replacing every earlier value in place so that none stands twice (MLT-EXE-5).
+    pub fn set(&mut self, key: &str, value: &str) {
+        match self.0.iter().position(|(k, _)| k == key) {
+            Some(at) => {
+                let tail = self.0.split_off(at + 1);
+                self.0.truncate(at);
+                self.0.push((key.to_owned(), value.to_owned()));
+                self.0.extend(tail.into_iter().filter(|(k, _)| k != key));
+            }
+            None => self.0.push((key.to_owned(), value.to_owned())),
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(k, v)| (k.as_str(), v.as_str()))
+    }
+
+    /// Refuses keys outside `known` unless `IgnoreUnknown` is `1` or `true` (PLG-COM-25).
+    pub fn require_known(&self, known: &[&str]) -> Result<(), crate::CniError> {
+        let ignore = self.get("IgnoreUnknown").is_some_and(|v| v == "1" || v.eq_ignore_ascii_case("true"));
+        if ignore {
+            return Ok(());
+        }
+        let odd: Vec<String> = (self.iter().map(|(k, _)| k))
+            .filter(|k| *k != "IgnoreUnknown" && !known.contains(k))
+            .map(|k| format!("`{}`", crate::name::printable(k)))
+            .collect();
+        if odd.is_empty() {
+            return Ok(());
+        }
+        let msg =
+            format!("CNI_ARGS has the unknown key {}; remove it, or add `IgnoreUnknown=1`", odd.join(", "));
+        Err(crate::CniError::new(crate::code::INVALID_ENVIRONMENT, msg))
+    }
+}
+
+impl std::fmt::Display for CniArgs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (n, (k, v)) in self.0.iter().enumerate() {
+            write!(f, "{}{k}={v}", if n == 0 { "" } else { ";" })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,62 @@
+//! One call of one plugin, whether it is linked into this process or an executable of the node.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use crate::{CniArgs, CniError, ContainerId, IfName, Plugin};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verb {
+    Add,
+    Del,
+    Check,
+    Status,
+    Gc,
+    Version,
+}
+
+impl Verb {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Add => "ADD",
+            Self::Del => "DEL",
+            Self::Check => "CHECK",
+            Self::Status => "STATUS",
+            Self::Gc => "GC",
+            Self::Version => "VERSION",
+        }
+    }
+}
+
+/// Arguments and configuration bytes: all that a delegate gets. STATUS and GC have no attachment.
+#[derive(Clone, Debug)]
+pub struct Invocation<'a> {
+    pub verb: Verb,
+    pub container: Option<&'a ContainerId>,
+    pub netns: Option<PathBuf>,
+    pub ifname: Option<&'a IfName>,
+    pub args: CniArgs,
+    pub path: &'a [PathBuf],
+    /// stdin, derived for this verb (`name`, `cniVersion`, `runtimeConfig`, `prevResult`).
+    pub config: Vec<u8>,
+    pub deadline: Instant,
+}
+
+/// A plugin that can be called. The answer is stdout: a result for ADD, nothing for the others.
+pub trait Delegate: Send + Sync {
+    /// The plugin's type, for messages.
+    fn name(&self) -> &str;
+
+    fn call(&self, invocation: &Invocation<'_>) -> Result<Vec<u8>, CniError>;
+}
+
+/// A plugin of ours, called in this process on a thread of its own: it may enter the pod's namespace, and its panic
+/// becomes this call's error.
+#[derive(Clone, Copy)]
+pub struct Bundled(pub &'static dyn Plugin);
+
+impl std::fmt::Debug for Bundled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Bundled({})", self.0.name())
+    }
+}

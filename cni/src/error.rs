@@ -1,0 +1,87 @@
+//! The error a plugin answers with: a code the runtime acts on, a sentence for the person paged.
+
+use serde::{Deserialize, Serialize};
+
+use crate::version::Version;
+
+/// Well-known codes (CNI-ERR-*). 0–99 belong to the specification, 100 and above to the plugin.
+pub mod code {
+    pub const INCOMPATIBLE_VERSION: u32 = 1;
+    pub const UNSUPPORTED_FIELD: u32 = 2;
+    pub const UNKNOWN_CONTAINER: u32 = 3;
+    pub const INVALID_ENVIRONMENT: u32 = 4;
+    pub const IO: u32 = 5;
+    pub const DECODE: u32 = 6;
+    pub const INVALID_CONFIG: u32 = 7;
+    pub const INVALID_NETNS: u32 = 8;
+    pub const TRY_AGAIN: u32 = 11;
+    pub const NOT_AVAILABLE: u32 = 50;
+    pub const LIMITED_CONNECTIVITY: u32 = 51;
+    /// Ours: anything that went wrong while acting and has no better code.
+    pub const FAILED: u32 = 100;
+    /// Ours: CHECK found something missing or different.
+    pub const CHECK_FAILED: u32 = 101;
+    /// Ours: the sandbox is attached already.
+    pub const ALREADY_ATTACHED: u32 = 102;
+    /// Ours: a bundled plugin panicked.
+    pub const PANICKED: u32 = 103;
+}
+
+/// What a failed call prints on stdout. `msg` is one sentence; `details` is place, causes, fix.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{msg}{}{details}", if .details.is_empty() { "" } else { "; " })]
+pub struct CniError {
+    #[serde(default)]
+    pub code: u32,
+    #[serde(default)]
+    pub msg: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub details: String,
+}
+
+impl CniError {
+    pub fn new(code: u32, msg: impl Into<String>) -> Self {
+        Self { code, msg: msg.into(), details: String::new() }
+    }
+
+    /// The configuration is wrong and only a person can mend it.
+    pub fn config(msg: impl Into<String>) -> Self {
+        Self::new(code::INVALID_CONFIG, msg)
+    }
+
+    /// Something failed while acting.
+    pub fn failed(msg: impl Into<String>) -> Self {
+        Self::new(code::FAILED, msg)
+    }
+
+    /// CHECK found a difference.
+    pub fn check(msg: impl Into<String>) -> Self {
+        Self::new(code::CHECK_FAILED, msg)
+    }
+
+    #[must_use]
+    pub fn details(mut self, details: impl Into<String>) -> Self {
+        self.details = details.into();
+        self
+    }
+
+    /// The same code and words, with where it happened in front (CNI-ERR-100).
+    #[must_use]
+    pub fn context(mut self, place: &str) -> Self {
+        self.msg = format!("{place}: {}", self.msg);
+        self
+    }
+
+    /// The JSON object for stdout, with the version the caller configured (CNI-RES-7).
+    pub fn to_json(&self, version: Version) -> Vec<u8> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Wire<'a> {
+            cni_version: &'static str,
+            #[serde(flatten)]
+            error: &'a CniError,
+        }
+        serde_json::to_vec(&Wire { cni_version: version.as_str(), error: self })
+            .expect("three strings and a number always serialise")
+    }
+}

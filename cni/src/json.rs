@@ -1,0 +1,192 @@
+//! JSON objects whose values stay the bytes they were: nothing that we do not know is lost or changed.
+//!
+//! A typed model would drop keys and round numbers (CNI-CFG-16, CNI-DRV-6), so configurations are kept
+//! as an ordered list of keys with raw values, and only the keys that the protocol owns are replaced.
+
+use std::fmt;
+
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// Deeper input is refused before anything recurses over it (F-INP-5).
+pub const MAX_DEPTH: usize = 32;
+
+/// A JSON object in source order, values as raw bytes.
+#[derive(Clone, Debug, Default)]
+pub struct RawObject(Vec<(String, Box<RawValue>)>);
+
+/// Text that is not one well-formed JSON object. `line` and `column` count from 1.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why} (line {line}, column {column})")]
+pub struct BadJson {
+    pub why: String,
+    pub line: usize,
+    pub column: usize,
+}
+
+impl From<serde_json::Error> for BadJson {
+    fn from(e: serde_json::Error) -> Self {
+        let whole = e.to_string();
+        let why = whole.split(" at line ").next().unwrap_or(&whole);
+        Self { why: crate::name::printable(why), line: e.line(), column: e.column() }
+    }
+}
+
+impl RawObject {
+    /// Parses one object, strictly: no key twice at any level, no value deeper than [`MAX_DEPTH`],
+    /// no text after it, strings that are valid Unicode.
+    pub fn parse(bytes: &[u8]) -> Result<Self, BadJson> {
+        strict(bytes)?;
+        Ok(serde_json::from_slice(bytes)?)
+    }
+
+    pub fn get(&self, key: &str) -> Option<&RawValue> {
+        self.0.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_ref())
+    }
+
+    /// The value under `key` as a type; absent and `null` are both `None`.
+    pub fn get_as<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, serde_json::Error> {
+        self.get(key).map_or(Ok(None), |raw| serde_json::from_str(raw.get()))
+    }
+
+    pub fn contains(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(k, _)| k.as_str())
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
+        self.0.iter().map(|(k, v)| (k.as_str(), v.as_ref()))
+    }
+
+    /// Sets or replaces a key, keeping its place when it was there.
+    pub fn set_raw(&mut self, key: &str, value: Box<RawValue>) {
+        match self.0.iter_mut().find(|(k, _)| k == key) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((key.to_owned(), value)),
+        }
+    }
+
+    pub fn set(&mut self, key: &str, value: &impl Serialize) {
+        let raw = serde_json::value::to_raw_value(value).expect("values of ours have string keys only");
+        self.set_raw(key, raw);
+    }
+
+    pub fn remove(&mut self, key: &str) -> Option<Box<RawValue>> {
+        let at = self.0.iter().position(|(k, _)| k == key)?;
+        Some(self.0.remove(at).1)
+    }
+
+    pub fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) {
+        self.0.retain(|(k, _)| keep(k));
+    }
+
+    pub fn to_vec(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("raw values are valid JSON already")
+    }
+}
+
+impl Serialize for RawObject {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_map(self.0.iter().map(|(k, v)| (k, v)))
+    }
+}
+
+impl<'de> Deserialize<'de> for RawObject {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Pairs;
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = RawObject;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawObject, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(RawObject(pairs))
+            }
+        }
+        d.deserialize_map(Pairs)
+    }
+}
+
+/// Walks the whole text once and refuses what lenient parsers would let differ between two readers.
+pub fn strict(bytes: &[u8]) -> Result<(), BadJson> {
+    let mut de = serde_json::Deserializer::from_slice(bytes);
+    Strict { depth: 0 }.deserialize(&mut de)?;
+    Ok(de.end()?)
+}
+
+#[derive(Clone, Copy)]
+struct Strict {
+    depth: usize,
+}
+
+impl Strict {
+    fn inner<E: serde::de::Error>(self) -> Result<Self, E> {
+        let depth = self.depth + 1;
+        if depth > MAX_DEPTH {
+            Err(E::custom(format_args!("nested deeper than {MAX_DEPTH} levels")))
+        } else {
+            Ok(Self { depth })
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<(), D::Error> {
+        d.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let inner = self.inner()?;
+        while seq.next_element_seed(inner)?.is_some() {}
+        Ok(())
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let inner = self.inner()?;
+        let mut seen = std::collections::HashSet::new();
+        while let Some(key) = map.next_key::<String>()? {
+            map.next_value_seed(inner)?;
+            if !seen.insert(key.clone()) {
+                return Err(A::Error::custom(format_args!("key `{key}` stands there twice")));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,25 @@
+//! The CNI protocol as types: what a runtime asks, what a plugin is configured with, what it answers.
+//!
+//! Both sides live here. A plugin implements [`Plugin`] and is run by [`skel`]; a runtime (our shim)
+//! turns each plugin of a network into a [`Delegate`] and runs whole lists with [`list`].
+//! Nothing here knows Kubernetes or the kernel; the only thing that is ever executed is a plugin.
+
+pub mod args;
+pub mod delegate;
+pub mod error;
+pub mod json;
+pub mod name;
+pub mod plugin;
+pub mod request;
+pub mod result;
+pub mod version;
+
+pub use args::CniArgs;
+pub use delegate::{Bundled, Delegate, Invocation, Verb};
+pub use error::{CniError, code};
+pub use json::RawObject;
+pub use name::{ContainerId, IfName, NetworkName, PluginType};
+pub use plugin::{Input, Plugin};
+pub use request::{Attachment, AttachmentId, Detachment};
+pub use result::{CniResult, Dns, Interface, IpConfig, Route};
+pub use version::Version;

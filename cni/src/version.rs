@@ -1,0 +1,91 @@
+//! Which protocol versions exist, and what each of them can do.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A protocol version that we speak. Order is age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Version {
+    V0_1_0,
+    V0_2_0,
+    V0_3_0,
+    V0_3_1,
+    V0_4_0,
+    V1_0_0,
+    V1_1_0,
+}
+
+/// The three shapes a result has had. A `prevResult` may only change version inside its family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// 0.1.0 and 0.2.0: `ip4` and `ip6`.
+    Ip4Ip6,
+    /// 0.3.0 to 0.4.0: lists, each address with its `version`.
+    Versioned,
+    /// 1.0.0 and later.
+    Current,
+}
+
+impl Version {
+    pub const ALL: [Self; 7] =
+        [Self::V0_1_0, Self::V0_2_0, Self::V0_3_0, Self::V0_3_1, Self::V0_4_0, Self::V1_0_0, Self::V1_1_0];
+    pub const NEWEST: Self = Self::V1_1_0;
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::V0_1_0 => "0.1.0",
+            Self::V0_2_0 => "0.2.0",
+            Self::V0_3_0 => "0.3.0",
+            Self::V0_3_1 => "0.3.1",
+            Self::V0_4_0 => "0.4.0",
+            Self::V1_0_0 => "1.0.0",
+            Self::V1_1_0 => "1.1.0",
+        }
+    }
+
+    pub const fn family(self) -> Family {
+        match self {
+            Self::V0_1_0 | Self::V0_2_0 => Family::Ip4Ip6,
+            Self::V0_3_0 | Self::V0_3_1 | Self::V0_4_0 => Family::Versioned,
+            Self::V1_0_0 | Self::V1_1_0 => Family::Current,
+        }
+    }
+
+    /// CHECK, and `prevResult` on DEL, came with 0.4.0.
+    pub fn has_check(self) -> bool {
+        self >= Self::V0_4_0
+    }
+
+    /// STATUS and GC came with 1.1.0.
+    pub fn has_gc(self) -> bool {
+        self >= Self::V1_1_0
+    }
+
+    pub fn has_status(self) -> bool {
+        self >= Self::V1_1_0
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A version string that is none of ours.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("CNI version `{}` is not one of 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0", crate::name::printable(.0))]
+pub struct UnknownVersion(pub String);
+
+impl FromStr for Version {
+    type Err = UnknownVersion;
+
+    /// Exact strings only: `1.0` is not `1.0.0` (the reference library compares whole strings too).
+    /// The empty string means 0.1.0, as an absent `cniVersion` does.
+    fn from_str(raw: &str) -> Result<Self, UnknownVersion> {
+        if raw.is_empty() {
+            return Ok(Self::V0_1_0);
+        }
+        Self::ALL.into_iter().find(|v| v.as_str() == raw).ok_or_else(|| UnknownVersion(raw.to_owned()))
+    }
+}
