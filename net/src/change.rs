@@ -1,0 +1,177 @@
+//! Changing and removing links: everything that is to change goes in one message.
+
+use netlink_packet_route::link::{
+    InfoBridgePort, InfoPortData, InfoPortKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+
+use crate::error::NetError;
+use crate::link::check_name;
+use crate::mac::Mac;
+use crate::net::Net;
+use crate::netns::Netns;
+
+/// What is to be different about a link; `None` leaves it as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinkChange<'a> {
+    pub name: Option<&'a str>,
+    pub mac: Option<Mac>,
+    pub mtu: Option<u32>,
+    pub up: Option<bool>,
+    pub promisc: Option<bool>,
+    pub allmulti: Option<bool>,
+    pub tx_queue_len: Option<u32>,
+    /// `Some(0)` takes the link out of its bridge, bond or VRF.
+    pub master: Option<u32>,
+    /// `Some("")` removes it.
+    pub alias: Option<&'a str>,
+}
+
+impl Net {
+    /// Makes several changes to a link at once. The kernel applies address and MTU before it sets the link up.
+    pub fn change(&self, index: u32, change: &LinkChange<'_>) -> Result<(), NetError> {
+        self.set(index, || format!("change link {index} ({change:?})"), change, None)
+    }
+
+    pub fn set_up(&self, index: u32) -> Result<(), NetError> {
+        let change = LinkChange { up: Some(true), ..LinkChange::default() };
+        self.set(index, || format!("set link {index} up"), &change, None)
+    }
+
+    pub fn set_down(&self, index: u32) -> Result<(), NetError> {
+        let change = LinkChange { up: Some(false), ..LinkChange::default() };
+        self.set(index, || format!("set link {index} down"), &change, None)
+    }
+
+    /// Address, MTU and up in one message.
+    pub fn configure_up(&self, index: u32, mac: Option<Mac>, mtu: Option<u32>) -> Result<(), NetError> {
+        let change = LinkChange { up: Some(true), mac, mtu, ..LinkChange::default() };
+        self.set(index, || format!("configure link {index} and set it up"), &change, None)
+    }
+
+    pub fn set_mtu(&self, index: u32, mtu: u32) -> Result<(), NetError> {
+        let change = LinkChange { mtu: Some(mtu), ..LinkChange::default() };
+        self.set(index, || format!("set the MTU of link {index} to `{mtu}`"), &change, None)
+    }
+
+    pub fn set_mac(&self, index: u32, mac: Mac) -> Result<(), NetError> {
+        let change = LinkChange { mac: Some(mac), ..LinkChange::default() };
+        self.set(index, || format!("set the MAC of link {index} to `{mac}`"), &change, None)
+    }
+
+    pub fn set_master(&self, index: u32, master: u32) -> Result<(), NetError> {
+        let change = LinkChange { master: Some(master), ..LinkChange::default() };
+        self.set(index, || format!("attach link {index} to link {master}"), &change, None)
+    }
+
+    pub fn clear_master(&self, index: u32) -> Result<(), NetError> {
+        let change = LinkChange { master: Some(0), ..LinkChange::default() };
+        self.set(index, || format!("detach link {index} from its master"), &change, None)
+    }
+
+    pub fn set_promisc(&self, index: u32, on: bool) -> Result<(), NetError> {
+        let change = LinkChange { promisc: Some(on), ..LinkChange::default() };
+        self.set(index, || format!("set promiscuous mode of link {index} to `{on}`"), &change, None)
+    }
+
+    pub fn set_allmulti(&self, index: u32, on: bool) -> Result<(), NetError> {
+        let change = LinkChange { allmulti: Some(on), ..LinkChange::default() };
+        self.set(index, || format!("set all-multicast mode of link {index} to `{on}`"), &change, None)
+    }
+
+    pub fn set_tx_queue_len(&self, index: u32, length: u32) -> Result<(), NetError> {
+        let change = LinkChange { tx_queue_len: Some(length), ..LinkChange::default() };
+        self.set(
+            index,
+            || format!("set the transmit queue length of link {index} to `{length}`"),
+            &change,
+            None,
+        )
+    }
+
+    /// An empty alias removes it.
+    pub fn set_alias(&self, index: u32, alias: &str) -> Result<(), NetError> {
+        let change = LinkChange { alias: Some(alias), ..LinkChange::default() };
+        self.set(index, || format!("set the alias of link {index} to `{alias}`"), &change, None)
+    }
+
+    pub fn rename(&self, index: u32, name: &str) -> Result<(), NetError> {
+        let change = LinkChange { name: Some(name), ..LinkChange::default() };
+        self.set(index, || format!("rename link {index} to `{name}`"), &change, None)
+    }
+
+    /// Moves a link, under a new name if one is given. It arrives down, without addresses.
+    pub fn move_to_netns(&self, index: u32, netns: &Netns, new_name: Option<&str>) -> Result<(), NetError> {
+        let change = LinkChange { name: new_name, ..LinkChange::default() };
+        let what = || match new_name {
+            Some(name) => format!("move link {index} to another namespace as `{name}`"),
+            None => format!("move link {index} to another namespace"),
+        };
+        self.set(index, what, &change, Some(netns))
+    }
+
+    pub fn set_hairpin(&self, index: u32, on: bool) -> Result<(), NetError> {
+        let what = || format!("set hairpin mode of bridge port {index} to `{on}`");
+        self.set_bridge_port(index, what, InfoBridgePort::HairpinMode(on))
+    }
+
+    pub fn set_isolated(&self, index: u32, on: bool) -> Result<(), NetError> {
+        let what = || format!("set isolation of bridge port {index} to `{on}`");
+        self.set_bridge_port(index, what, InfoBridgePort::Isolated(on))
+    }
+
+    /// Removes a link; one that is gone already is an error that says so.
+    pub fn delete(&self, index: u32) -> Result<(), NetError> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        self.request(|| format!("delete link {index}"), RouteNetlinkMessage::DelLink(message), 0).map(drop)
+    }
+
+    fn set(
+        &self,
+        index: u32,
+        what: impl Fn() -> String,
+        change: &LinkChange<'_>,
+        netns: Option<&Netns>,
+    ) -> Result<(), NetError> {
+        for name in change.name.iter() {
+            check_name(name).map_err(|why| NetError::new(what(), why))?;
+        }
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.header.interface_family = AddressFamily::Unspec;
+        for (flag, wish) in [
+            (LinkFlags::Up, change.up),
+            (LinkFlags::Promisc, change.promisc),
+            (LinkFlags::Allmulti, change.allmulti),
+        ] {
+            message.header.change_mask.set(flag, wish.is_some());
+            message.header.flags.set(flag, wish == Some(true));
+        }
+        let attributes = &mut message.attributes;
+        attributes.extend(netns.map(|netns| LinkAttribute::NetNsFd(netns.raw_fd())));
+        attributes.extend(change.name.map(|name| LinkAttribute::IfName(name.to_owned())));
+        attributes.extend(change.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
+        attributes.extend(change.mtu.map(LinkAttribute::Mtu));
+        attributes.extend(change.tx_queue_len.map(LinkAttribute::TxQueueLen));
+        attributes.extend(change.master.map(LinkAttribute::Controller));
+        attributes.extend(change.alias.map(|alias| LinkAttribute::IfAlias(alias.to_owned())));
+        self.request(what, RouteNetlinkMessage::SetLink(message), 0).map(drop)
+    }
+
+    fn set_bridge_port(
+        &self,
+        index: u32,
+        what: impl Fn() -> String,
+        fact: InfoBridgePort,
+    ) -> Result<(), NetError> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.attributes.push(LinkAttribute::LinkInfo(vec![
+            LinkInfo::PortKind(InfoPortKind::Bridge),
+            LinkInfo::PortData(InfoPortData::BridgePort(vec![fact])),
+        ]));
+        // Port facts travel only in RTM_NEWLINK; without NLM_F_CREATE it changes and never makes a link.
+        self.request(what, RouteNetlinkMessage::NewLink(message), 0).map(drop)
+    }
+}

@@ -1,0 +1,214 @@
+//! Making links: each in one message, where it is to live, under its final name.
+//!
+//! A link made for another namespace is created there directly, so the host never sees it under any name.
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{
+    InfoBridge, InfoData, InfoKind, InfoMacVlan, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+};
+use nix::errno::Errno;
+
+use crate::error::{NetError, Why};
+use crate::link::{Link, MacvlanMode, check_name, new_link};
+use crate::mac::{Mac, random_u64};
+use crate::net::Net;
+
+const PEER_NAME_ATTEMPTS: usize = 10;
+
+/// A veth pair. The link itself is made in the namespace of the [`Net`] that makes it.
+#[derive(Clone, Debug, Default)]
+pub struct VethSpec<'a> {
+    pub name: &'a str,
+    pub mac: Option<Mac>,
+    pub mtu: Option<u32>,
+    pub up: bool,
+    /// `None` picks a free name: `veth` and 8 random hexadecimal digits.
+    pub peer_name: Option<&'a str>,
+    pub peer_mac: Option<Mac>,
+    pub peer_mtu: Option<u32>,
+    pub peer_up: bool,
+    /// Where the other end lives; `None` for beside the link.
+    pub peer_net: Option<&'a Net>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct BridgeSpec<'a> {
+    pub name: &'a str,
+    pub mac: Option<Mac>,
+    pub mtu: Option<u32>,
+    pub vlan_filtering: bool,
+    pub up: bool,
+}
+
+/// A macvlan on a link of the [`Net`] that makes it.
+#[derive(Clone, Debug, Default)]
+pub struct MacvlanSpec<'a> {
+    pub name: &'a str,
+    pub parent_index: u32,
+    pub mode: MacvlanMode,
+    pub mac: Option<Mac>,
+    pub mtu: Option<u32>,
+    /// `None` leaves the kernel's choice.
+    pub bc_queue_len: Option<u32>,
+    pub up: bool,
+    /// Where the new link lives; `None` for beside its parent.
+    pub target: Option<&'a Net>,
+}
+
+impl Net {
+    /// Makes a veth pair; returns the link and its peer.
+    pub fn add_veth(&self, spec: &VethSpec<'_>) -> Result<(Link, Link), NetError> {
+        let what = || format!("create veth `{}`", spec.name);
+        let home = spec.peer_net.unwrap_or(self);
+        let Some(peer_name) = spec.peer_name else { return self.add_veth_with_random_peer(spec) };
+        check_name(peer_name).map_err(|why| NetError::new(what(), why))?;
+        let mut peer = link_message(peer_name, spec.peer_mac, spec.peer_mtu, spec.peer_up);
+        if !home.same_namespace(self) {
+            peer.attributes.push(LinkAttribute::NetNsFd(home.netns().raw_fd()));
+        }
+        let mut message = link_message(spec.name, spec.mac, spec.mtu, spec.up);
+        message.attributes.push(kind(InfoKind::Veth, InfoData::Veth(InfoVeth::Peer(peer))));
+        let link = self.create(what, spec.name, message)?;
+        let found = home.link(peer_name)?;
+        let peer = found.ok_or_else(|| NetError::new(what(), refused(Errno::ENODEV, "the peer vanished")))?;
+        Ok((link, peer))
+    }
+
+    fn add_veth_with_random_peer(&self, spec: &VethSpec<'_>) -> Result<(Link, Link), NetError> {
+        let mut attempt = 1;
+        loop {
+            let name = format!("veth{:08x}", random_u64() as u32);
+            match self.add_veth(&VethSpec { peer_name: Some(&name), ..spec.clone() }) {
+                // The name that exists may be the link's own; then no peer name helps.
+                Err(error)
+                    if error.is_exists()
+                        && attempt < PEER_NAME_ATTEMPTS
+                        && self.link(spec.name)?.is_none() =>
+                {
+                    attempt += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    pub fn add_bridge(&self, spec: &BridgeSpec<'_>) -> Result<Link, NetError> {
+        let mut message = link_message(spec.name, spec.mac, spec.mtu, spec.up);
+        let facts = if spec.vlan_filtering { vec![InfoBridge::VlanFiltering(true)] } else { Vec::new() };
+        message.attributes.push(kind(InfoKind::Bridge, InfoData::Bridge(facts)));
+        self.create(|| format!("create bridge `{}`", spec.name), spec.name, message)
+    }
+
+    pub fn add_macvlan(&self, spec: &MacvlanSpec<'_>) -> Result<Link, NetError> {
+        let what = || format!("create macvlan `{}` on link {}", spec.name, spec.parent_index);
+        let mut facts = vec![InfoMacVlan::Mode(spec.mode.code().into())];
+        facts.extend(spec.bc_queue_len.map(InfoMacVlan::BcQueueLen));
+        let mut message = link_message(spec.name, spec.mac, spec.mtu, spec.up);
+        message.attributes.push(LinkAttribute::Link(spec.parent_index));
+        message.attributes.push(kind(InfoKind::MacVlan, InfoData::MacVlan(facts)));
+        self.create_in(what, spec.name, message, spec.target)
+    }
+
+    /// Makes a link in the namespace of `target`.
+    pub(crate) fn create_in(
+        &self,
+        what: impl Fn() -> String,
+        name: &str,
+        mut message: LinkMessage,
+        target: Option<&Net>,
+    ) -> Result<Link, NetError> {
+        let Some(target) = target.filter(|target| !target.same_namespace(self)) else {
+            return self.create(what, name, message);
+        };
+        message.attributes.push(LinkAttribute::NetNsFd(target.netns().raw_fd()));
+        match self.send_new(&what, name, message.clone(), 0) {
+            Ok(_) => target.created(what, name),
+            // Before Linux 6.15 a link of that name beside the parent is in the way too.
+            Err(error) if error.is_exists() => self.create_by_rename(what, name, message, target),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes a link in another namespace under a name nobody has, then gives it its own.
+    fn create_by_rename(
+        &self,
+        what: impl Fn() -> String,
+        name: &str,
+        mut message: LinkMessage,
+        target: &Net,
+    ) -> Result<Link, NetError> {
+        let temporary = format!("tmp{:08x}", random_u64() as u32);
+        let up = message.header.flags;
+        message.header.flags = LinkFlags::empty(); // Older kernels rename no link that is up.
+        rename_in(&mut message, &temporary);
+        self.send_new(&what, &temporary, message, 0)?;
+        let link = target.created(&what, &temporary)?;
+        let renamed = target
+            .rename(link.index, name)
+            .and_then(|()| if up.contains(LinkFlags::Up) { target.set_up(link.index) } else { Ok(()) });
+        match renamed {
+            Ok(()) => target.created(what, name),
+            Err(error) => {
+                target.delete(link.index)?;
+                Err(if error.is_exists() { NetError::new(what(), refused(Errno::EEXIST, "")) } else { error })
+            }
+        }
+    }
+
+    /// Makes a link here. The kernel echoes what it made; one that is too old for that is asked.
+    pub(crate) fn create(
+        &self,
+        what: impl Fn() -> String,
+        name: &str,
+        message: LinkMessage,
+    ) -> Result<Link, NetError> {
+        let echoed = self.send_new(&what, name, message, NLM_F_ECHO)?;
+        let mut links = echoed.into_iter().filter_map(new_link);
+        links.find(|link| link.name == name).map_or_else(|| self.created(what, name), Ok)
+    }
+
+    fn send_new(
+        &self,
+        what: impl Fn() -> String,
+        name: &str,
+        message: LinkMessage,
+        flags: u16,
+    ) -> Result<Vec<RouteNetlinkMessage>, NetError> {
+        check_name(name).map_err(|why| NetError::new(what(), why))?;
+        self.request(what, RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL | flags)
+    }
+
+    fn created(&self, what: impl Fn() -> String, name: &str) -> Result<Link, NetError> {
+        self.link(name)?.ok_or_else(|| NetError::new(what(), refused(Errno::ENODEV, "it vanished at once")))
+    }
+}
+
+/// The part every new link has.
+pub(crate) fn link_message(name: &str, mac: Option<Mac>, mtu: Option<u32>, up: bool) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    if up {
+        message.header.flags = LinkFlags::Up;
+        message.header.change_mask = LinkFlags::Up;
+    }
+    message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+    message.attributes.extend(mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
+    message.attributes.extend(mtu.map(LinkAttribute::Mtu));
+    message
+}
+
+pub(crate) fn kind(kind: InfoKind, data: InfoData) -> LinkAttribute {
+    LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind), LinkInfo::Data(data)])
+}
+
+fn rename_in(message: &mut LinkMessage, name: &str) {
+    for attribute in &mut message.attributes {
+        if let LinkAttribute::IfName(old) = attribute {
+            name.clone_into(old);
+        }
+    }
+}
+
+fn refused(errno: Errno, said: &str) -> Why {
+    Why::Refused { errno, said: (!said.is_empty()).then(|| said.to_owned()) }
+}

@@ -1,0 +1,50 @@
+//! The typed layer over the kernel's network: links, addresses, routes, rules, bridge VLANs, namespaces, sysctls and
+//! nftables, in words a plugin uses. It knows nothing of CNI or Kubernetes.
+//!
+//! Everything blocks and nothing needs a runtime. A netlink request is answered while it is being sent, so a plain
+//! socket is both the simplest and the fastest client; it also keeps what a plugin must not lose, the kernel's own
+//! explanation of a refusal and its mark on a listing that changed half way. Messages are those of
+//! `netlink-packet-route`; no type of it leaves this crate.
+//!
+//! | question | module |
+//! | --- | --- |
+//! | which namespace is this, and how is work done in it | [`netns`] |
+//! | which socket speaks to which namespace | [`net`] |
+//! | what does a link look like; create, change, remove one | [`link`], [`create`], [`change`] |
+//! | which VLANs does a bridge port carry | [`bridge_vlan`] |
+//! | addresses, routes, rules, neighbours | [`address`], [`route`], [`rule`], [`neighbour`] |
+//! | when is a link up, when are its addresses usable | [`wait`] |
+//! | what is a kernel setting | [`sysctl`] |
+//! | which firewall rules are ours | [`nft`] |
+
+pub mod address;
+pub mod bridge_vlan;
+pub mod change;
+mod channel;
+pub mod create;
+pub mod error;
+pub mod link;
+pub mod mac;
+pub mod neighbour;
+pub mod net;
+pub mod netns;
+pub mod nft;
+pub mod route;
+pub mod rule;
+pub mod sysctl;
+pub mod wait;
+
+pub use address::{Address, AddressOptions};
+pub use bridge_vlan::{BridgeVlan, VlanOwner};
+pub use change::LinkChange;
+pub use create::{BridgeSpec, MacvlanSpec, VethSpec};
+pub use error::NetError;
+pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+pub use link::{BridgePort, Link, MacvlanMode};
+pub use mac::Mac;
+pub use net::{Family, Net};
+pub use netns::{Netns, NetnsError, NetnsId};
+pub use route::{NextHop, Route, RouteAdd, RouteFilter, RouteKind};
+pub use rule::Rule;
+pub use sysctl::SysctlError;
+pub use wait::Dad;

@@ -1,0 +1,253 @@
+//! What a link looks like, and which links there are.
+
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{
+    InfoBridge, InfoBridgePort, InfoData, InfoIpVlan, InfoMacVlan, InfoPortData, InfoVlan, InfoVrf,
+    LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, State,
+};
+
+use crate::error::{NetError, Why};
+use crate::mac::Mac;
+use crate::net::Net;
+
+/// A link as the kernel reports it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    pub index: u32,
+    pub name: String,
+    /// `bridge`, `veth`, `macvlan` …; `None` for hardware and `lo`.
+    pub kind: Option<String>,
+    /// `None` when the link has no address of six bytes.
+    pub mac: Option<Mac>,
+    pub mtu: u32,
+    /// It was set up; whether it carries anything is [`Link::oper_up`].
+    pub up: bool,
+    /// The kernel calls its state "up": set up, with carrier, not waiting for anything.
+    pub oper_up: bool,
+    pub loopback: bool,
+    /// Promiscuous on someone's explicit wish; being a bridge port does not count.
+    pub promisc: bool,
+    pub allmulti: bool,
+    pub tx_queue_len: u32,
+    /// The bridge, bond or VRF it belongs to.
+    pub master: Option<u32>,
+    /// A veth's other end, or the link below a macvlan, ipvlan or VLAN. In another namespace if `link_netnsid` is set.
+    pub peer_or_parent: Option<u32>,
+    /// The number this namespace has for the one that `peer_or_parent` is in.
+    pub link_netnsid: Option<i32>,
+    pub alias: Option<String>,
+    pub macvlan_mode: Option<MacvlanMode>,
+    pub macvlan_bc_queue_len: Option<u32>,
+    /// `Some` for bridges.
+    pub vlan_filtering: Option<bool>,
+    /// `Some` for ports of a bridge.
+    pub bridge_port: Option<BridgePort>,
+    pub vlan_id: Option<u16>,
+    /// `l2` is 0, `l3` is 1, `l3s` is 2.
+    pub ipvlan_mode: Option<u16>,
+    pub vrf_table: Option<u32>,
+}
+
+/// What is particular to a link that is a port of a bridge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BridgePort {
+    /// Frames may leave by the port they came from.
+    pub hairpin: bool,
+    /// No frames to or from other isolated ports.
+    pub isolated: bool,
+}
+
+/// How the macvlan links of one parent see each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum MacvlanMode {
+    #[default]
+    Bridge,
+    Private,
+    Vepa,
+    Passthru,
+    Source,
+    /// One that this library has no name for.
+    Other(u32),
+}
+
+impl Link {
+    pub fn is_kind(&self, kind: &str) -> bool {
+        self.kind.as_deref() == Some(kind)
+    }
+
+    pub(crate) fn from_message(message: LinkMessage) -> Self {
+        let flags = message.header.flags;
+        let mut link = Self {
+            index: message.header.index,
+            up: flags.contains(LinkFlags::Up),
+            loopback: flags.contains(LinkFlags::Loopback),
+            promisc: flags.contains(LinkFlags::Promisc),
+            allmulti: flags.contains(LinkFlags::Allmulti),
+            ..Self::default()
+        };
+        for attribute in message.attributes {
+            link.take(attribute);
+        }
+        link
+    }
+
+    fn take(&mut self, attribute: LinkAttribute) {
+        match attribute {
+            LinkAttribute::IfName(name) => self.name = name,
+            LinkAttribute::Address(bytes) => self.mac = Mac::from_slice(&bytes),
+            LinkAttribute::Mtu(mtu) => self.mtu = mtu,
+            LinkAttribute::OperState(state) => self.oper_up = state == State::Up,
+            LinkAttribute::TxQueueLen(length) => self.tx_queue_len = length,
+            LinkAttribute::Controller(index) => self.master = Some(index),
+            LinkAttribute::Link(index) => self.peer_or_parent = Some(index).filter(|index| *index != 0),
+            LinkAttribute::LinkNetNsId(id) => self.link_netnsid = Some(id),
+            LinkAttribute::IfAlias(alias) => self.alias = Some(alias),
+            LinkAttribute::LinkInfo(infos) => infos.into_iter().for_each(|info| self.take_info(info)),
+            _ => {}
+        }
+    }
+
+    fn take_info(&mut self, info: LinkInfo) {
+        match info {
+            LinkInfo::Kind(kind) => self.kind = Some(kind.to_string()),
+            LinkInfo::Data(data) => self.take_data(data),
+            LinkInfo::PortData(InfoPortData::BridgePort(facts)) => {
+                self.bridge_port = Some(bridge_port(&facts))
+            }
+            _ => {}
+        }
+    }
+
+    fn take_data(&mut self, data: InfoData) {
+        match data {
+            InfoData::MacVlan(facts) => {
+                for fact in facts {
+                    match fact {
+                        InfoMacVlan::Mode(mode) => {
+                            self.macvlan_mode = Some(MacvlanMode::from_code(mode.into()))
+                        }
+                        InfoMacVlan::BcQueueLen(length) => self.macvlan_bc_queue_len = Some(length),
+                        _ => {}
+                    }
+                }
+            }
+            InfoData::Bridge(facts) => {
+                self.vlan_filtering = facts.iter().find_map(|fact| match fact {
+                    InfoBridge::VlanFiltering(on) => Some(*on),
+                    _ => None,
+                });
+            }
+            InfoData::Vlan(facts) => {
+                self.vlan_id =
+                    facts.iter().find_map(|fact| if let InfoVlan::Id(id) = fact { Some(*id) } else { None });
+            }
+            InfoData::IpVlan(facts) => {
+                self.ipvlan_mode = facts
+                    .iter()
+                    .find_map(|f| if let InfoIpVlan::Mode(m) = f { Some((*m).into()) } else { None });
+            }
+            InfoData::Vrf(facts) => {
+                self.vrf_table = facts
+                    .iter()
+                    .find_map(|f| if let InfoVrf::TableId(table) = f { Some(*table) } else { None });
+            }
+            _ => {}
+        }
+    }
+}
+
+fn bridge_port(facts: &[InfoBridgePort]) -> BridgePort {
+    let mut port = BridgePort::default();
+    for fact in facts {
+        match fact {
+            InfoBridgePort::HairpinMode(on) => port.hairpin = *on,
+            InfoBridgePort::Isolated(on) => port.isolated = *on,
+            _ => {}
+        }
+    }
+    port
+}
+
+impl MacvlanMode {
+    pub(crate) fn code(self) -> u32 {
+        match self {
+            Self::Private => 1,
+            Self::Vepa => 2,
+            Self::Bridge => 4,
+            Self::Passthru => 8,
+            Self::Source => 16,
+            Self::Other(code) => code,
+        }
+    }
+
+    fn from_code(code: u32) -> Self {
+        match code {
+            1 => Self::Private,
+            2 => Self::Vepa,
+            4 => Self::Bridge,
+            8 => Self::Passthru,
+            16 => Self::Source,
+            other => Self::Other(other),
+        }
+    }
+}
+
+impl Net {
+    /// The link of that name, if there is one.
+    pub fn link(&self, name: &str) -> Result<Option<Link>, NetError> {
+        let what = || format!("look up link `{name}`");
+        check_name(name).map_err(|why| NetError::new(what(), why))?;
+        self.one_link(what, 0, Some(name))
+    }
+
+    /// The link of that index, if there is one.
+    pub fn link_by_index(&self, index: u32) -> Result<Option<Link>, NetError> {
+        if index == 0 {
+            return Ok(None); // To the kernel, 0 means "by name".
+        }
+        self.one_link(|| format!("look up link {index}"), index, None)
+    }
+
+    fn one_link(
+        &self,
+        what: impl Fn() -> String,
+        index: u32,
+        name: Option<&str>,
+    ) -> Result<Option<Link>, NetError> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.attributes = vec![LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])];
+        message.attributes.extend(name.map(|name| LinkAttribute::IfName(name.to_owned())));
+        match self.request(what, RouteNetlinkMessage::GetLink(message), 0) {
+            Ok(answers) => Ok(answers.into_iter().find_map(new_link)),
+            Err(error) if error.is_no_device() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Every link of the namespace.
+    pub fn links(&self) -> Result<Vec<Link>, NetError> {
+        let mut message = LinkMessage::default();
+        message.attributes = vec![LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])];
+        let answers = self.dump(|| "list the links".into(), RouteNetlinkMessage::GetLink(message))?;
+        Ok(answers.into_iter().filter_map(new_link).collect())
+    }
+}
+
+pub(crate) fn new_link(message: RouteNetlinkMessage) -> Option<Link> {
+    match message {
+        RouteNetlinkMessage::NewLink(message) => Some(Link::from_message(message)),
+        _ => None,
+    }
+}
+
+/// What the kernel would refuse with a bare number, or silently cut at a NUL.
+pub(crate) fn check_name(name: &str) -> Result<(), Why> {
+    let reason = match name {
+        "" => "is empty",
+        _ if name.len() > 15 => "is longer than 15 bytes",
+        _ if name.contains('\0') => "contains a NUL byte",
+        _ => return Ok(()),
+    };
+    Err(Why::Input(format!("the interface name {reason}; give one of 1 to 15 bytes")))
+}

@@ -1,0 +1,164 @@
+//! Network namespaces: is this path one, is it the same as that one, and how work is done inside it.
+//!
+//! A thread that entered another namespace is never trusted to come back: work runs on a thread of its own that enters
+//! and then dies, so no other work of the process can ever land in the wrong namespace.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::statfs::{NSFS_MAGIC, PROC_SUPER_MAGIC, fstatfs};
+
+const CURRENT: &str = "/proc/thread-self/ns/net";
+
+/// An open network namespace. It lives at least as long as this value; clones share it.
+#[derive(Clone)]
+pub struct Netns {
+    file: Arc<File>,
+    id: NetnsId,
+}
+
+/// What makes two namespaces the same one, whatever paths lead to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NetnsId {
+    pub dev: u64,
+    pub ino: u64,
+}
+
+/// Why a namespace cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum NetnsError {
+    /// The path leads nowhere. For DEL that means the work is done.
+    #[error("network namespace `{}` does not exist", path.display())]
+    NotFound { path: PathBuf },
+    /// The path leads to something else, such as the empty file a reboot leaves behind.
+    #[error("`{}` exists but is not a network namespace; remove it or correct the path", path.display())]
+    NotANetns { path: PathBuf },
+    #[error("network namespace `{}` cannot be opened ({source})", path.display())]
+    Open { path: PathBuf, source: io::Error },
+    #[error("cannot {what} ({source})")]
+    Enter { what: &'static str, source: io::Error },
+}
+
+impl NetnsError {
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotFound { .. })
+    }
+}
+
+impl Netns {
+    /// Opens the namespace at a path, after checking that it is one.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, NetnsError> {
+        let path = path.as_ref();
+        // Without O_NONBLOCK a named pipe at that path would hold the caller for ever.
+        let opened = OpenOptions::new()
+            .read(true)
+            .custom_flags(OFlag::O_NONBLOCK.bits() | OFlag::O_NOCTTY.bits())
+            .open(path);
+        let file = opened.map_err(|source| match source.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::ENOENT | Errno::ENOTDIR | Errno::ESRCH) => NetnsError::NotFound { path: path.into() },
+            // Sockets, and devices without a driver.
+            Some(Errno::ENXIO | Errno::ENODEV) => NetnsError::NotANetns { path: path.into() },
+            _ => NetnsError::Open { path: path.into(), source },
+        })?;
+        match is_netns(&file) {
+            Ok(true) => {
+                Self::from_file(file).map_err(|source| NetnsError::Open { path: path.into(), source })
+            }
+            Ok(false) => Err(NetnsError::NotANetns { path: path.into() }),
+            Err(errno) => Err(NetnsError::Open { path: path.into(), source: errno.into() }),
+        }
+    }
+
+    /// The namespace the calling thread is in.
+    pub fn current() -> Result<Self, NetnsError> {
+        Self::open(CURRENT)
+    }
+
+    /// A new empty namespace, which ends with this value (and its links with it, save physical ones).
+    pub fn create() -> Result<Self, NetnsError> {
+        on_a_thread(|| {
+            let what = "create a network namespace";
+            unshare(CloneFlags::CLONE_NEWNET).map_err(|e| NetnsError::Enter { what, source: e.into() })?;
+            Self::current()
+        })
+    }
+
+    fn from_file(file: File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        Ok(Self { id: NetnsId { dev: metadata.dev(), ino: metadata.ino() }, file: Arc::new(file) })
+    }
+
+    pub fn identity(&self) -> NetnsId {
+        self.id
+    }
+
+    /// Whether the calling thread is in this namespace.
+    pub fn is_current(&self) -> Result<bool, NetnsError> {
+        let metadata =
+            std::fs::metadata(CURRENT).map_err(|source| NetnsError::Open { path: CURRENT.into(), source })?;
+        Ok(self.id == NetnsId { dev: metadata.dev(), ino: metadata.ino() })
+    }
+
+    /// Does the work on a thread that entered this namespace and ends with the work. A panic in it goes on in the caller.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, NetnsError> {
+        on_a_thread(|| {
+            setns(self.as_fd(), CloneFlags::CLONE_NEWNET)
+                .map_err(|e| NetnsError::Enter { what: "enter the network namespace", source: e.into() })?;
+            Ok(work())
+        })
+    }
+
+    pub(crate) fn raw_fd(&self) -> i32 {
+        self.file.as_raw_fd()
+    }
+}
+
+fn on_a_thread<T: Send>(work: impl FnOnce() -> Result<T, NetnsError> + Send) -> Result<T, NetnsError> {
+    thread::scope(|scope| {
+        let worker = thread::Builder::new()
+            .name("netns".into())
+            .spawn_scoped(scope, work)
+            .map_err(|source| NetnsError::Enter { what: "start a thread", source })?;
+        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Namespaces live on nsfs (on proc, before Linux 3.19); other kinds of namespaces live there too.
+fn is_netns(file: &File) -> Result<bool, Errno> {
+    let filesystem = fstatfs(file)?.filesystem_type();
+    if filesystem != NSFS_MAGIC && filesystem != PROC_SUPER_MAGIC {
+        return Ok(false);
+    }
+    Ok(namespace_kind(file).is_ok_and(|kind| kind == CloneFlags::CLONE_NEWNET.bits()))
+}
+
+#[expect(
+    unsafe_code,
+    reason = "the request number is the kernel's, takes no pointer, and works on any descriptor"
+)]
+fn namespace_kind(file: &File) -> Result<i32, Errno> {
+    nix::ioctl_none!(ns_get_nstype, 0xb7, 0x3);
+    // SAFETY: the descriptor is open for as long as `file` lives, and NS_GET_NSTYPE has no argument.
+    unsafe { ns_get_nstype(file.as_raw_fd()) }
+}
+
+impl AsFd for Netns {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl fmt::Debug for Netns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Netns({}:{})", self.id.dev, self.id.ino)
+    }
+}

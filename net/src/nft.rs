@@ -1,0 +1,197 @@
+//! Firewall rules through `nft`'s JSON: change them all or not at all, and list one table.
+//!
+//! The crate `nftables` gives the words (re-exported here); running the tool is ours, for the deadline and for errors
+//! that say what to do. `nft` works on the namespace of the calling thread; use [`crate::Netns::run`] for another.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+pub use nftables::batch::Batch;
+pub use nftables::{expr, schema, stmt, types};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::Pid;
+
+use nftables::schema::{NfListObject, NfObject, Nftables, Table};
+use nftables::types::NfFamily;
+
+/// Where distributions put the tool.
+pub const USUAL_DIRECTORIES: &[&str] = &[
+    "/usr/sbin",
+    "/sbin",
+    "/usr/bin",
+    "/bin",
+    "/usr/local/sbin",
+    "/usr/local/bin",
+    "/run/current-system/sw/bin",
+];
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The tool.
+#[derive(Clone, Debug)]
+pub struct Nft {
+    program: PathBuf,
+    deadline: Duration,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum NftError {
+    #[error("`nft` is not installed (looked in {}); install the package `nftables`", .searched.join(", "))]
+    NotInstalled { searched: Vec<String> },
+    #[error("`{}` cannot be run ({source})", program.display())]
+    Run { program: PathBuf, source: io::Error },
+    #[error("`{}` did not end within {} seconds and was stopped", program.display(), deadline.as_secs())]
+    Timeout { program: PathBuf, deadline: Duration },
+    /// Nothing of the batch was done.
+    #[error("`nft` refused to {what}: {said}")]
+    Refused { what: String, said: String },
+    #[error("the output of `nft` was not understood ({0}); its version may be too old or too new")]
+    Output(#[source] serde_json::Error),
+}
+
+impl NftError {
+    /// A table, chain or rule the batch refers to is not there.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { said, .. } if said.contains("No such file or directory"))
+    }
+}
+
+impl Nft {
+    /// Finds the tool where distributions put it.
+    pub fn find() -> Result<Self, NftError> {
+        Self::find_in(USUAL_DIRECTORIES)
+    }
+
+    pub fn find_in<D: AsRef<Path>>(directories: &[D]) -> Result<Self, NftError> {
+        let mut candidates = directories.iter().map(|directory| directory.as_ref().join("nft"));
+        candidates.find(|path| path.is_file()).map(Self::at).ok_or_else(|| NftError::NotInstalled {
+            searched: directories.iter().map(|d| format!("`{}`", d.as_ref().display())).collect(),
+        })
+    }
+
+    pub fn at(program: impl Into<PathBuf>) -> Self {
+        Self { program: program.into(), deadline: DEADLINE }
+    }
+
+    #[must_use]
+    pub fn with_deadline(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
+    }
+
+    /// Applies all of the batch, or nothing and says why. `what` ends the sentence "nft refused to …".
+    pub fn apply(&self, what: &str, batch: Batch<'_>) -> Result<(), NftError> {
+        let input = serde_json::to_vec(&batch.to_nftables()).map_err(NftError::Output)?;
+        self.run(what, &["-j", "-f", "-"], &input).map(drop)
+    }
+
+    /// What a table holds, `None` if there is no such table.
+    pub fn list_table(
+        &self,
+        family: NfFamily,
+        name: &str,
+    ) -> Result<Option<Vec<NfListObject<'static>>>, NftError> {
+        let table = Table { family, name: name.into(), handle: None };
+        let command = NfObject::CmdObject(schema::NfCmd::List(NfListObject::Table(table)));
+        let input =
+            serde_json::to_vec(&Nftables { objects: vec![command].into() }).map_err(NftError::Output)?;
+        let output = match self.run(&format!("list table `{name}`"), &["-j", "-a", "-f", "-"], &input) {
+            Err(error) if error.is_not_found() => return Ok(None),
+            other => other?,
+        };
+        let listed: Nftables<'static> = serde_json::from_slice(&output).map_err(NftError::Output)?;
+        Ok(Some(listed.objects.into_owned().into_iter().filter_map(listed_object).collect()))
+    }
+
+    /// Removes a table with all it holds; one that is not there is success.
+    pub fn delete_table(&self, family: NfFamily, name: &str) -> Result<(), NftError> {
+        let mut batch = Batch::new();
+        delete_table_if_exists(&mut batch, family, name);
+        self.apply(&format!("delete table `{name}`"), batch)
+    }
+
+    fn run(&self, what: &str, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>, NftError> {
+        let fail = |source| match io::Error::kind(&source) {
+            io::ErrorKind::NotFound => {
+                NftError::NotInstalled { searched: vec![format!("`{}`", self.program.display())] }
+            }
+            _ => NftError::Run { program: self.program.clone(), source },
+        };
+        let (mut output, mut errors) = (memory(b"").map_err(fail)?, memory(b"").map_err(fail)?);
+        let child = Command::new(&self.program)
+            .args(arguments)
+            .env_clear() // Messages are matched in English.
+            .stdin(memory(input).map_err(fail)?)
+            .stdout(Stdio::from(output.try_clone().map_err(fail)?))
+            .stderr(Stdio::from(errors.try_clone().map_err(fail)?))
+            .spawn()
+            .map_err(fail)?;
+        let Some(status) = ended(child, Instant::now() + self.deadline).map_err(fail)? else {
+            return Err(NftError::Timeout { program: self.program.clone(), deadline: self.deadline });
+        };
+        if status.success() {
+            return contents(&mut output).map_err(fail);
+        }
+        let said = contents(&mut errors).map_err(fail)?;
+        Err(NftError::Refused { what: what.to_owned(), said: told(&said, status) })
+    }
+}
+
+/// Adds to a batch the removal of a table that may not be there: making it first makes the removal always succeed.
+pub fn delete_table_if_exists(batch: &mut Batch<'_>, family: NfFamily, name: &str) {
+    let table = || NfListObject::Table(Table { family, name: name.to_owned().into(), handle: None });
+    batch.add(table());
+    batch.delete(table());
+}
+
+fn listed_object(object: NfObject<'static>) -> Option<NfListObject<'static>> {
+    match object {
+        NfObject::ListObject(NfListObject::MetainfoObject(_)) | NfObject::CmdObject(_) => None,
+        NfObject::ListObject(object) => Some(object),
+    }
+}
+
+/// `nft` points at the place with further lines; the first says what is wrong.
+fn told(errors: &[u8], status: ExitStatus) -> String {
+    let text = String::from_utf8_lossy(errors);
+    let lines = text.lines().map(str::trim);
+    let line =
+        lines.clone().find(|line| line.contains("Error:")).or_else(|| lines.clone().find(|l| !l.is_empty()));
+    line.map_or_else(|| format!("it gave no reason ({status})"), str::to_owned)
+}
+
+/// A file in memory, read from its start. With files in place of pipes neither side can block the other.
+fn memory(bytes: &[u8]) -> io::Result<File> {
+    let mut file = File::from(memfd_create(c"nft", MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+fn contents(file: &mut File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The exit status, or `None` after stopping a child that did not end in time.
+fn ended(mut child: Child, deadline: Instant) -> io::Result<Option<ExitStatus>> {
+    let pid = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
+    let (tell, told) = mpsc::channel();
+    // The thread only looks: the child stays ours to reap, so its number cannot go to another process meanwhile.
+    let watcher = std::thread::Builder::new().name("nft".into()).spawn(move || {
+        let _ = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
+        let _ = tell.send(());
+    });
+    let in_time =
+        watcher.is_ok() && told.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok();
+    if !in_time {
+        child.kill()?;
+    }
+    let status = child.wait()?;
+    Ok(in_time.then_some(status))
+}
