@@ -1,1 +1,18 @@
-//! Room being furnished.
+//! Test beds: what the tests and benchmarks of every other room stand on.
+//!
+//! Everything here is real: an API server with its etcd, network namespaces, a runtime that executes plugins as
+//! containerd does, a program that misbehaves as a delegate can, and an oracle that says what was left behind.
+//! Nothing here touches the machine's own interfaces: a test's "host" is a network namespace of its own.
+//!
+//! Whatever a test process starts ends with it, also when it is killed: long-lived children carry a parent-death
+//! signal ([`child`]), folders and namespaces are registered with a janitor that outlives the process ([`janitor`]).
+
+pub mod api_client;
+pub mod api_server;
+pub mod certificates;
+pub mod child;
+pub mod cluster_binary;
+pub mod janitor;
+pub mod kubeconfig;
+pub mod netns;
+pub mod project;

@@ -1,0 +1,81 @@
+//! How children of a test start: in which network namespace, and what ends them.
+//!
+//! The only unsafe code of this crate is here, because both have to happen between fork and exec.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{self, Child, Command};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread;
+
+use anyhow::Context;
+use nix::sched::{CloneFlags, setns};
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use nix::unistd::getppid;
+
+/// Lets the command run in the network namespace mounted at `netns`.
+pub fn enter_netns(command: &mut Command, netns: &Path) -> anyhow::Result<()> {
+    let netns =
+        File::open(netns).with_context(|| format!("there is no network namespace `{}`", netns.display()))?;
+    before_exec(command, move || Ok(setns(&netns, CloneFlags::CLONE_NEWNET)?));
+    Ok(())
+}
+
+/// Starts a child that lives no longer than this process, however this process ends.
+///
+/// The kernel sends a parent-death signal when the *thread* that forked ends, and test threads end early. So one
+/// thread, which ends only with the process, starts all such children.
+pub fn spawn_for_life(mut command: Command) -> io::Result<Child> {
+    // Away from the terminal's group: Ctrl-C reaches the test, and the test's end reaches the child.
+    command.process_group(0);
+    let parent = process::id();
+    before_exec(&mut command, move || {
+        prctl::set_pdeathsig(Signal::SIGKILL)?;
+        // The parent may have ended before the line above.
+        if u32::try_from(getppid().as_raw()) == Ok(parent) {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+    });
+    let (answer, started) = mpsc::channel();
+    nursery()
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .send((command, answer))
+        .expect("the nursery thread never ends");
+    started.recv().expect("the nursery thread answers every request")
+}
+
+type Request = (Command, Sender<io::Result<Child>>);
+
+fn nursery() -> &'static Mutex<Sender<Request>> {
+    static NURSERY: OnceLock<Mutex<Sender<Request>>> = OnceLock::new();
+    NURSERY.get_or_init(|| {
+        let (requests, queue) = mpsc::channel::<Request>();
+        let nursery = thread::Builder::new().name("nursery".into()).spawn(move || {
+            for (mut command, answer) in queue {
+                // Who asked may have gone; the child then belongs to nobody, and still dies with the process.
+                let _ = answer.send(command.spawn());
+            }
+        });
+        nursery.expect("a thread can be started");
+        Mutex::new(requests)
+    })
+}
+
+#[expect(
+    unsafe_code,
+    reason = "entering a namespace and asking for a parent-death signal must happen in the child before exec. \
+              The closures of this module only make system calls: they allocate nothing and take no lock."
+)]
+fn before_exec(command: &mut Command, act: impl FnMut() -> io::Result<()> + Send + Sync + 'static) {
+    // SAFETY: see the reason above; this function is private to the module, so no other closure gets here.
+    unsafe {
+        command.pre_exec(act);
+    }
+}

@@ -1,0 +1,95 @@
+//! Removes what a test process made, even when the process was killed.
+//!
+//! A shell waits on a pipe of which only this process holds the other end. When the process ends, by whatever means,
+//! the pipe closes and the shell removes everything that was ever registered. Names are never used twice, so removing
+//! what is gone already does no harm, and nothing has to be unregistered.
+
+use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// Processes that die with the test may still write for a moment, hence the second and third try.
+const SCRIPT: &str = r#"
+trap '' INT TERM HUP
+all=
+while IFS= read -r line; do all="$all$line
+"; done
+for again in 1 2 3 4 5 6 7 8 9 10; do
+  left=0
+  while IFS= read -r line; do
+    path=${line#* }
+    case $line in
+      netns\ *) umount -l "$path"; rm -f "$path" ;;
+      folder\ *) rm -rf "$path" ;;
+    esac
+    case $line in ?*) [ ! -e "$path" ] || left=1 ;; esac
+  done <<END
+$all
+END
+  [ $left = 1 ] || exit 0
+  sleep 0.3
+done
+"#;
+
+/// A mounted network namespace, to be unmounted and removed.
+pub fn netns(path: &Path) -> io::Result<()> {
+    register("netns", path)
+}
+
+/// A folder, to be removed with all that is in it.
+pub fn folder(path: &Path) -> io::Result<()> {
+    register("folder", path)
+}
+
+fn register(kind: &str, path: &Path) -> io::Result<()> {
+    static JANITOR: OnceLock<Mutex<Option<ChildStdin>>> = OnceLock::new();
+    let mut janitor = JANITOR.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    let pipe = match janitor.as_mut() {
+        Some(pipe) => pipe,
+        None => janitor.insert(start()?),
+    };
+    writeln!(pipe, "{kind} {}", path.display())
+}
+
+fn start() -> io::Result<ChildStdin> {
+    let mut shell = Command::new("sh")
+        .args(["-c", SCRIPT])
+        .current_dir("/")
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    Ok(shell.stdin.take().expect("stdin was asked to be a pipe"))
+}
+
+/// A folder under the system's temporary folder, gone when dropped, or with the process.
+#[derive(Debug)]
+pub struct Scratch {
+    path: PathBuf,
+}
+
+impl Scratch {
+    pub fn new(what: &str) -> io::Result<Self> {
+        let path = tempfile::Builder::new().prefix(&format!("manifold-{what}-")).tempdir()?.keep();
+        folder(&path)?;
+        Ok(Self { path })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left, the janitor takes.
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
