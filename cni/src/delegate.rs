@@ -26,6 +26,17 @@ impl Verb {
             Self::Version => "VERSION",
         }
     }
+
+    /// The verb that `CNI_COMMAND` names.
+    pub fn from_command(command: &str) -> Result<Self, CniError> {
+        [Self::Add, Self::Del, Self::Check, Self::Status, Self::Gc, Self::Version]
+            .into_iter()
+            .find(|verb| verb.as_str() == command)
+            .ok_or_else(|| {
+                let msg = format!("unknown CNI_COMMAND: {}", crate::name::printable(command));
+                CniError::new(crate::code::INVALID_ENVIRONMENT, msg)
+            })
+    }
 }
 
 /// Arguments and configuration bytes: all that a delegate gets. STATUS and GC have no attachment.

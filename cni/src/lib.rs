@@ -4,19 +4,34 @@
 //! turns each plugin of a network into a [`Delegate`] and runs whole lists with [`list`].
 //! Nothing here knows Kubernetes or the kernel; the only thing that is ever executed is a plugin.
 
+mod answer;
 pub mod args;
+mod bundled;
+pub mod call;
+pub mod convert;
 pub mod delegate;
+pub mod derive;
+pub mod dispatch;
 pub mod error;
+pub mod exec;
+pub mod find;
+pub mod ipam;
 pub mod json;
 pub mod name;
 pub mod plugin;
+mod process;
 pub mod request;
 pub mod result;
+pub mod stdin;
 pub mod version;
 
 pub use args::CniArgs;
+pub use call::{Call, Request, Target};
 pub use delegate::{Bundled, Delegate, Invocation, Verb};
 pub use error::{CniError, code};
+pub use exec::Executed;
+pub use find::{NotFound, find};
+pub use ipam::Ipam;
 pub use json::RawObject;
 pub use name::{ContainerId, IfName, NetworkName, PluginType};
 pub use plugin::{Input, Plugin};

@@ -60,6 +60,15 @@ pub trait Plugin: Send + Sync {
         &Version::ALL
     }
 
+    /// Whether ADD of this configuration answers with an address. Results of 0.1.0 and 0.2.0 cannot do without one, so
+    /// the skeleton refuses such a configuration before ADD begins (PLG-COM-2).
+    fn answers_with_addresses(&self, input: &Input) -> bool {
+        let named =
+            |ipam: RawObject| ipam.get_as::<String>("type").ok().flatten().is_some_and(|t| !t.is_empty());
+        let ipam = input.config.get_as::<RawObject>("ipam").ok().flatten().is_some_and(named);
+        ipam || input.prev_result.as_ref().is_some_and(|prev| !prev.ips.is_empty())
+    }
+
     fn add(&self, input: &Input, at: &Attachment) -> Result<CniResult, CniError>;
 
     fn check(&self, input: &Input, at: &Attachment) -> Result<(), CniError>;

@@ -1,0 +1,89 @@
+//! A plugin that is an executable of the node, called by the CNI execution protocol.
+//!
+//! In: environment and stdin. Out: stdout on success, and on failure the plugin's own error, its code untouched.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+use crate::{CniError, Delegate, Invocation, PluginType, Verb};
+
+/// An executable found by [`crate::find::find`].
+#[derive(Clone, Debug)]
+pub struct Executed {
+    kind: PluginType,
+    path: PathBuf,
+    keep_open: Vec<Arc<OwnedFd>>,
+}
+
+impl Executed {
+    pub fn new(kind: PluginType, path: PathBuf) -> Self {
+        Self { kind, path, keep_open: Vec::new() }
+    }
+
+    /// Lets the process inherit descriptors. A lock among them stays held until the last process that has it ends,
+    /// so whoever waits for the lock waits for stray delegates too (F-RUN-1).
+    #[must_use]
+    pub fn keep_open(mut self, fds: impl IntoIterator<Item = Arc<OwnedFd>>) -> Self {
+        self.keep_open.extend(fds);
+        self
+    }
+
+    pub fn kind(&self) -> &PluginType {
+        &self.kind
+    }
+
+    pub fn path(&self) -> &PathBuf {
+        &self.path
+    }
+}
+
+impl Delegate for Executed {
+    fn name(&self) -> &str {
+        self.kind.as_str()
+    }
+
+    fn call(&self, invocation: &Invocation<'_>) -> Result<Vec<u8>, CniError> {
+        let mut command = Command::new(&self.path);
+        environment(&mut command, invocation)?;
+        let add = invocation.verb == Verb::Add;
+        let answered = |stdout: &[u8]| !add || crate::json::strict(stdout).is_ok();
+        let ended = crate::process::run(
+            &mut command,
+            &invocation.config,
+            &self.keep_open,
+            invocation.deadline,
+            answered,
+        );
+        crate::answer::judge(self, invocation.verb, ended)
+    }
+}
+
+/// Ours, with the protocol's variables replaced. The child sees each exactly once: the map behind [`Command`] has one
+/// entry per name, and what this verb does not have is removed, whatever our caller gave us (CNI-EXE-8).
+fn environment(command: &mut Command, invocation: &Invocation<'_>) -> Result<(), CniError> {
+    let path = std::env::join_paths(invocation.path).map_err(|_| {
+        CniError::new(
+            crate::code::INVALID_ENVIRONMENT,
+            "CNI_PATH has a folder with `:` in its name; rename it",
+        )
+    })?;
+    let args = invocation.args.to_string();
+    let text = |s: &str| (!s.is_empty()).then(|| s.into());
+    let vars: [(&str, Option<std::ffi::OsString>); 6] = [
+        ("CNI_COMMAND", text(invocation.verb.as_str())),
+        ("CNI_CONTAINERID", invocation.container.and_then(|id| text(id.as_str()))),
+        ("CNI_NETNS", invocation.netns.as_ref().map(|p| p.clone().into_os_string())),
+        ("CNI_IFNAME", invocation.ifname.and_then(|name| text(name.as_str()))),
+        ("CNI_ARGS", text(&args)),
+        ("CNI_PATH", Some(path)),
+    ];
+    for (key, value) in vars {
+        match value {
+            Some(value) => command.env(key, value),
+            None => command.env_remove(key),
+        };
+    }
+    Ok(())
+}
