@@ -1,1 +1,42 @@
-//! Room being furnished.
+//! The configuration of every bundled plugin as types: keys, defaults, rules. Pure: nothing is read, nothing is done.
+//!
+//! A plugin reads its own type (`BridgeConf::read(&input.config)`) and gets a value in which every rule holds that
+//! can be told from the configuration alone. The plan and the admission webhook call [`check()`] for the same rules,
+//! so a definition is refused when it is written, in the words that the pod's event would have had.
+//! Keys are matched exactly, and keys that are not ours are never an error: they may belong to a delegate.
+
+pub mod address;
+pub mod bridge;
+pub mod check;
+pub mod dns;
+pub mod fit;
+pub mod host_local;
+pub mod ip_range;
+pub mod ipam;
+pub mod keys;
+pub mod loopback;
+pub mod mac;
+pub mod macvlan;
+pub mod masquerade;
+pub mod mtu;
+pub mod problem;
+pub mod ptp;
+pub mod requested;
+pub mod spelling;
+pub mod static_ipam;
+pub mod vlan;
+
+pub use bridge::BridgeConf;
+pub use check::check;
+pub use dns::DnsConf;
+pub use host_local::HostLocalConf;
+pub use ip_range::{IpRange, RangeSet};
+pub use loopback::LoopbackConf;
+pub use mac::Mac;
+pub use macvlan::{MacvlanConf, MacvlanMode};
+pub use masquerade::MasqBackend;
+pub use mtu::Mtu;
+pub use problem::{Note, Problem};
+pub use ptp::PtpConf;
+pub use static_ipam::StaticConf;
+pub use vlan::{Trunk, VlanId};

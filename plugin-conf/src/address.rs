@@ -1,0 +1,60 @@
+//! Addresses as a configuration writes them: which text is one that an interface can have (F-INP-4).
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use manifold_cni::name::printable;
+
+/// An address without prefix length.
+pub fn ip(raw: &str) -> Result<IpAddr, String> {
+    let found: IpAddr = raw
+        .parse()
+        .map_err(|_| format!("`{}` is not an IP address; write one such as `10.1.0.5`", printable(raw)))?;
+    usable(found).map(|()| found)
+}
+
+/// An address with its prefix length; the host bits are kept.
+pub fn cidr(raw: &str) -> Result<IpNet, String> {
+    let found: IpNet = raw.parse().map_err(|_| match raw.parse::<IpAddr>() {
+        Ok(_) => format!("`{0}` has no prefix length; write one such as `{0}/24`", printable(raw)),
+        Err(_) => format!(
+            "`{}` is not an address with prefix length; write one such as `10.1.0.5/24`",
+            printable(raw)
+        ),
+    })?;
+    usable(found.addr()).map(|()| found)
+}
+
+/// With or without prefix length, which is dropped.
+pub fn ip_or_cidr(raw: &str) -> Result<IpAddr, String> {
+    if raw.contains('/') { cidr(raw).map(|net| net.addr()) } else { ip(raw) }
+}
+
+/// A network: the form of [`cidr`], of any address.
+pub fn network(raw: &str) -> Result<IpNet, String> {
+    let found: IpNet = raw
+        .parse()
+        .map_err(|_| format!("`{}` is not a network; write one such as `10.1.0.0/24`", printable(raw)))?;
+    unmapped(found.addr()).map(|()| found)
+}
+
+fn usable(ip: IpAddr) -> Result<(), String> {
+    unmapped(ip)?;
+    let why = match ip {
+        _ if ip.is_unspecified() => "means no address",
+        _ if ip.is_multicast() => "is a multicast address",
+        IpAddr::V4(v4) if v4.is_broadcast() => "is the broadcast address",
+        _ => return Ok(()),
+    };
+    Err(format!("`{ip}` {why}; give one that a single interface can have"))
+}
+
+fn unmapped(ip: IpAddr) -> Result<(), String> {
+    match ip {
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => Err(format!("`{ip}` is an IPv4 address in IPv6 form; write `{v4}`")),
+            None => Ok(()),
+        },
+        IpAddr::V4(_) => Ok(()),
+    }
+}

@@ -1,0 +1,70 @@
+//! What is wrong with a configuration, and what is merely odd: where it stands, and one sentence with the remedy.
+
+use manifold_cni::name::printable;
+use manifold_cni::{CniError, NetworkName, code};
+
+/// A rule that does not hold. The plugin would refuse this configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{sentence}{}{pointer}", if .pointer.is_empty() { "" } else { ", at " })]
+pub struct Problem {
+    /// JSON pointer from the top of the plugin's configuration; empty where no single place is at fault.
+    pub pointer: String,
+    pub sentence: String,
+}
+
+/// Something that works but is probably not meant, such as a misspelt key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    pub pointer: String,
+    pub sentence: String,
+}
+
+impl Problem {
+    pub fn new(pointer: impl Into<String>, sentence: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), sentence: sentence.into() }
+    }
+
+    /// The same problem, seen from the object that holds `prefix`.
+    #[must_use]
+    pub fn under(mut self, prefix: &str) -> Self {
+        self.pointer.insert_str(0, prefix);
+        self
+    }
+
+    /// What the runtime hears: code 7, because only a person can mend a configuration.
+    pub fn into_error(self, network: &NetworkName) -> CniError {
+        let error = CniError::new(code::INVALID_CONFIG, format!("network `{network}`: {}", self.sentence));
+        if self.pointer.is_empty() { error } else { error.details(format!("at `{}`", self.pointer)) }
+    }
+}
+
+/// One step of a JSON pointer, escaped as RFC 6901 asks and safe to print.
+pub(crate) fn step(key: &str) -> String {
+    format!("/{}", printable(&key.replace('~', "~0").replace('/', "~1")))
+}
+
+/// A serde message in the words of someone who writes JSON, not Rust.
+pub(crate) fn plain(key: &str, why: &str) -> String {
+    let key = printable(key);
+    let Some((found, wanted)) = why.strip_prefix("invalid type: ").and_then(|w| w.split_once(", expected "))
+    else {
+        return if why.starts_with(char::is_lowercase) && !why.starts_with("unknown ") {
+            format!("`{key}`: {}", why.trim())
+        } else {
+            why.trim().to_owned()
+        };
+    };
+    let wanted = match wanted {
+        "a boolean" => "`true` or `false`",
+        "i8" | "i16" | "i32" | "i64" | "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number",
+        "a string" | "a borrowed string" | "str" => "a text in quotes",
+        "a sequence" => "a list `[…]`",
+        "a map" | "a JSON object" => "an object `{…}`",
+        other if other.starts_with("struct ") => "an object `{…}`",
+        other => other,
+    };
+    format!(
+        "`{key}` has {}, but takes {wanted}",
+        found.trim_start_matches("integer ").trim_start_matches("a ")
+    )
+}

@@ -1,0 +1,92 @@
+//! VLAN ids of a bridge port: the one it is an untagged member of, and those it carries tagged.
+
+use serde::{Deserialize, Serialize};
+
+/// 0–4094, where 0 means that no VLAN is asked for (PLG-BRIDGE-7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "i64")]
+pub struct VlanId(u16);
+
+impl VlanId {
+    pub fn get(self) -> Option<u16> {
+        (self.0 != 0).then_some(self.0)
+    }
+}
+
+impl TryFrom<i64> for VlanId {
+    type Error = String;
+
+    fn try_from(n: i64) -> Result<Self, String> {
+        match u16::try_from(n) {
+            Ok(id @ 0..=4094) => Ok(Self(id)),
+            _ => Err(format!("{n} is no VLAN id; give 1 to 4094, or 0 for none")),
+        }
+    }
+}
+
+/// The tagged VLANs of a trunk port: sorted, each once (PLG-BRIDGE-8).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Vec<TrunkEntry>")]
+pub struct Trunk(Vec<u16>);
+
+impl Trunk {
+    pub fn ids(&self) -> &[u16] {
+        &self.0
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TrunkEntry {
+    id: Option<i64>,
+    #[serde(rename = "minID")]
+    min_id: Option<i64>,
+    #[serde(rename = "maxID")]
+    max_id: Option<i64>,
+}
+
+impl TryFrom<Vec<TrunkEntry>> for Trunk {
+    type Error = String;
+
+    fn try_from(entries: Vec<TrunkEntry>) -> Result<Self, String> {
+        let mut ids = Vec::new();
+        for (n, entry) in entries.iter().enumerate() {
+            entry.extend(&mut ids).map_err(|why| format!("entry {n}: {why}"))?;
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(Self(ids))
+    }
+}
+
+impl TrunkEntry {
+    fn extend(&self, ids: &mut Vec<u16>) -> Result<(), String> {
+        match (self.min_id, self.max_id) {
+            (None, None) => {}
+            (Some(_), None) => return Err("`minID` stands without `maxID`; give both, or `id`".into()),
+            (None, Some(_)) => return Err("`maxID` stands without `minID`; give both, or `id`".into()),
+            (Some(min), Some(max)) => {
+                let (from, to) = (member("minID", min)?, member("maxID", max)?);
+                if from > to {
+                    return Err(format!("`minID` {min} is above `maxID` {max}; exchange them"));
+                }
+                ids.extend(from..=to);
+            }
+        }
+        if let Some(id) = self.id {
+            ids.push(member("id", id)?);
+        }
+        Ok(())
+    }
+}
+
+fn member(key: &str, n: i64) -> Result<u16, String> {
+    match u16::try_from(n) {
+        Ok(id @ 1..=4094) => Ok(id),
+        _ => Err(format!("`{key}` {n} is no VLAN id; give 1 to 4094")),
+    }
+}
