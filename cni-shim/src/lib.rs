@@ -1,0 +1,5 @@
+//! The library behind the executable `manifold`: read, plan, delegate, record, report.
+
+pub mod config;
+pub mod logging;
+pub mod source;

@@ -1,0 +1,59 @@
+//! Where pods and definitions come from, and where the status goes.
+//!
+//! Two implementations of one small trait: the API server ([`kubernetes`]) and a file or folder of YAML
+//! ([`manifests`]). Nothing else in the shim knows which it has. Neither opens or reads anything when it is made, so
+//! a call that needs no pod costs nothing and cannot fail here. DEL, CHECK, GC and STATUS never hold one.
+
+pub mod confdir;
+pub mod error;
+pub mod kubernetes;
+pub mod manifests;
+pub mod nad;
+pub mod pod;
+
+use std::time::Instant;
+
+pub use error::{Kind, SourceError};
+pub use kubernetes::ClusterEnvironment;
+pub use nad::{Nad, NadRef};
+pub use pod::{Annotations, Pod, PodRef};
+
+use crate::config::Config;
+
+/// What became of a status that was to be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Published {
+    Done,
+    /// The pod was replaced or is gone: nobody waits for this status any more (F-API-11).
+    Superseded(String),
+}
+
+/// Where pods and definitions come from, and where the status goes. `deadline` bounds the whole call, retries included.
+pub trait Source {
+    /// The pod as the API server (or the manifests) has it.
+    fn pod(&mut self, who: &PodRef, deadline: Instant) -> Result<Pod, SourceError>;
+
+    /// All definitions at once, in the order asked for; a missing one is `None`.
+    fn definitions(&mut self, refs: &[NadRef], deadline: Instant) -> Result<Vec<Option<Nad>>, SourceError>;
+
+    /// One PATCH of one annotation (`k8s.v1.cni.cncf.io/network-status`), carrying the pod's UID.
+    fn publish(
+        &mut self,
+        who: &PodRef,
+        status_json: &str,
+        deadline: Instant,
+    ) -> Result<Published, SourceError>;
+}
+
+/// The source that the configuration names: `manifests`, else `kubeconfig`, else the cluster that the environment
+/// tells. `None` is no Kubernetes at all: only what lies on disk can be attached (MLT-CFG-4).
+pub fn open(config: &Config, environment: Option<ClusterEnvironment>) -> Option<Box<dyn Source>> {
+    if let Some(path) = &config.manifests {
+        return Some(Box::new(manifests::Manifests::new(path)));
+    }
+    let credentials = match &config.kubeconfig {
+        Some(path) => kubernetes::Credentials::Kubeconfig(path.clone()),
+        None => kubernetes::Credentials::InCluster(environment?),
+    };
+    Some(Box::new(kubernetes::Kubernetes::new(credentials, &config.state_dir)))
+}
