@@ -85,20 +85,13 @@ impl Channel {
         what: impl Fn() -> String,
         message: RouteNetlinkMessage,
     ) -> Result<Vec<RouteNetlinkMessage>, NetError> {
-        for _ in 0..DUMP_ATTEMPTS {
-            let round = self
-                .round(message.clone(), NLM_F_REQUEST | NLM_F_DUMP)
-                .map_err(|why| NetError::new(what(), why))?;
-            if round.interrupted {
-                continue;
-            }
-            if let Some(text) = round.undecoded {
-                // Someone else's exotic object must not keep us from ours.
-                tracing::warn!(listing = what(), reason = text, "passed over an object that cannot be read");
-            }
-            return Ok(round.answers);
+        let read = settled(|| self.round(message.clone(), NLM_F_REQUEST | NLM_F_DUMP));
+        let round = read.map_err(|why| NetError::new(what(), why))?;
+        if let Some(text) = round.undecoded {
+            // Someone else's exotic object must not keep us from ours.
+            tracing::warn!(listing = what(), reason = text, "passed over an object that cannot be read");
         }
-        Err(NetError::new(what(), Why::Interrupted))
+        Ok(round.answers)
     }
 
     fn round(&self, message: RouteNetlinkMessage, flags: u16) -> Result<Round, Why> {
@@ -116,6 +109,17 @@ impl Channel {
         }
         Ok(round)
     }
+}
+
+/// The first reading during which nothing changed.
+fn settled(mut read: impl FnMut() -> Result<Round, Why>) -> Result<Round, Why> {
+    for _ in 0..DUMP_ATTEMPTS {
+        let round = read()?;
+        if !round.interrupted {
+            return Ok(round);
+        }
+    }
+    Err(Why::Interrupted)
 }
 
 impl Inner {

@@ -63,16 +63,29 @@ impl Net {
         let home = spec.peer_net.unwrap_or(self);
         let Some(peer_name) = spec.peer_name else { return self.add_veth_with_random_peer(spec) };
         check_name(peer_name).map_err(|why| NetError::new(what(), why))?;
-        let mut peer = link_message(peer_name, spec.peer_mac, spec.peer_mtu, spec.peer_up);
+        let mut peer = link_message(peer_name, spec.peer_mac, spec.peer_mtu, false);
         if !home.same_namespace(self) {
             peer.attributes.push(LinkAttribute::NetNsFd(home.netns().raw_fd()));
         }
         let mut message = link_message(spec.name, spec.mac, spec.mtu, spec.up);
         message.attributes.push(kind(InfoKind::Veth, InfoData::Veth(InfoVeth::Peer(peer))));
         let link = self.create(what, spec.name, message)?;
-        let found = home.link(peer_name)?;
-        let peer = found.ok_or_else(|| NetError::new(what(), refused(Errno::ENODEV, "the peer vanished")))?;
-        Ok((link, peer))
+        match home.finished_peer(what, peer_name, spec.peer_up) {
+            Ok(peer) => Ok((link, peer)),
+            Err(error) => {
+                self.delete(link.index)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// The kernel cannot make a peer that is up: the pair is joined only after both ends exist.
+    fn finished_peer(&self, what: impl Fn() -> String, name: &str, up: bool) -> Result<Link, NetError> {
+        if up {
+            let message = link_message(name, None, None, true);
+            self.request(&what, RouteNetlinkMessage::SetLink(message), 0)?;
+        }
+        self.created(what, name)
     }
 
     fn add_veth_with_random_peer(&self, spec: &VethSpec<'_>) -> Result<(Link, Link), NetError> {

@@ -1,0 +1,16 @@
+//! The kernel's answers, in namespaces that each test makes for itself. They need root and never touch the host's links.
+
+mod address;
+mod bed;
+mod bridge;
+mod cost;
+mod link;
+mod listing;
+mod macvlan;
+mod netns;
+mod nft;
+mod route;
+mod rule;
+mod sysctl;
+mod veth;
+mod wait;

@@ -1,0 +1,122 @@
+use std::borrow::Cow;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use manifold_net::nft::schema::{Chain, NfListObject, Rule, Table};
+use manifold_net::nft::stmt::Statement;
+use manifold_net::nft::types::NfFamily;
+use manifold_net::nft::{Batch, Nft, NftError};
+
+use crate::bed::empty;
+
+const FAMILY: NfFamily = NfFamily::INet;
+
+fn table() -> NfListObject<'static> {
+    NfListObject::Table(Table { family: FAMILY, name: "ours".into(), handle: None })
+}
+
+fn chain(name: &'static str) -> NfListObject<'static> {
+    NfListObject::Chain(Chain { family: FAMILY, table: "ours".into(), name: name.into(), ..Chain::default() })
+}
+
+fn rule(chain: &'static str) -> NfListObject<'static> {
+    NfListObject::Rule(Rule {
+        family: FAMILY,
+        table: "ours".into(),
+        chain: chain.into(),
+        expr: Cow::Owned(vec![Statement::Drop(None)]),
+        comment: Some("shop/cart-7".into()),
+        ..Rule::default()
+    })
+}
+
+#[test]
+fn a_batch_is_applied_and_listed_in_the_namespace_of_the_thread() {
+    let (net, other) = (empty(), empty());
+    let nft = Nft::find().unwrap();
+    let mut batch = Batch::new();
+    batch.add(table());
+    batch.add(chain("one"));
+    batch.add(rule("one"));
+    net.netns().run(|| nft.apply("add our rules", batch)).unwrap().unwrap();
+    let listed = net.netns().run(|| nft.list_table(FAMILY, "ours")).unwrap().unwrap().unwrap();
+    let comments: Vec<_> = listed
+        .iter()
+        .filter_map(
+            |object| if let NfListObject::Rule(rule) = object { rule.comment.as_deref() } else { None },
+        )
+        .collect();
+    assert_eq!((listed.len(), comments), (3, vec!["shop/cart-7"]));
+    // Handles come with the list, so that single rules can be removed.
+    assert!(listed.iter().all(|object| match object {
+        NfListObject::Rule(rule) => rule.handle.is_some(),
+        _ => true,
+    }));
+    assert!(other.netns().run(|| nft.list_table(FAMILY, "ours")).unwrap().unwrap().is_none());
+}
+
+#[test]
+fn a_batch_with_one_bad_part_does_nothing_at_all() {
+    let net = empty();
+    let nft = Nft::find().unwrap();
+    let mut batch = Batch::new();
+    batch.add(table());
+    batch.add(rule("absent"));
+    let error = net.netns().run(|| nft.apply("add a rule to `absent`", batch)).unwrap().unwrap_err();
+    assert!(error.is_not_found(), "{error}");
+    assert!(error.to_string().starts_with("`nft` refused to add a rule to `absent`: "), "{error}");
+    assert!(net.netns().run(|| nft.list_table(FAMILY, "ours")).unwrap().unwrap().is_none());
+}
+
+#[test]
+fn removing_a_table_twice_succeeds() {
+    let net = empty();
+    let nft = Nft::find().unwrap();
+    net.netns()
+        .run(|| {
+            let mut batch = Batch::new();
+            batch.add(table());
+            batch.add(chain("one"));
+            nft.apply("add our table", batch).unwrap();
+            nft.delete_table(FAMILY, "ours").unwrap();
+            assert!(nft.list_table(FAMILY, "ours").unwrap().is_none());
+            nft.delete_table(FAMILY, "ours").unwrap();
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_missing_tool_is_named_with_the_places_and_the_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = Nft::find_in(&[folder.path()]).unwrap_err().to_string();
+    assert!(error.contains("not installed") && error.contains("install the package"), "{error}");
+    let gone = Nft::at(folder.path().join("nft")).delete_table(FAMILY, "ours").unwrap_err();
+    assert!(matches!(gone, NftError::NotInstalled { .. }), "{gone}");
+}
+
+fn script(folder: &std::path::Path, body: &str) -> Nft {
+    let path = folder.join("nft");
+    std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    Nft::at(path).with_deadline(Duration::from_millis(300))
+}
+
+#[test]
+fn a_tool_that_hangs_is_stopped_at_the_deadline() {
+    let folder = tempfile::tempdir().unwrap();
+    let nft = script(folder.path(), "exec sleep 60");
+    let started = Instant::now();
+    let error = nft.delete_table(FAMILY, "ours").unwrap_err();
+    assert!(matches!(error, NftError::Timeout { .. }), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn odd_output_is_an_error_and_no_reason_is_said_to_be_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let nft = script(folder.path(), "echo nonsense");
+    assert!(matches!(nft.list_table(FAMILY, "ours").unwrap_err(), NftError::Output(_)));
+    let nft = script(folder.path(), "exit 3");
+    let error = nft.delete_table(FAMILY, "ours").unwrap_err().to_string();
+    assert!(error.contains("gave no reason"), "{error}");
+}
