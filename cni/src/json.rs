@@ -126,6 +126,57 @@ pub fn strict(bytes: &[u8]) -> Result<(), BadJson> {
     Ok(de.end()?)
 }
 
+/// Line and column, from 1, of the value that a JSON pointer names.
+pub fn locate(bytes: &[u8], pointer: &str) -> Option<(usize, usize)> {
+    let whole = std::str::from_utf8(bytes).ok()?;
+    let mut value: &RawValue = serde_json::from_str(whole).ok()?;
+    for step in pointer.split('/').skip(1) {
+        let step = step.replace("~1", "/").replace("~0", "~");
+        value = match value.get().as_bytes().first()? {
+            b'{' => {
+                serde_json::from_str::<Borrowed<'_>>(value.get())
+                    .ok()?
+                    .0
+                    .into_iter()
+                    .find(|(k, _)| *k == step)?
+                    .1
+            }
+            b'[' => {
+                let items: Vec<&RawValue> = serde_json::from_str(value.get()).ok()?;
+                *items.get(step.parse::<usize>().ok()?)?
+            }
+            _ => return None,
+        };
+    }
+    // The value borrows from `whole`, so the distance of the two addresses is the offset.
+    let before = whole.get(..(value.get().as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?)?;
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    Some((before.matches('\n').count() + 1, before.len() - line_start + 1))
+}
+
+/// The keys of an object with values that borrow from the text.
+struct Borrowed<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Borrowed<'a> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Pairs;
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Borrowed<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Borrowed<'de>, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Borrowed(pairs))
+            }
+        }
+        d.deserialize_map(Pairs)
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Strict {
     depth: usize,

@@ -66,6 +66,33 @@ impl Version {
     }
 }
 
+/// A string of `cniVersions` that is no version at all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is not a version such as `1.1.0`", crate::name::printable(.0))]
+pub struct Malformed(pub String);
+
+impl Version {
+    /// The newest of `offered` that we speak. Others are passed over, as they may be newer than we are; what is no
+    /// version at all is an error (CNI-CFG-3).
+    pub fn highest<'a>(offered: impl IntoIterator<Item = &'a str>) -> Result<Option<Self>, Malformed> {
+        let mut best = None;
+        for raw in offered {
+            if !is_version(raw) {
+                return Err(Malformed(raw.to_owned()));
+            }
+            best = best.max(raw.parse().ok());
+        }
+        Ok(best)
+    }
+}
+
+/// Three numbers joined by dots, with whatever semver allows behind them.
+fn is_version(raw: &str) -> bool {
+    let core = raw.split(['-', '+']).next().unwrap_or_default();
+    let number = |n: &str| !n.is_empty() && n.len() < 10 && n.bytes().all(|b| b.is_ascii_digit());
+    core.split('.').count() == 3 && core.split('.').all(number)
+}
+
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

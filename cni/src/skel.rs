@@ -1,0 +1,115 @@
+//! The skeleton that turns a [`Plugin`] into an executable for any runtime.
+//!
+//! stdout carries one JSON object or nothing; whatever is meant for people goes to stderr.
+
+use std::io::{Read, Write};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use crate::bundled::dispatch_caught;
+use crate::{Call, CniError, Plugin, Target, Version, code, netns};
+
+#[cfg(test)]
+mod tests;
+
+/// stdin is refused beyond this.
+pub const MOST_STDIN: u64 = 4 << 20;
+/// Nobody tells an executable when its caller stops waiting; runtimes do after two to four minutes.
+const PATIENCE: Duration = Duration::from_secs(110);
+
+/// What the skeleton reads and writes.
+pub struct Surroundings<'a> {
+    pub var: &'a dyn Fn(&str) -> Option<String>,
+    pub stdin: &'a mut dyn Read,
+    pub stdout: &'a mut dyn Write,
+    pub stderr: &'a mut dyn Write,
+}
+
+impl std::fmt::Debug for Surroundings<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Surroundings")
+    }
+}
+
+/// Runs `plugin` for the process: the whole `main` of a plugin's executable.
+pub fn run(plugin: &'static dyn Plugin) -> ExitCode {
+    let around = Surroundings {
+        var: &|key| std::env::var_os(key).map(|v| v.to_string_lossy().into_owned()),
+        stdin: &mut std::io::stdin().lock(),
+        stdout: &mut std::io::stdout().lock(),
+        stderr: &mut std::io::stderr(),
+    };
+    ExitCode::from(serve(plugin, around))
+}
+
+/// The same with everything handed in. Returns the exit code.
+pub fn serve(plugin: &dyn Plugin, mut around: Surroundings<'_>) -> u8 {
+    let (answer, version) = answer(plugin, &mut around);
+    let (bytes, exit) = match answer {
+        Ok(bytes) => (bytes, 0),
+        Err(error) => (error.to_json(version), 1),
+    };
+    if bytes.is_empty() {
+        return exit;
+    }
+    // An answer that nobody received is a failure: the runtime will not know what was made.
+    let sent = around.stdout.write_all(&bytes).and_then(|()| around.stdout.write_all(b"\n"));
+    if sent.and_then(|()| around.stdout.flush()).is_ok() { exit } else { 1 }
+}
+
+fn answer(plugin: &dyn Plugin, around: &mut Surroundings<'_>) -> (Result<Vec<u8>, CniError>, Version) {
+    let call = match Call::from_env(around.var) {
+        Ok(call) => call,
+        Err(error) => return (Err(error), Version::NEWEST),
+    };
+    if call.target == Target::About {
+        // Losing the words for a person is no failure.
+        let _ = around.stderr.write_all(about(plugin).as_bytes());
+        return (Ok(Vec::new()), Version::NEWEST);
+    }
+    let stdin = match call.needs_stdin().then(|| read_stdin(around.stdin)).transpose() {
+        Ok(stdin) => stdin.unwrap_or_default(),
+        Err(error) => return (Err(error), Version::NEWEST),
+    };
+    let version = crate::stdin::version_hint(&stdin);
+    let request = refuse_own_netns(&call.target, around.var)
+        .and_then(|()| call.with_stdin(&stdin, Instant::now() + PATIENCE));
+    let answer = match request {
+        Ok(Some(request)) => dispatch_caught(plugin, &request),
+        Ok(None) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    };
+    (answer, version)
+}
+
+/// Before the plugin begins, so that nothing has to be taken back (CNI-ENV-9).
+fn refuse_own_netns(target: &Target, var: &dyn Fn(&str) -> Option<String>) -> Result<(), CniError> {
+    let path = match target {
+        Target::Add(at) => Some(&at.netns),
+        Target::Del(at) => at.netns.as_ref(),
+        _ => None,
+    };
+    path.map_or(Ok(()), |path| netns::refuse_own(path, var("CNI_NETNS_OVERRIDE").as_deref()))
+}
+
+/// stdin to its end, up to [`MOST_STDIN`].
+pub fn read_stdin(stdin: &mut dyn Read) -> Result<Vec<u8>, CniError> {
+    let mut bytes = Vec::new();
+    stdin.take(MOST_STDIN + 1).read_to_end(&mut bytes).map_err(|e| {
+        CniError::new(code::IO, format!("the network configuration could not be read from stdin: {e}"))
+    })?;
+    if bytes.len() as u64 > MOST_STDIN {
+        return Err(CniError::new(code::IO, "the network configuration on stdin is larger than 4 MiB"));
+    }
+    Ok(bytes)
+}
+
+fn about(plugin: &dyn Plugin) -> String {
+    let versions: Vec<&str> = plugin.versions().iter().map(|v| v.as_str()).collect();
+    format!(
+        "CNI plugin {} (Manifold {})\nCNI protocol versions supported: {}\n",
+        plugin.name(),
+        env!("CARGO_PKG_VERSION"),
+        versions.join(", ")
+    )
+}
