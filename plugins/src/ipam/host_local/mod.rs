@@ -1,0 +1,173 @@
+//! `host-local`: gives addresses out of configured ranges and remembers them in files of this host.
+//!
+//! The files are those of the reference plugin, byte for byte, and the lock is the same, so both can serve one folder
+//! at the same time and each releases what the other has leased. DEL, CHECK and GC need no range: what is leased is
+//! what the files say, whatever the configuration says today.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::Path;
+
+use manifold_cni::{Attachment, AttachmentId, CniError, CniResult, Detachment, Dns, Input, Plugin, code};
+use manifold_plugin_conf::{HostLocalConf, host_local};
+
+use folder::Folder;
+use lease::Holder;
+use leases::Leases;
+use lock::{Lock, LockError};
+
+mod allocate;
+mod folder;
+mod lease;
+mod leases;
+mod lock;
+mod readiness;
+mod resolv_conf;
+mod round_robin;
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HostLocal;
+
+impl Plugin for HostLocal {
+    fn name(&self) -> &'static str {
+        "host-local"
+    }
+
+    fn add(&self, input: &Input, at: &Attachment) -> Result<CniResult, CniError> {
+        at.args.require_known(host_local::CNI_ARGS)?;
+        let conf = HostLocalConf::read(&input.config, &at.args, input.version)
+            .map_err(|p| p.into_error(&input.name))?;
+        let wishes = allocate::wishes(&conf, input)?;
+        let dns = dns(&conf, input)?;
+        let folder = Folder::new(&conf.data_dir, &input.name);
+        let ips = allocate::allocate(&conf, &wishes, &folder, input, &at.id())?;
+        Ok(CniResult { ips, routes: conf.routes, dns, ..CniResult::default() })
+    }
+
+    /// Any lease will do: the address of the attachment may have been changed by a later plugin.
+    fn check(&self, input: &Input, at: &Attachment) -> Result<(), CniError> {
+        let id = at.id();
+        let folder = folder_of(input);
+        let leases = Leases::read(&folder, &|content| lease::holder(content, &id))
+            .map_err(|e| io_error(input, "cannot be read", folder.path(), &e))?;
+        if leases.has(Holder::Ours) || leases.has(Holder::OursOfOld) {
+            return Ok(());
+        }
+        Err(CniError::check(format!(
+            "network `{}`: there is no lease for interface `{}` of container `{}` in `{}`; create the pod anew",
+            input.name,
+            id.ifname,
+            id.container,
+            folder.path().display()
+        )))
+    }
+
+    fn del(&self, input: &Input, at: &Detachment) -> Result<(), CniError> {
+        let id = at.id();
+        release(input, &|content| lease::holder(content, &id))
+    }
+
+    fn status(&self, input: &Input) -> Result<(), CniError> {
+        let conf = HostLocalConf::read_without_request(&input.config, input.version)
+            .map_err(|p| p.into_error(&input.name))?;
+        readiness::ready(&conf, &Folder::new(&conf.data_dir, &input.name), input)
+    }
+
+    fn gc(&self, input: &Input, keep: &[AttachmentId]) -> Result<(), CniError> {
+        let alive: HashSet<(&[u8], &[u8])> =
+            keep.iter().map(|id| (id.container.trim().as_bytes(), id.ifname.as_bytes())).collect();
+        let containers: HashSet<&[u8]> = alive.iter().map(|(container, _)| *container).collect();
+        let judge = |content: &[u8]| match lease::owner(content) {
+            None => Holder::Nobody,
+            Some((container, None)) if containers.contains(container) => Holder::Other,
+            Some((container, Some(ifname))) if alive.contains(&(container, ifname)) => Holder::Other,
+            Some(_) => Holder::Ours,
+        };
+        release(input, &judge)
+    }
+}
+
+/// Removes the leases that `holder` calls ours, and those that a crash left empty. Whether any is there is looked up
+/// before the lock: a DEL that finds nothing needs neither a lock nor a writable disk.
+fn release(input: &Input, holder: &dyn Fn(&[u8]) -> Holder) -> Result<(), CniError> {
+    let folder = folder_of(input);
+    let unreadable = |e: io::Error| io_error(input, "cannot be read", folder.path(), &e);
+    let before = Leases::read(&folder, holder).map_err(unreadable)?;
+    let any_of_ours = before.has(Holder::Ours) || before.has(Holder::OursOfOld);
+    if !any_of_ours && !before.has(Holder::Nobody) {
+        return Ok(());
+    }
+    let (_lock, leases) = match again_under_lock(&before, &folder, input, holder) {
+        Ok(locked) => locked,
+        // What a crash left of others can wait for the next who comes.
+        Err(_) if !any_of_ours => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for ip in leases.of(Holder::Nobody) {
+        let _ = folder.release(ip);
+    }
+    let mut ours = leases.of(Holder::Ours);
+    if ours.is_empty() {
+        ours = leases.of(Holder::OursOfOld);
+    }
+    let failed: Vec<String> =
+        ours.into_iter().filter_map(|ip| folder.release(ip).err().map(|e| format!("`{ip}`: {e}"))).collect();
+    if failed.is_empty() { Ok(()) } else { Err(not_released(input, &folder, &failed)) }
+}
+
+fn not_released(input: &Input, folder: &Folder, failed: &[String]) -> CniError {
+    let msg = format!(
+        "network `{}`: {} of its leases in `{}` could not be removed; remove the cause and repeat",
+        input.name,
+        failed.len(),
+        folder.path().display()
+    );
+    CniError::new(code::IO, msg).details(failed.join("; "))
+}
+
+/// The lock, and the leases as they are under it.
+fn under_lock(
+    folder: &Folder,
+    input: &Input,
+    holder: &dyn Fn(&[u8]) -> Holder,
+) -> Result<(Lock, Leases), CniError> {
+    let before =
+        Leases::read(folder, holder).map_err(|e| io_error(input, "cannot be read", folder.path(), &e))?;
+    again_under_lock(&before, folder, input, holder)
+}
+
+fn again_under_lock(
+    before: &Leases,
+    folder: &Folder,
+    input: &Input,
+    holder: &dyn Fn(&[u8]) -> Holder,
+) -> Result<(Lock, Leases), CniError> {
+    let lock = lock::take(folder, input.deadline).map_err(|e| match e {
+        LockError::Io(e) => io_error(input, "cannot be locked", folder.path(), &e),
+        LockError::Busy => {
+            let path = folder.path().display();
+            let msg = format!("network `{}`: the lock of `{path}` was not free in time: {e}", input.name);
+            CniError::new(code::TRY_AGAIN, msg)
+        }
+    })?;
+    let leases =
+        before.again(folder, holder).map_err(|e| io_error(input, "cannot be read", folder.path(), &e))?;
+    Ok((lock, leases))
+}
+
+fn folder_of(input: &Input) -> Folder {
+    Folder::new(&HostLocalConf::data_dir(&input.config), &input.name)
+}
+
+fn dns(conf: &HostLocalConf, input: &Input) -> Result<Dns, CniError> {
+    let Some(path) = &conf.resolv_conf else { return Ok(Dns::default()) };
+    resolv_conf::read(path).map_err(|e| {
+        let msg = format!("network `{}`: `resolvConf` `{}` cannot be read: {e}", input.name, path.display());
+        CniError::config(msg).details("at `/ipam/resolvConf`; fix: create the file, or remove the key")
+    })
+}
+
+fn io_error(input: &Input, what: &str, path: &Path, e: &io::Error) -> CniError {
+    let msg = format!("network `{}`: the lease folder `{}` {what}: {e}", input.name, path.display());
+    CniError::new(code::IO, msg)
+}
