@@ -1,0 +1,20 @@
+//! The names by which the standard and its users know things: annotation keys and the resource.
+
+/// On a pod: which networks it asks for beside the default one (NPWG-4.1-1).
+pub const NETWORKS: &str = "k8s.v1.cni.cncf.io/networks";
+/// On a pod: what was attached (NPWG-5-1).
+pub const NETWORK_STATUS: &str = "k8s.v1.cni.cncf.io/network-status";
+/// On a pod: one network that takes the place of the default one (MLT-DLG-2).
+pub const DEFAULT_NETWORK: &str = "v1.multus-cni.io/default-network";
+/// On a NetworkAttachmentDefinition: the device-plugin resource its attachments use.
+pub const RESOURCE_NAME: &str = "k8s.v1.cni.cncf.io/resourceName";
+/// On a pod: `api` for pods of the API server, anything else for static pods.
+pub const CONFIG_SOURCE: &str = "kubernetes.io/config.source";
+
+pub const GROUP: &str = "k8s.cni.cncf.io";
+pub const VERSION: &str = "v1";
+pub const API_VERSION: &str = "k8s.cni.cncf.io/v1";
+pub const KIND: &str = "NetworkAttachmentDefinition";
+pub const PLURAL: &str = "network-attachment-definitions";
+pub const SINGULAR: &str = "network-attachment-definition";
+pub const SHORT_NAME: &str = "net-attach-def";

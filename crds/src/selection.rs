@@ -1,0 +1,176 @@
+//! What a pod asks for: the selection annotation in both of its forms, each element fully checked.
+//!
+//! The text of the standard wants an invalid annotation to be ignored; here it is refused (NPWG-X-1), because a pod that
+//! starts without the network it asked for is worse than one that does not start and says why.
+
+mod comma;
+mod element;
+mod print;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::fmt;
+use std::net::IpAddr;
+
+use manifold_cni::name::printable;
+use manifold_cni::{IfName, RawObject};
+
+use crate::address::{Guid, IpRequest, Mac};
+use crate::nad::NadRef;
+use crate::name::{ClaimName, DeviceId, Namespace};
+
+pub use print::to_json;
+pub use values::{Bandwidth, PortMapping, Protocol};
+
+/// One element of the annotation: one attachment to one network.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    pub network: NadRef,
+    pub interface: Option<IfName>,
+    /// Empty when the key is absent; the key itself must have at least one.
+    pub ips: Vec<IpRequest>,
+    pub mac: Option<Mac>,
+    pub infiniband_guid: Option<Guid>,
+    pub port_mappings: Vec<PortMapping>,
+    pub bandwidth: Option<Bandwidth>,
+    /// Present and empty means that the attachment keeps the default route of its own configuration.
+    pub default_route: Option<Vec<IpAddr>>,
+    pub cni_args: Option<RawObject>,
+    pub ipam_claim_reference: Option<ClaimName>,
+    pub device_id: Option<DeviceId>,
+}
+
+impl Selection {
+    pub fn of(network: NadRef) -> Self {
+        Self {
+            network,
+            interface: None,
+            ips: Vec::new(),
+            mac: None,
+            infiniband_guid: None,
+            port_mappings: Vec::new(),
+            bandwidth: None,
+            default_route: None,
+            cni_args: None,
+            ipam_claim_reference: None,
+            device_id: None,
+        }
+    }
+}
+
+/// How much a pod may ask for (F-INP-1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub bytes: usize,
+    pub networks: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { bytes: 64 * 1024, networks: 32 }
+    }
+}
+
+/// Why the annotation was refused: which element, which key, what about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}{why}")]
+pub struct BadSelection {
+    pub place: Place,
+    pub why: String,
+}
+
+/// Where in the annotation: nowhere in particular, an element, or a key of an element. Elements count from 1.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    pub element: Option<usize>,
+    /// The element's network, as far as it was readable.
+    pub network: Option<String>,
+    pub key: Option<String>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(element) = self.element else { return Ok(()) };
+        write!(f, "element {element}")?;
+        if let Some(network) = &self.network {
+            write!(f, " (`{}`)", printable(network))?;
+        }
+        if let Some(key) = &self.key {
+            write!(f, ", key `{}`", printable(key))?;
+        }
+        f.write_str(": ")
+    }
+}
+
+impl BadSelection {
+    fn whole(why: impl Into<String>) -> Self {
+        Self { place: Place::default(), why: why.into() }
+    }
+}
+
+/// Reads the annotation. `home` is the namespace of names that carry none. An absent value, an empty one, `null`,
+/// `""` and `[]` all mean no networks (NPWG-X-10).
+pub fn parse(text: &str, home: &Namespace, limits: Limits) -> Result<Vec<Selection>, BadSelection> {
+    if text.len() > limits.bytes {
+        return Err(BadSelection::whole(format!(
+            "it has {} bytes, and {} are allowed; ask for fewer networks, or with fewer words",
+            text.len(),
+            limits.bytes
+        )));
+    }
+    let text = text.trim();
+    if matches!(text, "" | "null" | r#""""#) {
+        return Ok(Vec::new());
+    }
+    // The same test as in Multus, so that a value is never JSON for one and a list of names for the other.
+    let found = if text.contains(['[', '{', '"']) {
+        element::parse_list(text, home, limits)?
+    } else {
+        comma::parse_list(text, home, limits)?
+    };
+    check_across(&found)?;
+    Ok(found)
+}
+
+/// Reads an annotation that may name one network: the default-network annotation. `None` when it is empty (MLT-DLG-2).
+pub fn parse_one(text: &str, home: &Namespace, limits: Limits) -> Result<Option<Selection>, BadSelection> {
+    let mut found = parse(text, home, limits)?;
+    if found.len() > 1 {
+        return Err(BadSelection::whole(format!(
+            "it names {} networks, and a pod has one default network; keep one",
+            found.len()
+        )));
+    }
+    Ok(found.pop())
+}
+
+/// What one element cannot know: an interface name that another asks for too (NPWG-4.1.2.1.5-3).
+fn check_across(found: &[Selection]) -> Result<(), BadSelection> {
+    let mut seen: Vec<(&IfName, usize)> = Vec::new();
+    for (n, selection) in found.iter().enumerate() {
+        let Some(name) = &selection.interface else { continue };
+        if let Some((_, first)) = seen.iter().find(|(other, _)| *other == name) {
+            return Err(BadSelection {
+                place: Place {
+                    element: Some(n + 1),
+                    network: Some(selection.network.to_string()),
+                    key: Some("interface".into()),
+                },
+                why: format!(
+                    "`{}` is the interface of element {first} too; choose another name",
+                    printable(name.as_str())
+                ),
+            });
+        }
+        seen.push((name, n + 1));
+    }
+    Ok(())
+}
+
+fn too_many(count: usize, limits: Limits) -> BadSelection {
+    BadSelection::whole(format!(
+        "it names {count} networks, and {} are allowed; ask for fewer, or raise `limits.networksPerPod` on the node",
+        limits.networks
+    ))
+}
