@@ -1,0 +1,152 @@
+//! Entries that cannot be used: set aside under another name, counted, and an error for ever after.
+//!
+//! `.damaged/<container id>@<number>-<failures>-<first>-<last>`. The counts stand in the name, because a rename needs
+//! no new space and the file itself stays as it was found.
+
+use std::path::PathBuf;
+
+use manifold_cni::ContainerId;
+use nix::errno::Errno;
+
+use super::codec::Fault;
+use super::folder::Folder;
+use super::{Failures, Ledger, LedgerError, Opened, Unreadable, Uptime};
+
+pub(super) const FOLDER: &str = ".damaged";
+
+/// One file that was set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damaged {
+    pub container: ContainerId,
+    pub number: u32,
+    pub failures: Option<Failures>,
+}
+
+impl Damaged {
+    fn parse(name: &str) -> Option<Self> {
+        let (container, rest) = name.split_once('@')?;
+        let mut numbers = rest.split('-');
+        let mut next = || numbers.next()?.parse::<u64>().ok();
+        let (number, count, first, last) = (next()?, next()?, next()?, next()?);
+        let count = u32::try_from(count).ok()?;
+        let failures = (count > 0).then_some(Failures { count, first: Uptime(first), last: Uptime(last) });
+        let whole = numbers.next().is_none();
+        whole.then_some(Self {
+            container: container.parse().ok()?,
+            number: u32::try_from(number).ok()?,
+            failures,
+        })
+    }
+
+    fn name(&self) -> String {
+        let f = self.failures.unwrap_or(Failures { count: 0, first: Uptime(0), last: Uptime(0) });
+        format!("{}@{}-{}-{}-{}", self.container, self.number, f.count, f.first.0, f.last.0)
+    }
+}
+
+impl Ledger {
+    /// All that was set aside, for events and metrics.
+    pub fn damaged(&self) -> Vec<Damaged> {
+        let Ok(Some(folder)) = self.folder.sub(FOLDER, false) else { return Vec::new() };
+        all(&folder)
+    }
+
+    /// One more DEL that could not be done for want of a readable entry. `None`: not even this could be noted, so
+    /// the sandbox is not parked and the runtime goes on hearing of it.
+    pub fn note_damaged_failure(&self, id: &ContainerId, now: Uptime) -> Option<Failures> {
+        let folder = self.folder.sub(FOLDER, true).ok()??;
+        let known = newest(&folder, id);
+        let failures = Failures::after(known.as_ref().and_then(|d| d.failures), now);
+        match known {
+            Some(old) => {
+                let new = Damaged { failures: Some(failures), ..old.clone() };
+                folder.rename(&old.name(), &new.name()).ok()?;
+            }
+            // Nothing was set aside (it is no file of ours): an empty file carries the count.
+            None => {
+                let new = Damaged { container: id.clone(), number: 0, failures: Some(failures) };
+                folder.create_new(&new.name()).ok()?;
+            }
+        }
+        Some(failures)
+    }
+
+    /// Ends the error: a person, or GC with the runtime's list, has cleared what the sandbox left.
+    pub fn forget_damaged(&self, id: &ContainerId) -> Result<(), LedgerError> {
+        let Some(folder) = self.folder.sub(FOLDER, false)? else { return Ok(()) };
+        for one in all(&folder).into_iter().filter(|d| d.container == *id) {
+            match folder.unlink(&one.name()) {
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(e) => return Err(folder.error("remove", &one.name(), e)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The sandbox has no entry under its name. If one was set aside it is still no "nothing to do".
+    pub(super) fn open_set_aside(&self, id: &ContainerId) -> Result<Option<Opened>, Unreadable> {
+        let folder = match self.folder.sub(FOLDER, false) {
+            Ok(Some(folder)) => folder,
+            Ok(None) => return Ok(None),
+            Err(e) => return Err(unreadable(id, Fault::Io(e.to_string()), None, None)),
+        };
+        let Some(known) = newest(&folder, id) else { return Ok(None) };
+        let path = folder.path().join(known.name());
+        if known.number > 0
+            && self.takes_back(&folder, &known)
+            && let Ok(Some(opened)) = self.load(id)
+        {
+            tracing::info!(container = %id, "a ledger entry that was set aside is readable and in use again");
+            return Ok(Some(opened));
+        }
+        Err(unreadable(id, Fault::SetAside, Some(path), known.failures))
+    }
+
+    /// Moves a file back if this release can read it.
+    fn takes_back(&self, folder: &Folder, known: &Damaged) -> bool {
+        let readable = match folder.look(&known.name()) {
+            Ok(super::folder::Lies::Ours(mut file)) => {
+                super::store::decode_steadily(&mut file).is_ok_and(|d| d.entry.container == known.container)
+            }
+            _ => false,
+        };
+        readable && folder.rename_into(&known.name(), &self.folder, known.container.as_str()).is_ok()
+    }
+
+    /// Sets a file of ours aside and says why. What is not ours stays where it is, and a disk that cannot be read now
+    /// may be readable next time.
+    pub(super) fn unreadable(&self, id: &ContainerId, fault: Fault) -> Unreadable {
+        let movable = !matches!(fault, Fault::Alien(_) | Fault::Io(_) | Fault::SetAside);
+        let folder = self.folder.sub(FOLDER, movable).ok().flatten();
+        let known = folder.as_ref().and_then(|f| newest(f, id));
+        let failures = known.as_ref().and_then(|d| d.failures);
+        let aside = folder.filter(|_| movable).and_then(|f| self.set_aside(id, &f, known.as_ref()));
+        tracing::error!(container = %id, %fault, aside = ?aside, "a ledger entry cannot be used");
+        unreadable(id, fault, aside, failures)
+    }
+
+    fn set_aside(&self, id: &ContainerId, folder: &Folder, known: Option<&Damaged>) -> Option<PathBuf> {
+        let number = known.map_or(0, |d| d.number).saturating_add(1);
+        let new = Damaged { container: id.clone(), number, failures: known.and_then(|d| d.failures) };
+        self.folder.rename_into(id.as_str(), folder, &new.name()).ok()?;
+        Some(folder.path().join(new.name()))
+    }
+}
+
+fn unreadable(
+    id: &ContainerId,
+    fault: Fault,
+    aside: Option<PathBuf>,
+    failures: Option<Failures>,
+) -> Unreadable {
+    Unreadable { container: id.clone(), fault, aside, failures }
+}
+
+fn all(folder: &Folder) -> Vec<Damaged> {
+    let names = folder.names().unwrap_or_default();
+    names.iter().filter_map(|n| Damaged::parse(n.to_str()?)).collect()
+}
+
+fn newest(folder: &Folder, id: &ContainerId) -> Option<Damaged> {
+    all(folder).into_iter().filter(|d| d.container == *id).max_by_key(|d| d.number)
+}

@@ -1,0 +1,126 @@
+//! Entries that nobody will DEL any more: the runtime forgot the sandbox, or its DEL kept failing (F-RUN-7).
+//!
+//! Whichever shim runs looks at most once a minute. Decided here is which entries are due; the undo is the verbs'.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::time::Instant;
+
+use manifold_cni::ContainerId;
+
+use super::flock::{How, try_lock};
+use super::folder::write_at;
+use super::lock::fixed_file;
+use super::{BootId, Entry, Ledger, SandboxLock, Uptime};
+use crate::netns_id::Now;
+
+pub const EVERY_SECONDS: u64 = 60;
+/// A namespace must have been gone this long.
+pub const GONE_SECONDS: u64 = 600;
+pub const RETRY_PARKED_SECONDS: u64 = 3600;
+pub const AT_MOST: usize = 4;
+
+/// What is to happen with an entry in one pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Leave,
+    /// First seen without its namespace: remember when.
+    NoteGone,
+    /// The namespace is there after all.
+    NoteBack,
+    Undo,
+}
+
+/// Decides; touches nothing.
+pub fn judge(entry: &Entry, boot: &BootId, netns: Now, now: Uptime) -> Verdict {
+    if entry.is_parked(now) {
+        let since = entry.failures.map_or(0, |f| now.since(f.last));
+        return if since >= RETRY_PARKED_SECONDS { Verdict::Undo } else { Verdict::Leave };
+    }
+    // Left over by the boot sweep because its undo failed.
+    if entry.boot != *boot {
+        return Verdict::Undo;
+    }
+    match (netns, entry.netns_gone) {
+        (Now::Gone, None) => Verdict::NoteGone,
+        (Now::Gone, Some(since)) if now.since(since) >= GONE_SECONDS => Verdict::Undo,
+        (Now::Same, Some(_)) => Verdict::NoteBack,
+        _ => Verdict::Leave,
+    }
+}
+
+/// The namespace of an entry as it is now; one that was recorded without identity cannot be told.
+pub fn netns_now(entry: &Entry) -> Now {
+    match &entry.netns {
+        Some(netns) => netns.id.map_or(Now::Unknown, |id| id.check(&netns.path)),
+        None => Now::Unknown,
+    }
+}
+
+/// The right to this minute's pass.
+#[derive(Debug)]
+pub struct IdlePass {
+    _only_one: File,
+    ledger: Ledger,
+    boot: BootId,
+    now: Uptime,
+}
+
+const FILE: &str = ".idle";
+
+impl Ledger {
+    /// `None`: it was done within the last minute, another call is at it, or the disk takes no note of it.
+    pub fn idle_pass(&self, boot: &BootId, now: Uptime) -> Option<IdlePass> {
+        let file = fixed_file(&self.folder, FILE).ok()?;
+        let file = try_lock(file, How::Exclusive).ok()?.ok()?;
+        if !is_due(&file, boot, now) {
+            return None;
+        }
+        write_at(&file, FILE, format!("{:012} {boot}\n", now.0).as_bytes(), 0).ok()?;
+        Some(IdlePass { _only_one: file, ledger: self.clone(), boot: boot.clone(), now })
+    }
+}
+
+fn is_due(mut file: &File, boot: &BootId, now: Uptime) -> bool {
+    let mut text = String::new();
+    if file.read_to_string(&mut text).is_err() {
+        return true;
+    }
+    let last = text.lines().next().and_then(|l| l.split_once(' '));
+    let same_boot = last.filter(|(_, b)| *b == boot.as_str()).and_then(|(t, _)| t.parse().ok());
+    same_boot.is_none_or(|t| now.since(Uptime(t)) >= EVERY_SECONDS || now < Uptime(t))
+}
+
+impl IdlePass {
+    /// Entries to undo now, at most [`AT_MOST`], each with its lock held; sandboxes that somebody works on are passed
+    /// over. Looks until `deadline`.
+    pub fn candidates(&self, deadline: Instant) -> Vec<SandboxLock> {
+        let mut due = Vec::new();
+        for id in self.ledger.entries().unwrap_or_default() {
+            if due.len() == AT_MOST || Instant::now() >= deadline {
+                break;
+            }
+            due.extend(self.look_at(&id));
+        }
+        due
+    }
+
+    fn look_at(&self, id: &ContainerId) -> Option<SandboxLock> {
+        let lock = self.ledger.lock(id, Instant::now()).ok()?;
+        let mut opened = self.ledger.open_entry(id).ok()??;
+        let entry = &mut opened.entry;
+        match judge(entry, &self.boot, netns_now(entry), self.now) {
+            Verdict::Leave => return None,
+            Verdict::Undo => return Some(lock),
+            Verdict::NoteGone => entry.netns_gone = Some(self.now),
+            Verdict::NoteBack => entry.netns_gone = None,
+        }
+        // Not noted is noted next minute.
+        let _ = opened.pen.mark(&opened.entry);
+        None
+    }
+}
+
+#[cfg(test)]
+#[path = "idle_tests.rs"]
+mod tests;

@@ -1,0 +1,46 @@
+//! What was done for each sandbox, on disk before it is done, so that DEL never has to ask or guess.
+//!
+//! One file per sandbox, `<state folder>/<container id>`: the plan with the exact bytes of every delegate's
+//! configuration is durable before the first delegate runs ([`Ledger::write`]); results are appended and states are
+//! overwritten in place afterwards ([`Pen`]), so no later step can lose the plan and no DEL needs new space.
+//! What cannot be read is set aside and stays an error ([`Unreadable`]), never "nothing to do".
+//!
+//! Everything else of ours in the folder has a name that no container id can have (it begins with a dot):
+//! `.locks`, `.gate`, `.spool`, `.damaged`, `.reported`, `.new-…`, `.boot`, `.sweep`, `.idle`.
+//!
+//! This module decides and keeps books; it runs no delegate and touches no interface.
+
+pub mod alien;
+pub mod boot;
+pub mod codec;
+pub mod damaged;
+pub mod entry;
+pub mod error;
+pub mod exact;
+pub mod flock;
+mod folder;
+pub mod idle;
+pub mod list;
+pub mod lock;
+mod marks;
+pub mod pen;
+pub mod store;
+pub mod uptime;
+
+#[cfg(test)]
+mod power_cut;
+#[cfg(test)]
+pub(crate) mod sample;
+
+pub use boot::{BootId, BootSweep};
+pub use codec::{Fault, Flaw};
+pub use damaged::Damaged;
+pub use entry::{Entry, Failures, Found, PodIdentity, Recorded, RecordedPlugin, Stage, State, Status};
+pub use error::{LedgerError, LockError, Unreadable};
+pub use exact::Exact;
+pub use idle::IdlePass;
+pub use list::Listing;
+pub use lock::{NodeLock, SandboxLock};
+pub use pen::Pen;
+pub use store::{Ledger, Opened};
+pub use uptime::Uptime;
