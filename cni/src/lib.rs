@@ -7,6 +7,7 @@
 mod answer;
 pub mod args;
 mod bundled;
+pub mod cache;
 pub mod call;
 pub mod config;
 pub mod convert;
@@ -22,6 +23,7 @@ pub mod list;
 pub mod name;
 pub mod netns;
 pub mod plugin;
+pub mod probe;
 mod process;
 pub mod request;
 pub mod result;
