@@ -8,14 +8,13 @@ pub mod confdir;
 pub mod error;
 pub mod kubernetes;
 pub mod manifests;
-pub mod nad;
 pub mod pod;
 
 use std::time::Instant;
 
 pub use error::{Kind, SourceError};
 pub use kubernetes::ClusterEnvironment;
-pub use nad::{Nad, NadRef};
+pub use manifold_crds::{Nad, NadRef};
 pub use pod::{Annotations, Pod, PodRef};
 
 use crate::config::Config;

@@ -4,66 +4,30 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use manifold_cni::name::{BadName, printable};
+use manifold_crds::keys::{CONFIG_SOURCE, DEFAULT_NETWORK, NETWORK_STATUS, NETWORKS};
+use manifold_crds::{Namespace, PodName, PodUid};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::error::{Kind, SourceError};
 
 /// The only annotations that are ever read; a pod may carry 256 KiB of others (S-13).
-pub const NETWORKS: &str = "k8s.v1.cni.cncf.io/networks";
-pub const NETWORK_STATUS: &str = "k8s.v1.cni.cncf.io/network-status";
-pub const DEFAULT_NETWORK: &str = "v1.multus-cni.io/default-network";
-/// Where the kubelet had the pod from: `api`, else a static pod, whose UID is not its mirror's.
-pub const CONFIG_SOURCE: &str = "kubernetes.io/config.source";
-
 const KEYS: [&str; 4] = [NETWORKS, NETWORK_STATUS, DEFAULT_NETWORK, CONFIG_SOURCE];
 
-/// The pod that the runtime names in `CNI_ARGS`. Both names are checked, so they may stand in a URL or a file name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// The pod that the runtime names in `CNI_ARGS`. The names are checked, so they may stand in a URL or a file name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PodRef {
-    namespace: String,
-    name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    uid: Option<String>,
+    pub namespace: Namespace,
+    pub name: PodName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<PodUid>,
 }
 
 impl PodRef {
+    /// An empty UID is none.
     pub fn new(namespace: &str, name: &str, uid: Option<&str>) -> Result<Self, BadName> {
-        let bad = |what, raw: &str, why| BadName { what, raw: raw.to_owned(), why };
-        if let Some(why) = label(namespace) {
-            return Err(bad("pod namespace", namespace, why));
-        }
-        if let Some(why) = subdomain(name) {
-            return Err(bad("pod name", name, why));
-        }
-        let uid = uid.filter(|u| !u.is_empty());
-        if uid.is_some_and(|u| u.len() > 128 || !u.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')) {
-            return Err(bad(
-                "pod UID",
-                uid.unwrap_or_default(),
-                "only letters, digits and `-` are in a UID, at most 128",
-            ));
-        }
-        Ok(Self { namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.map(str::to_owned) })
-    }
-
-    pub fn namespace(&self) -> &str {
-        &self.namespace
-    }
-
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub fn uid(&self) -> Option<&str> {
-        self.uid.as_deref()
-    }
-
-    /// The same pod, with the UID that the API server told.
-    #[must_use]
-    pub fn with_uid(mut self, uid: &str) -> Self {
-        self.uid = Some(uid.to_owned()).filter(|u| !u.is_empty());
-        self
+        let uid = uid.filter(|u| !u.is_empty()).map(str::parse).transpose()?;
+        Ok(Self { namespace: namespace.parse()?, name: name.parse()?, uid })
     }
 }
 
@@ -87,8 +51,8 @@ impl Pod {
     /// Whether this is the pod that the runtime means, and not another that was given its name since (F-POD-3). A call
     /// without UID is not compared, nor is a static pod: the API server knows it by its mirror's UID (MLT-POD-3).
     pub fn same_as(&self, who: &PodRef) -> Result<(), SourceError> {
-        let Some(wanted) = who.uid() else { return Ok(()) };
-        if self.uid.is_empty() || self.uid == wanted || self.annotations.is_static() {
+        let Some(wanted) = &who.uid else { return Ok(()) };
+        if self.uid.is_empty() || self.uid == wanted.as_str() || self.annotations.is_static() {
             return Ok(());
         }
         let what = format!(
@@ -165,42 +129,6 @@ impl<'de> Deserialize<'de> for Annotations {
             }
         }
         d.deserialize_any(Pick)
-    }
-}
-
-/// Why a text is no DNS-1123 label (a namespace).
-pub(crate) fn label(raw: &str) -> Option<&'static str> {
-    let edge = |c: Option<u8>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-    let bytes = raw.as_bytes();
-    match raw {
-        "" => Some("it is empty"),
-        _ if raw.len() > 63 => Some("it is longer than 63 characters"),
-        _ if !edge(bytes.first().copied()) || !edge(bytes.last().copied()) => {
-            Some("it must begin and end with a lower-case letter or a digit")
-        }
-        _ if !bytes.iter().all(|c| edge(Some(*c)) || *c == b'-') => {
-            Some("only lower-case letters, digits and `-` are allowed")
-        }
-        _ => None,
-    }
-}
-
-/// Why a text is no DNS-1123 subdomain (the name of a pod).
-pub(crate) fn subdomain(raw: &str) -> Option<&'static str> {
-    if raw.len() > 253 {
-        return Some("it is longer than 253 characters");
-    }
-    // Only the whole is limited: a piece between dots may be longer than a label.
-    let edge = |c: Option<u8>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-    let piece = |p: &str| {
-        edge(p.bytes().next()) && edge(p.bytes().last()) && p.bytes().all(|c| edge(Some(c)) || c == b'-')
-    };
-    match raw {
-        "" => Some("it is empty"),
-        _ if !raw.split('.').all(piece) => Some(
-            "only lower-case letters, digits, `-` and `.` are allowed, and each part begins and ends with a letter or a digit",
-        ),
-        _ => None,
     }
 }
 

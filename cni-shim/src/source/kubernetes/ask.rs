@@ -1,0 +1,204 @@
+//! What is asked of the API server, and what an answer says before anyone reads its object.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderValue, Method, Request};
+use kube::client::Body;
+use kube::core::Status;
+use manifold_cni::name::printable;
+use manifold_crds::{NadRef, keys};
+
+use super::super::{Kind, PodRef, SourceError};
+use super::call::Setback;
+
+/// Of a pod only the metadata is asked for: it is a fraction of the object.
+const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
+const JSON: &str = "application/json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+const AGENT: &str = concat!("manifold/", env!("CARGO_PKG_VERSION"));
+
+/// etcd takes objects of 1.5 MiB; nothing that a server may send is larger than this.
+const OBJECT_MOST: usize = 3 << 20;
+
+pub(super) struct Ask {
+    pub(super) verb: &'static str,
+    pub(super) group: &'static str,
+    pub(super) resource: &'static str,
+    namespace: String,
+    /// For messages: `pod shop/cart-7`.
+    object: String,
+    path: String,
+    accept: &'static str,
+    patch: Option<Vec<u8>>,
+}
+
+impl Ask {
+    pub(super) fn pod(who: &PodRef) -> Self {
+        Self {
+            verb: "get",
+            group: "",
+            resource: "pods",
+            namespace: who.namespace.to_string(),
+            object: format!("pod `{who}`"),
+            path: format!("/api/v1/namespaces/{}/pods/{}", who.namespace, who.name),
+            accept: METADATA,
+            patch: None,
+        }
+    }
+
+    pub(super) fn definition(nad: &NadRef) -> Self {
+        let (group, plural) = (keys::GROUP, keys::PLURAL);
+        Self {
+            verb: "get",
+            group,
+            resource: plural,
+            namespace: nad.namespace.to_string(),
+            object: format!("network `{nad}`"),
+            path: format!(
+                "/apis/{group}/{}/namespaces/{}/{plural}/{}",
+                keys::VERSION,
+                nad.namespace,
+                nad.name
+            ),
+            accept: JSON,
+            patch: None,
+        }
+    }
+
+    /// One annotation, by the subresource that nodes may write. The UID makes the server refuse a pod that was
+    /// replaced meanwhile.
+    pub(super) fn status(who: &PodRef, key: &str, value: &str) -> Self {
+        let mut metadata = serde_json::json!({"annotations": {key: value}});
+        if let (Some(uid), Some(object)) = (&who.uid, metadata.as_object_mut()) {
+            object.insert("uid".to_owned(), uid.as_str().into());
+        }
+        let (namespace, name) = (&who.namespace, &who.name);
+        Self {
+            verb: "patch",
+            resource: "pods/status",
+            path: format!("/api/v1/namespaces/{namespace}/pods/{name}/status?fieldManager=manifold-shim"),
+            patch: Some(serde_json::json!({"metadata": metadata}).to_string().into_bytes()),
+            ..Self::pod(who)
+        }
+    }
+
+    pub(super) fn request(&self) -> Request<Body> {
+        let mut request = Request::new(Body::from(self.patch.clone().unwrap_or_default()));
+        *request.uri_mut() = self.path.parse().expect("the path is built from checked names");
+        let headers = request.headers_mut();
+        headers.insert(ACCEPT, HeaderValue::from_static(self.accept));
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        if self.patch.is_some() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(MERGE_PATCH));
+            *request.method_mut() = Method::PATCH;
+        }
+        request
+    }
+
+    /// How much of the answer's body is wanted. That a PATCH was done is in its status: the pod that comes back is
+    /// not read.
+    pub(super) fn body_most(&self, success: bool) -> usize {
+        if success && self.patch.is_some() { 0 } else { OBJECT_MOST }
+    }
+
+    pub(super) fn unreachable(&self, server: &str, why: &dyn Display) -> SourceError {
+        let what = format!(
+            "the API server `{server}` gave no usable answer to `{}` of {} ({why}); \
+             see that the server runs and that the kubeconfig has its address",
+            self.verb, self.object
+        );
+        SourceError::new(Kind::Unreachable, what)
+    }
+
+    pub(super) fn garbage(&self, why: &dyn Display) -> SourceError {
+        let what = format!(
+            "the answer of the API server to `{}` of {} cannot be read ({}); see what stands between this node and it",
+            self.verb,
+            self.object,
+            printable(&why.to_string())
+        );
+        SourceError::new(Kind::Malformed, what)
+    }
+
+    pub(super) fn too_large(&self) -> SourceError {
+        let what = format!(
+            "the answer of the API server to `{}` of {} is larger than {OBJECT_MOST} bytes; make the object smaller",
+            self.verb, self.object
+        );
+        SourceError::new(Kind::TooLarge, what)
+    }
+
+    pub(super) fn unauthorized(&self, server: &str) -> SourceError {
+        let what = format!(
+            "the API server `{server}` refuses the token of this node (401 for `{}` of {}); \
+             the node role renews it within seconds, so see that it runs on this node",
+            self.verb, self.object
+        );
+        SourceError::new(Kind::Unauthorized, what)
+    }
+
+    fn forbidden(&self, said: &str) -> SourceError {
+        let what = format!(
+            "the API server does not allow `{}` of `{}` in namespace `{}` (it says: {said}); \
+             grant it by the rule `{{apiGroups: [\"{}\"], resources: [\"{}\"], verbs: [\"{}\"]}}`",
+            self.verb, self.resource, self.namespace, self.group, self.resource, self.verb
+        );
+        SourceError::new(Kind::Forbidden, what)
+    }
+
+    fn throttled(&self, status: u16) -> SourceError {
+        let what = format!(
+            "the API server is too busy for `{}` of {} ({status}); see its priority and fairness settings",
+            self.verb, self.object
+        );
+        SourceError::new(Kind::Throttled, what)
+    }
+
+    fn refused(&self, status: u16, said: &str) -> SourceError {
+        let what = format!("the API server refuses `{}` of {} ({status}: {said})", self.verb, self.object);
+        SourceError::new(Kind::Refused, what)
+    }
+}
+
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) body: Vec<u8>,
+}
+
+impl Answer {
+    /// Success, or what the status says instead. 401 and 404 have been looked at before.
+    pub(super) fn ok(&self, ask: &Ask) -> Result<(), Setback> {
+        match self.status {
+            200..=299 => Ok(()),
+            403 => Err(ask.forbidden(&printable(&self.message())).into()),
+            429 | 503 => Err(Setback { error: ask.throttled(self.status), wait: self.retry_after }),
+            500..=599 => {
+                let why = format!("{}: {}", self.status, printable(&self.message()));
+                Err(SourceError::new(Kind::Unreachable, ask.refused(self.status, &why).what).into())
+            }
+            status => Err(ask.refused(status, &printable(&self.message())).into()),
+        }
+    }
+
+    pub(super) fn kubernetes_status(&self) -> Option<Status> {
+        serde_json::from_slice(&self.body).ok()
+    }
+
+    /// What the server says in words, if it is the API server that answers.
+    pub(super) fn message(&self) -> String {
+        self.kubernetes_status()
+            .map(|s| s.message)
+            .filter(|m| !m.is_empty())
+            .unwrap_or("no reason given".to_owned())
+    }
+
+    /// The pod has another UID than the patch: 422 names the field, 409 is the storage's precondition.
+    pub(super) fn other_uid(&self) -> bool {
+        let Some(status) = self.kubernetes_status() else { return false };
+        let causes = status.details.map(|d| d.causes).unwrap_or_default();
+        causes.iter().any(|c| c.field == "metadata.uid") || status.message.contains("UID in precondition")
+    }
+}
