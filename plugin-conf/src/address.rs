@@ -58,3 +58,36 @@ fn unmapped(ip: IpAddr) -> Result<(), String> {
         IpAddr::V4(_) => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refused(got: Result<impl std::fmt::Debug, String>, part: &str) {
+        let why = got.unwrap_err();
+        assert!(why.contains(part), "{why}");
+    }
+
+    // Proves: F-INP-4
+    #[test]
+    fn only_what_one_interface_can_have_is_an_address() {
+        assert_eq!(cidr("10.1.2.3/24").unwrap().to_string(), "10.1.2.3/24");
+        assert_eq!(ip_or_cidr("fd00::5/64").unwrap(), ip("fd00::5").unwrap());
+        refused(cidr("10.1.2.3"), "write one such as `10.1.2.3/24`");
+        refused(cidr("10.1.2.3/33"), "not an address with prefix length");
+        refused(cidr("fd00::/129"), "not an address with prefix length");
+        refused(cidr(""), "not an address");
+        refused(ip("::ffff:10.0.0.1"), "write `10.0.0.1`");
+        refused(cidr("::ffff:10.0.0.1/120"), "in IPv6 form");
+        refused(network("::ffff:10.0.0.0/120"), "in IPv6 form");
+        refused(ip("0.0.0.0"), "means no address");
+        refused(ip("::"), "means no address");
+        refused(ip("224.0.0.1"), "multicast");
+        refused(cidr("ff02::1/64"), "multicast");
+        refused(ip("255.255.255.255"), "broadcast");
+        refused(ip("010.0.0.1"), "not an IP address");
+        refused(ip("10.0.0.1%eth0"), "not an IP address");
+        refused(ip_or_cidr("10.0.0.1/"), "not an address");
+    }
+}

@@ -115,3 +115,97 @@ fn default_bridge() -> IfName {
 fn bridge_name<'de, D: serde::Deserializer<'de>>(d: D) -> Result<IfName, D::Error> {
     Ok(fit::empty_is_none(d)?.unwrap_or_else(default_bridge))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(raw: &str) -> RawObject {
+        RawObject::parse(raw.as_bytes()).unwrap()
+    }
+
+    fn read(raw: &str) -> Result<BridgeConf, Problem> {
+        BridgeConf::read(&object(raw))
+    }
+
+    #[track_caller]
+    fn refused(raw: &str, pointer: &str, part: &str) {
+        let problem = read(raw).unwrap_err();
+        assert_eq!(problem.pointer, pointer, "{problem}");
+        assert!(problem.sentence.contains(part), "{problem}");
+    }
+
+    // Proves: PLG-BRIDGE-1, PLG-BRIDGE-11
+    #[test]
+    fn nothing_given_means_cni0_without_any_extra() {
+        for raw in ["{}", r#"{"bridge":"","ipam":{},"mtu":null,"vlanTrunk":[]}"#, r#"{"ipam":null}"#] {
+            let conf = read(raw).unwrap();
+            assert_eq!(conf.bridge.as_str(), "cni0");
+            assert_eq!(conf.mtu.get(), None);
+            assert!(!conf.is_gateway() && !conf.wants_vlans() && !conf.dns.any_field);
+            assert!(
+                !conf.preserve_default_vlan && !conf.ip_masq && conf.ip_masq_backend == MasqBackend::Auto
+            );
+        }
+    }
+
+    // Proves: PLG-BRIDGE-2, PLG-BRIDGE-3, PLG-BRIDGE-4, PLG-BRIDGE-5, PLG-BRIDGE-7, PLG-BRIDGE-8, PLG-BRIDGE-9, PLG-BRIDGE-10
+    #[test]
+    fn every_key_is_read() {
+        let conf = read(
+            r#"{"bridge":"br7","isDefaultGateway":true,"forceAddress":true,"ipMasq":true,"ipMasqBackend":"nftables",
+                "mtu":1400,"hairpinMode":true,"vlan":100,"vlanTrunk":[{"id":5}],"preserveDefaultVlan":true,
+                "macspoofchk":true,"enabledad":true,"disableContainerInterface":true,"portIsolation":true,
+                "dns":{"search":[]}}"#,
+        )
+        .unwrap();
+        assert_eq!((conf.bridge.as_str(), conf.mtu.get(), conf.vlan.get()), ("br7", Some(1400), Some(100)));
+        assert!(conf.is_gateway() && conf.force_address && conf.ip_masq && conf.hairpin_mode);
+        assert!(conf.preserve_default_vlan && conf.macspoofchk && conf.enabledad && conf.port_isolation);
+        assert!(conf.disable_container_interface && conf.dns.any_field && conf.wants_vlans());
+        assert_eq!((conf.ip_masq_backend, conf.vlan_trunk.ids()), (MasqBackend::Nftables, &[5][..]));
+        assert!(read(r#"{"promiscMode":true}"#).unwrap().promisc_mode);
+    }
+
+    // Proves: PLG-BRIDGE-6, PLG-BRIDGE-7, PLG-BRIDGE-8, PLG-BRIDGE-10, PLG-COM-22
+    #[test]
+    fn every_broken_rule_names_its_key() {
+        refused(r#"{"hairpinMode":true,"promiscMode":true}"#, "/hairpinMode", "turn one of them off");
+        refused(r#"{"vlan":-1}"#, "/vlan", "-1 is no VLAN id");
+        refused(r#"{"vlan":4095}"#, "/vlan", "4095 is no VLAN id");
+        refused(r#"{"vlanTrunk":[{"id":4095}]}"#, "/vlanTrunk", "entry 0");
+        let both = r#"{"disableContainerInterface":true,"ipam":{"type":"host-local"}}"#;
+        refused(both, "/disableContainerInterface", "remove `ipam`");
+        refused(r#"{"ipMasqBackend":"ipchains"}"#, "/ipMasqBackend", "`ipchains` is no backend");
+        refused(r#"{"mtu":-1}"#, "/mtu", "-1 is no MTU");
+        refused(r#"{"mtu":"1500"}"#, "/mtu", "takes a whole number");
+        refused(r#"{"isGateway":"yes"}"#, "/isGateway", "takes `true` or `false`");
+        refused(r#"{"bridge":"a-name-of-16-byt"}"#, "/bridge", "15 bytes");
+        refused(r#"{"ipam":[]}"#, "/ipam", "takes an object");
+        refused(r#"{"ipam":{"type":"../x"}}"#, "/ipam/type", "bare name");
+        refused(r#"{"ipam":{"type":7}}"#, "/ipam/type", "takes a text");
+        refused(r#"{"dns":{"search":"x"}}"#, "/dns", "takes a list");
+    }
+
+    // Proves: PLG-COM-14
+    #[test]
+    fn dns_counts_as_written_by_any_field_even_an_empty_list() {
+        for (raw, expected) in [
+            ("{}", false),
+            (r#"{"nameservers":[]}"#, true),
+            (r#"{"options":["a"]}"#, true),
+            (r#"{"domain":""}"#, false),
+            (r#"{"domain":"x"}"#, true),
+            (r#"{"search":null}"#, false),
+        ] {
+            assert_eq!(read(&format!(r#"{{"dns":{raw}}}"#)).unwrap().dns.any_field, expected, "{raw}");
+        }
+    }
+
+    #[test]
+    fn del_reads_what_it_can_of_a_configuration_that_add_would_refuse() {
+        let conf =
+            BridgeConf::read_leniently(&object(r#"{"bridge":"br7","vlan":9999,"mtu":[],"ipMasq":true}"#));
+        assert_eq!((conf.bridge.as_str(), conf.ip_masq, conf.vlan.get()), ("br7", true, None));
+    }
+}

@@ -133,3 +133,110 @@ fn declares(config: &RawObject, capability: &str) -> Result<bool, Problem> {
     let all: BTreeMap<String, bool> = fit::key(config, "capabilities")?.unwrap_or_default();
     Ok(all.get(capability).copied().unwrap_or(false))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn notes(kind: &str, raw: &str) -> Vec<(String, String)> {
+        let notes = check(kind, &RawObject::parse(raw.as_bytes()).unwrap()).unwrap();
+        notes.into_iter().map(|n| (n.pointer, n.sentence)).collect()
+    }
+
+    #[track_caller]
+    fn refused(kind: &str, raw: &str, pointer: &str) {
+        let problem = check(kind, &RawObject::parse(raw.as_bytes()).unwrap()).unwrap_err();
+        assert_eq!(problem.pointer, pointer, "{problem}");
+    }
+
+    const HOST_LOCAL: &str = r#""ipam":{"type":"host-local","ranges":[[{"subnet":"10.1.0.0/16"}]]}"#;
+
+    // Proves: P-USE-2
+    #[test]
+    fn a_misspelt_key_is_told_with_the_one_that_was_meant() {
+        let raw = r#"{"type":"bridge","name":"n","cniVersion":"1.0.0","isGatway":true,"cni.dev/x":1,"args":{"any":1},
+            "ipam":{"type":"host-local","datadir":"/x","ranges":[[{"subnet":"10.1.0.0/16","range_start":"10.1.0.9"}]]}}"#;
+        let notes = notes("bridge", raw);
+        let expected = [
+            ("/isGatway", "did you mean `isGateway`?"),
+            ("/ipam/datadir", "did you mean `dataDir`?"),
+            ("/ipam/ranges/0/0/range_start", "did you mean `rangeStart`?"),
+        ];
+        assert_eq!(notes.len(), expected.len(), "{notes:?}");
+        for ((pointer, sentence), (at, part)) in notes.iter().zip(expected) {
+            assert!(pointer == at && sentence.contains(part), "{pointer}: {sentence}");
+        }
+        let stranger = r#"{"master":"eth0","colour~/":"blue","ipMasq":false}"#;
+        let [(pointer, sentence)] = &self::notes("macvlan", stranger)[..] else { panic!("one note") };
+        assert_eq!(pointer, "/colour~0~1");
+        assert!(sentence.contains("has no effect"), "{sentence}");
+    }
+
+    // Proves: PLG-CAL-2
+    #[test]
+    fn keys_of_an_executed_ipam_pass_and_only_slips_of_ours_are_told() {
+        let calico = r#"{"type":"macvlan","datastore_type":"kubernetes","etcd_endpoints":"x","policy":{"type":"k8s"},
+            "kubernetes":{"kubeconfig":"/x"},"log_level":"info","nodename":"n",
+            "ipam":{"type":"calico-ipam","assign_ipv4":"true","ipv4_pools":["10.0.0.0/8"]}}"#;
+        assert_eq!(notes("macvlan", calico), []);
+        assert_eq!(notes("macvlan", &calico.replace("nodename", "masterr")).len(), 1);
+    }
+
+    #[test]
+    fn types_that_are_not_bundled_pass_whatever_they_carry() {
+        assert_eq!(notes("ovs", r#"{"vlan":99999,"ipam":7}"#), []);
+    }
+
+    // Proves: F-INP-5
+    #[test]
+    fn the_protocols_own_keys_have_their_shapes() {
+        for (key, value) in [
+            ("args", r#""x""#),
+            ("runtimeConfig", "[]"),
+            ("capabilities", r#"{"ips":"true"}"#),
+            ("ipMasq", "1"),
+            ("cniVersion", r#""1.0""#),
+        ] {
+            refused("loopback", &format!(r#"{{"{key}":{value}}}"#), &format!("/{key}"));
+            refused("bridge", &format!(r#"{{"{key}":{value}}}"#), &format!("/{key}"));
+        }
+        refused("loopback", r#"{"args":{"cni":[]}}"#, "/args/cni");
+        refused("bridge", r#"{"args":{"cni":{"mac":"01:00:00:00:00:00"}}}"#, "/args/cni/mac");
+        refused("macvlan", r#"{"mac":"00:00:00:00:00:00"}"#, "/mac");
+    }
+
+    #[test]
+    fn the_ipam_of_an_interface_plugin_is_checked_with_it() {
+        for kind in ["bridge", "ptp", "macvlan", "host-local"] {
+            let ok = format!("{{{HOST_LOCAL}}}");
+            assert_eq!(notes(kind, &ok), [], "{kind}");
+            let bad = ok.replace("10.1.0.0/16", "10.1.0.1/16");
+            refused(kind, &bad, "/ipam/ranges/0/0/subnet");
+        }
+        refused(
+            "bridge",
+            r#"{"ipam":{"type":"static","addresses":[{"address":"10.1.0.1"}]}}"#,
+            "/ipam/addresses/0/address",
+        );
+        refused("ptp", "{}", "/ipam");
+        // Two v4 sets: it is the version that decides.
+        let two =
+            r#""ipam":{"type":"host-local","subnet":"10.1.0.0/16","ranges":[[{"subnet":"10.2.0.0/16"}]]}"#;
+        assert_eq!(notes("bridge", &format!("{{{two}}}")), []);
+        refused("bridge", &format!(r#"{{"cniVersion":"0.2.0",{two}}}"#), "/ipam/ranges/0");
+    }
+
+    #[test]
+    fn what_the_runtime_may_bring_is_not_missed() {
+        refused("bridge", r#"{"ipam":{"type":"host-local"}}"#, "/ipam/ranges");
+        assert_eq!(notes("bridge", r#"{"capabilities":{"ipRanges":true},"ipam":{"type":"host-local"}}"#), []);
+        assert_eq!(notes("bridge", r#"{"ipam":{"type":"static"}}"#).len(), 1);
+        assert_eq!(notes("bridge", r#"{"capabilities":{"ips":true},"ipam":{"type":"static"}}"#), []);
+        assert_eq!(notes("bridge", r#"{"ipam":{"subnet":"10.1.0.0/16"}}"#)[0].0, "/ipam");
+        assert_eq!(notes("bridge", r#"{"ipam":{}}"#), []);
+        let idle =
+            format!("{{{}}}", HOST_LOCAL.replace(r#""ranges""#, r#""rangeStart":"10.1.0.5","ranges""#));
+        assert_eq!(notes("bridge", &idle)[0].0, "/ipam/rangeStart");
+    }
+}

@@ -20,7 +20,7 @@ impl<'de> Deserialize<'de> for DnsConf {
         let written = |field: &&str| raw.get(field).is_some_and(|v| v.get() != "null" && v.get() != "\"\"");
         let any_field = FIELDS.iter().any(written);
         let dns = serde_json::from_slice(&raw.to_vec())
-            .map_err(|e| serde::de::Error::custom(manifold_cni::json::BadJson::from(e).why))?;
+            .map_err(|e| serde::de::Error::custom(crate::problem::why(&e)))?;
         Ok(Self { dns, any_field })
     }
 }

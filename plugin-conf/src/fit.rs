@@ -3,10 +3,9 @@
 //! `null` stands for "not given", as it does for the plugins this must be a drop-in for.
 
 use manifold_cni::RawObject;
-use manifold_cni::json::BadJson;
 use serde::de::DeserializeOwned;
 
-use crate::problem::{Problem, plain, step};
+use crate::problem::{Problem, plain, step, why};
 
 /// The whole object as `T`; on a misfit, a pointer to the first key that does not fit.
 pub fn fit<T: DeserializeOwned>(config: &RawObject) -> Result<T, Problem> {
@@ -30,13 +29,13 @@ pub fn fit_leniently<T: DeserializeOwned + Default>(config: &RawObject) -> T {
 pub fn object(config: &RawObject, key: &str) -> Result<RawObject, Problem> {
     match config.get_as::<RawObject>(key) {
         Ok(found) => Ok(found.unwrap_or_default()),
-        Err(e) => Err(Problem::new(step(key), plain(key, &BadJson::from(e).why))),
+        Err(e) => Err(Problem::new(step(key), plain(key, &e))),
     }
 }
 
 /// One key as a type, with the pointer when it does not fit; absent and `null` are `None`.
 pub fn key<T: DeserializeOwned>(config: &RawObject, name: &str) -> Result<Option<T>, Problem> {
-    config.get_as(name).map_err(|e| Problem::new(step(name), plain(name, &BadJson::from(e).why)))
+    config.get_as(name).map_err(|e| Problem::new(step(name), plain(name, &e)))
 }
 
 fn given(config: &RawObject) -> RawObject {
@@ -49,8 +48,8 @@ fn given(config: &RawObject) -> RawObject {
 
 fn blame<T: DeserializeOwned>(config: &RawObject, whole: serde_json::Error) -> Problem {
     match misfits::<T>(config).next() {
-        Some((key, e)) => Problem::new(step(key), plain(key, &BadJson::from(e).why)),
-        None => Problem::new("", BadJson::from(whole).why),
+        Some((key, e)) => Problem::new(step(key), plain(key, &e)),
+        None => Problem::new("", why(&whole)),
     }
 }
 

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use manifold_cni::json::BadJson;
 use manifold_cni::{CniArgs, RawObject, Route, Version};
 use serde_json::value::RawValue;
 
@@ -93,7 +92,7 @@ fn all_sets(config: &RawObject, section: &RawObject) -> Result<Vec<(String, Rang
 }
 
 fn range_sets(object: &RawObject, key: &str, place: &str) -> Result<Vec<(String, RangeSet)>, Problem> {
-    let misfit = |at: String, e: serde_json::Error| Problem::new(at, plain(key, &BadJson::from(e).why));
+    let misfit = |at: String, e: serde_json::Error| Problem::new(at, plain(key, &e));
     let Some(raw) = object.get(key) else { return Ok(Vec::new()) };
     let sets: Option<Vec<Box<RawValue>>> =
         serde_json::from_str(raw.get()).map_err(|e| misfit(place.to_owned(), e))?;
@@ -164,7 +163,7 @@ pub(crate) fn routes(section: &RawObject) -> Result<Vec<Route>, Problem> {
         fit::key(section, "routes").map_err(|p| p.under("/ipam"))?.unwrap_or_default();
     let read = |(n, one): (usize, Box<RawValue>)| {
         serde_json::from_str(one.get()).map_err(|e| {
-            let why = plain("routes", &BadJson::from(e).why);
+            let why = plain("routes", &e);
             Problem::new(
                 format!("/ipam/routes/{n}"),
                 format!("{why}; a route is `{{\"dst\": \"10.0.0.0/8\"}}`"),
@@ -192,3 +191,6 @@ fn path(section: &RawObject, key: &str) -> Result<Option<PathBuf>, Problem> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

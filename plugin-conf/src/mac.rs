@@ -119,3 +119,96 @@ fn text(object: &RawObject, place: &str) -> Result<Option<(String, String)>, Pro
     let found: Option<String> = fit::key(object, "mac").map_err(|p| p.under(place))?;
     Ok(found.filter(|raw| !raw.is_empty()).map(|raw| (format!("{place}/mac"), raw)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(raw: &str, expected: Result<&str, &str>) {
+        match (raw.parse::<Mac>().map(|mac| mac.to_string()).map_err(|e| e.to_string()), expected) {
+            (Ok(got), Ok(want)) => assert_eq!(got, want),
+            (Err(got), Err(part)) => assert!(got.contains(part), "{got}"),
+            (got, expected) => panic!("{raw}: {got:?}, expected {expected:?}"),
+        }
+    }
+
+    // Proves: F-INP-4
+    #[test]
+    fn a_mac_address_has_six_bytes_and_names_one_station() {
+        check("c2:11:22:33:44:55", Ok("c2:11:22:33:44:55"));
+        check("C2-11-22-33-44-FF", Ok("c2:11:22:33:44:ff"));
+        check("c211.2233.4455", Ok("c2:11:22:33:44:55"));
+        check("01:00:5e:00:00:01", Err("group address"));
+        check("ff:ff:ff:ff:ff:ff", Err("group address"));
+        check("00:00:00:00:00:00", Err("all zeros"));
+        check("c2:11:22:33:44:55:66:77", Err("does not have six bytes"));
+        check(&["02"; 20].join(":"), Err("does not have six bytes"));
+        check("c2:11:22:33:44", Err("does not have six bytes"));
+        for bad in [
+            "",
+            ":",
+            "c2:1:22:33:44:55",
+            "c2:11:22:33:44:5g",
+            "+2:11:22:33:44:55",
+            "c2-11:22:33:44:55",
+            "c211",
+        ] {
+            check(bad, Err("cannot be a MAC address"));
+        }
+    }
+
+    fn object(raw: &str) -> RawObject {
+        RawObject::parse(raw.as_bytes()).unwrap()
+    }
+
+    fn asked(config: &str, args: &str, sources: Sources) -> Option<String> {
+        requested(&object(config), &CniArgs::parse(args), sources).unwrap().map(|mac| mac.to_string())
+    }
+
+    const OWN: &str = r#""mac":"02:00:00:00:00:01""#;
+    const ARGS: &str = r#""args":{"cni":{"mac":"02:00:00:00:00:03"}}"#;
+    const RUNTIME: &str = r#""runtimeConfig":{"mac":"02:00:00:00:00:04"}"#;
+    const ENV: &str = "IgnoreUnknown=1;MAC=02:00:00:00:00:02";
+
+    // Proves: PLG-COM-24
+    #[test]
+    fn the_runtime_outranks_args_cni_which_outranks_cni_args() {
+        let bridge = |config: &str, args: &str| asked(config, args, Sources::WithArgsCni);
+        let all = format!("{{{OWN},{ARGS},{RUNTIME}}}");
+        assert_eq!(bridge(&all, ENV).unwrap(), "02:00:00:00:00:04");
+        assert_eq!(bridge(&format!("{{{OWN},{ARGS}}}"), ENV).unwrap(), "02:00:00:00:00:03");
+        assert_eq!(bridge(&format!("{{{OWN}}}"), ENV).unwrap(), "02:00:00:00:00:02");
+        assert_eq!(bridge(&format!("{{{OWN}}}"), ""), None);
+        // An empty text asks for nothing.
+        assert_eq!(bridge(r#"{"runtimeConfig":{"mac":""}}"#, ENV).unwrap(), "02:00:00:00:00:02");
+        assert_eq!(bridge("{}", "MAC="), None);
+    }
+
+    // Proves: PLG-COM-24, PLG-MACVLAN-3
+    #[test]
+    fn macvlan_has_a_key_of_its_own_below_all_others_and_does_not_read_args_cni() {
+        let macvlan = |config: &str, args: &str| asked(config, args, Sources::WithConfigKey);
+        let all = format!("{{{OWN},{ARGS},{RUNTIME}}}");
+        assert_eq!(macvlan(&all, ENV).unwrap(), "02:00:00:00:00:04");
+        assert_eq!(macvlan(&format!("{{{OWN},{ARGS}}}"), ENV).unwrap(), "02:00:00:00:00:02");
+        assert_eq!(macvlan(&format!("{{{OWN},{ARGS}}}"), "").unwrap(), "02:00:00:00:00:01");
+        assert_eq!(macvlan(&format!("{{{ARGS}}}"), ""), None);
+    }
+
+    // Proves: PLG-MACVLAN-3, F-INP-4
+    #[test]
+    fn an_invalid_request_is_refused_with_its_place() {
+        let refused = |config: &str, args: &str, sources| {
+            requested(&object(config), &CniArgs::parse(args), sources).unwrap_err().to_string()
+        };
+        let by_runtime = refused(r#"{"runtimeConfig":{"mac":"x"}}"#, "", Sources::WithArgsCni);
+        assert!(by_runtime.ends_with("at /runtimeConfig/mac"), "{by_runtime}");
+        let by_args = refused(r#"{"args":{"cni":{"mac":7}}}"#, "", Sources::WithArgsCni);
+        assert!(by_args.ends_with("at /args/cni/mac"), "{by_args}");
+        let by_key = refused(r#"{"mac":"01:00:00:00:00:00"}"#, "", Sources::WithConfigKey);
+        assert!(by_key.ends_with("at /mac"), "{by_key}");
+        assert!(refused("{}", "MAC=zz", Sources::WithConfigKey).starts_with("CNI_ARGS: "));
+        assert!(refused(r#"{"args":"x"}"#, "", Sources::WithArgsCni).ends_with("at /args"));
+    }
+}

@@ -67,3 +67,50 @@ impl MacvlanConf {
         fit::fit_leniently(config)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(raw: &str) -> Result<MacvlanConf, Problem> {
+        MacvlanConf::read(&RawObject::parse(raw.as_bytes()).unwrap())
+    }
+
+    #[track_caller]
+    fn refused(raw: &str, pointer: &str, part: &str) {
+        let problem = read(raw).unwrap_err();
+        assert_eq!(problem.pointer, pointer, "{problem}");
+        assert!(problem.sentence.contains(part), "{problem}");
+    }
+
+    // Proves: PLG-MACVLAN-1, PLG-MACVLAN-2, PLG-MACVLAN-4
+    #[test]
+    fn every_key_is_read_and_has_its_default() {
+        let conf = read(r#"{"master":"","mode":"","mtu":0}"#).unwrap();
+        assert_eq!((conf.master, conf.mode, conf.mtu.get()), (None, MacvlanMode::Bridge, None));
+        assert_eq!((conf.mac, conf.link_in_container, conf.bcqueuelen), (None, false, 0));
+        let conf =
+            read(r#"{"master":"eth0","mtu":9000,"linkInContainer":true,"bcqueuelen":4294967295}"#).unwrap();
+        assert_eq!((conf.master.unwrap().as_str(), conf.mtu.get()), ("eth0", Some(9000)));
+        assert_eq!((conf.link_in_container, conf.bcqueuelen), (true, u32::MAX));
+        for (name, mode) in [
+            ("bridge", MacvlanMode::Bridge),
+            ("private", MacvlanMode::Private),
+            ("vepa", MacvlanMode::Vepa),
+            ("passthru", MacvlanMode::Passthru),
+        ] {
+            assert_eq!(read(&format!(r#"{{"mode":"{name}"}}"#)).unwrap().mode, mode);
+        }
+    }
+
+    // Proves: PLG-MACVLAN-1, PLG-MACVLAN-2, PLG-MACVLAN-4
+    #[test]
+    fn every_broken_rule_names_its_key() {
+        refused(r#"{"mode":"l2"}"#, "/mode", "`l2` is no macvlan mode");
+        refused(r#"{"mode":"Bridge"}"#, "/mode", "is no macvlan mode");
+        refused(r#"{"mtu":-1}"#, "/mtu", "-1 is no MTU");
+        refused(r#"{"master":"eth0/1"}"#, "/master", "cannot be used");
+        refused(r#"{"bcqueuelen":-1}"#, "/bcqueuelen", "bcqueuelen");
+        refused(r#"{"bcqueuelen":4294967296}"#, "/bcqueuelen", "bcqueuelen");
+    }
+}

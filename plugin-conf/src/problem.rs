@@ -43,16 +43,19 @@ pub(crate) fn step(key: &str) -> String {
     format!("/{}", printable(&key.replace('~', "~0").replace('/', "~1")))
 }
 
+/// What serde says, without the place: it counts inside the piece that was tried, not in the file.
+pub(crate) fn why(e: &serde_json::Error) -> String {
+    let whole = e.to_string();
+    let why = whole.rsplit_once(" at line ").map_or(whole.as_str(), |(why, _)| why);
+    why.chars().map(|c| if c.is_control() { ' ' } else { c }).take(400).collect()
+}
+
 /// A serde message in the words of someone who writes JSON, not Rust.
-pub(crate) fn plain(key: &str, why: &str) -> String {
-    let key = printable(key);
+pub(crate) fn plain(key: &str, e: &serde_json::Error) -> String {
+    let (key, why) = (printable(key), why(e));
     let Some((found, wanted)) = why.strip_prefix("invalid type: ").and_then(|w| w.split_once(", expected "))
     else {
-        return if why.starts_with(char::is_lowercase) && !why.starts_with("unknown ") {
-            format!("`{key}`: {}", why.trim())
-        } else {
-            why.trim().to_owned()
-        };
+        return format!("`{key}`: {}", why.trim());
     };
     let wanted = match wanted {
         "a boolean" => "`true` or `false`",

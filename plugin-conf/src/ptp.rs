@@ -34,3 +34,27 @@ impl PtpConf {
         fit::fit_leniently(config)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(raw: &str) -> Result<PtpConf, Problem> {
+        PtpConf::read(&RawObject::parse(raw.as_bytes()).unwrap())
+    }
+
+    // Proves: PLG-PTP-1
+    #[test]
+    fn every_key_is_read_and_ipam_is_required() {
+        let conf =
+            read(r#"{"ipMasq":true,"ipMasqBackend":"iptables","mtu":1300,"ipam":{"type":"x"}}"#).unwrap();
+        assert!(
+            conf.ip_masq && conf.ip_masq_backend == MasqBackend::Iptables && conf.mtu.get() == Some(1300)
+        );
+        let conf = read(r#"{"ipam":{"type":"x"}}"#).unwrap();
+        assert!(!conf.ip_masq && conf.ip_masq_backend == MasqBackend::Auto && conf.mtu.get().is_none());
+        for raw in ["{}", r#"{"ipam":{}}"#, r#"{"ipam":{"type":""}}"#] {
+            assert_eq!(read(raw).unwrap_err().pointer, "/ipam");
+        }
+    }
+}

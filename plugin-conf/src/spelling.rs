@@ -35,3 +35,27 @@ fn distance(a: &str, b: &str) -> usize {
     }
     last.last().copied().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_find_the_word_and_strangers_find_none() {
+        let known = ["vlan", "vlanTrunk", "rangeStart", "isGateway", "mtu"];
+        for (word, meant) in [
+            ("vlna", Some("vlan")),
+            ("Vlan", Some("vlan")),
+            ("vlan_trunk", Some("vlanTrunk")),
+            ("range_start", Some("rangeStart")),
+            ("isGatway", Some("isGateway")),
+            ("mut", Some("mtu")),
+            ("etcd_endpoints", None),
+            ("x", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(word, known), meant, "{word}");
+        }
+        assert_eq!(nearest(&"v".repeat(100_000), known), None);
+    }
+}

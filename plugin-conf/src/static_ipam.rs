@@ -115,3 +115,6 @@ fn one_per_family(addresses: &[StaticAddress], version: Version) -> Result<(), P
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

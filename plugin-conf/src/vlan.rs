@@ -90,3 +90,41 @@ fn member(key: &str, n: i64) -> Result<u16, String> {
         _ => Err(format!("`{key}` {n} is no VLAN id; give 1 to 4094")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn trunk(raw: &str, expected: Result<&[u16], &str>) {
+        let got = serde_json::from_str::<Trunk>(raw).map_err(|e| e.to_string());
+        match (got, expected) {
+            (Ok(got), Ok(ids)) => assert_eq!(got.ids(), ids),
+            (Err(got), Err(part)) => assert!(got.contains(part), "{got}"),
+            (got, expected) => panic!("{got:?}, expected {expected:?}"),
+        }
+    }
+
+    // Proves: PLG-BRIDGE-8
+    #[test]
+    fn trunk_ids_are_sorted_and_unique() {
+        trunk("[]", Ok(&[]));
+        trunk(r#"[{"id":42}]"#, Ok(&[42]));
+        trunk(r#"[{"minID":1000,"maxID":1002}]"#, Ok(&[1000, 1001, 1002]));
+        trunk(r#"[{"id":1001},{"id":7,"minID":1000,"maxID":1001},{"id":1}]"#, Ok(&[1, 7, 1000, 1001]));
+        trunk(r#"[{"minID":4094,"maxID":4094}]"#, Ok(&[4094]));
+    }
+
+    // Proves: PLG-BRIDGE-8
+    #[test]
+    fn every_broken_trunk_entry_says_what_is_wrong_and_where() {
+        trunk(r#"[{"id":0}]"#, Err("entry 0: `id` 0 is no VLAN id"));
+        trunk(r#"[{"id":1},{"id":4095}]"#, Err("entry 1: `id` 4095 is no VLAN id"));
+        trunk(r#"[{"minID":0,"maxID":5}]"#, Err("`minID` 0 is no VLAN id"));
+        trunk(r#"[{"minID":1,"maxID":4095}]"#, Err("`maxID` 4095 is no VLAN id"));
+        trunk(r#"[{"minID":6,"maxID":5}]"#, Err("`minID` 6 is above `maxID` 5"));
+        trunk(r#"[{"minID":6}]"#, Err("`minID` stands without `maxID`"));
+        trunk(r#"[{"maxID":6}]"#, Err("`maxID` stands without `minID`"));
+        trunk(r#"[{"id":-9223372036854775808}]"#, Err("is no VLAN id"));
+    }
+}
