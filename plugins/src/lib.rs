@@ -1,1 +1,38 @@
-//! Room being furnished.
+//! The bundled plugins, each a type that implements [`manifold_cni::Plugin`].
+//!
+//! A plugin keeps nothing between calls and touches nothing of the process: no environment, no working directory, no
+//! namespace of the calling thread. So any number of calls may run at once in one process, for different pods.
+
+pub mod interface;
+pub mod ipam;
+
+use manifold_cni::Plugin;
+
+/// The types that [`bundled`] knows.
+pub const TYPES: [&str; 6] = ["bridge", "ptp", "macvlan", "loopback", "host-local", "static"];
+
+/// The plugin of a type, if it is one of ours.
+pub fn bundled(type_name: &str) -> Option<&'static dyn Plugin> {
+    Some(match type_name {
+        "bridge" => &interface::BRIDGE,
+        "ptp" => &interface::PTP,
+        "macvlan" => &interface::MACVLAN,
+        "loopback" => &interface::Loopback,
+        "host-local" => &ipam::HostLocal,
+        "static" => &ipam::Static,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_is_found_under_its_own_name() {
+        for name in TYPES {
+            assert_eq!(bundled(name).unwrap().name(), name);
+        }
+        assert!(bundled("calico-ipam").is_none() && bundled("").is_none() && bundled("Bridge").is_none());
+    }
+}

@@ -1,0 +1,57 @@
+//! CHECK of a bridge attachment: the bridge, both ends of the pair, addresses and routes (PLG-BRIDGE-21).
+
+use manifold_cni::{Attachment, CniError, CniResult, Input};
+use manifold_net::{Link, Net};
+use manifold_plugin_conf::BridgeConf;
+
+use crate::interface::failure::Told;
+use crate::interface::ownership::has_mac;
+use crate::interface::verify;
+
+pub(super) fn check(input: &Input, at: &Attachment, conf: &BridgeConf) -> Result<(), CniError> {
+    let prev = input.require_prev_result()?;
+    let host = Net::here().told()?;
+    let bridge = bridge(&host, prev, conf)?;
+    let found = verify::interface(input, at, "veth")?;
+    port(&host, prev, &bridge, &found.link)?;
+    found.addresses_and_routes()
+}
+
+fn bridge(host: &Net, prev: &CniResult, conf: &BridgeConf) -> Result<Link, CniError> {
+    let name = conf.bridge.as_str();
+    let differs = |how: String| Err(CniError::check(format!("bridge `{name}` {how}")));
+    let Some(link) = host.link(name).told()? else { return differs("does not exist any more".into()) };
+    if !link.is_kind("bridge") {
+        return differs("is not a bridge any more".into());
+    }
+    let told = prev.interfaces.iter().find(|told| told.name == name && told.sandbox.is_empty());
+    let Some(told) = told else { return differs("is not in `prevResult`".into()) };
+    if !told.mac.is_empty() && !has_mac(&link, told) {
+        let found = link.mac.map(|mac| mac.to_string()).unwrap_or_default();
+        return differs(format!("has MAC address `{found}`, and had `{}`", told.mac));
+    }
+    if link.promisc != conf.promisc_mode {
+        return differs(format!("has promiscuous mode `{}`, not `{}`", link.promisc, conf.promisc_mode));
+    }
+    Ok(link)
+}
+
+/// One of the host's links in the result is the other end, and a port of the bridge.
+fn port(host: &Net, prev: &CniResult, bridge: &Link, inner: &Link) -> Result<(), CniError> {
+    for told in prev.interfaces.iter().filter(|told| told.sandbox.is_empty() && told.name != bridge.name) {
+        match host.link(&told.name).told()? {
+            Some(link) if link.is_kind("veth") && inner.peer_or_parent == Some(link.index) => {
+                if link.master == Some(bridge.index) {
+                    return Ok(());
+                }
+                let text = format!(
+                    "the host's end `{}` is not a port of bridge `{}` any more",
+                    link.name, bridge.name
+                );
+                return Err(CniError::check(text));
+            }
+            _ => {}
+        }
+    }
+    Err(CniError::check(format!("the host's end of interface `{}` is not there any more", inner.name)))
+}

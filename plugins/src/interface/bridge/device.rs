@@ -1,0 +1,64 @@
+//! The bridge itself: there already, or made now (PLG-BRIDGE-12).
+//!
+//! It is never removed, not even when the ADD that made it fails: by then another pod may be on it.
+
+use manifold_cni::CniError;
+use manifold_net::{BridgeSpec, Link, LinkChange, Mac, Net, sysctl};
+use manifold_plugin_conf::BridgeConf;
+
+use crate::interface::failure::Told;
+
+/// One that is there keeps its MTU and its VLAN filtering: they are the administrator's, or an earlier pod's.
+pub(super) fn ensure(host: &Net, conf: &BridgeConf) -> Result<Link, CniError> {
+    let name = conf.bridge.as_str();
+    let bridge = match host.link(name).told()? {
+        Some(found) => found,
+        None => create(host, conf)?,
+    };
+    if !bridge.is_kind("bridge") {
+        let kind = bridge.kind.as_deref().unwrap_or("hardware");
+        let text =
+            format!("link `{name}` is of kind `{kind}`, not a bridge; choose another `bridge`, or remove it");
+        return Err(CniError::failed(text));
+    }
+    ignore_router_advertisements(name)?;
+    let change = LinkChange {
+        up: (!bridge.up).then_some(true),
+        promisc: (conf.promisc_mode && !bridge.promisc).then_some(true),
+        ..LinkChange::default()
+    };
+    if change != LinkChange::default() {
+        host.change(bridge.index, &change).told()?;
+    }
+    Ok(bridge)
+}
+
+fn create(host: &Net, conf: &BridgeConf) -> Result<Link, CniError> {
+    let name = conf.bridge.as_str();
+    let spec = BridgeSpec {
+        name,
+        // With an address of its own it keeps it. Without, it would take that of a port, and change it as pods come
+        // and go: neighbours would lose the gateway, and every CHECK would find another bridge.
+        mac: Some(Mac::random()),
+        mtu: conf.mtu.get(),
+        vlan_filtering: conf.wants_vlans(),
+        up: false,
+    };
+    match host.add_bridge(&spec) {
+        // Another pod's ADD was faster.
+        Err(error) if error.is_exists() => {
+            let found = host.link(name).told()?;
+            found.ok_or_else(|| CniError::new(manifold_cni::code::TRY_AGAIN, error.to_string()))
+        }
+        made => made.told(),
+    }
+}
+
+fn ignore_router_advertisements(name: &str) -> Result<(), CniError> {
+    let setting = ["net", "ipv6", "conf", name, "accept_ra"];
+    match sysctl::get(&setting) {
+        Ok(value) if value == "0" => Ok(()),
+        Err(error) if error.is_not_found() => Ok(()), // No IPv6 in this kernel.
+        _ => sysctl::set(&setting, "0").told(),
+    }
+}

@@ -1,0 +1,42 @@
+//! What the layers below say, as the error that the runtime hears.
+
+use manifold_cni::{CniError, code};
+use manifold_net::nft::NftError;
+use manifold_net::{NetError, NetnsError, SysctlError};
+
+pub(crate) trait Told<T> {
+    /// The same, with the error as a CNI error.
+    fn told(self) -> Result<T, CniError>;
+}
+
+impl<T> Told<T> for Result<T, NetError> {
+    fn told(self) -> Result<T, CniError> {
+        self.map_err(|error| CniError::failed(error.to_string()))
+    }
+}
+
+impl<T> Told<T> for Result<T, SysctlError> {
+    fn told(self) -> Result<T, CniError> {
+        self.map_err(|error| CniError::failed(error.to_string()))
+    }
+}
+
+impl<T> Told<T> for Result<T, NftError> {
+    fn told(self) -> Result<T, CniError> {
+        self.map_err(|error| CniError::failed(error.to_string()))
+    }
+}
+
+impl<T> Told<T> for Result<T, NetnsError> {
+    fn told(self) -> Result<T, CniError> {
+        self.map_err(|error| CniError::new(code::INVALID_NETNS, error.to_string()))
+    }
+}
+
+/// A removal that found nothing is done: DEL may arrive twice, and a link may go with its namespace meanwhile.
+pub(crate) fn gone_is_fine(removed: Result<(), NetError>) -> Result<(), CniError> {
+    match removed {
+        Err(error) if error.is_not_found() => Ok(()),
+        other => other.told(),
+    }
+}

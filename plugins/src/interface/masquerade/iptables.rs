@@ -1,0 +1,274 @@
+//! Masquerading with iptables: a chain per container and network in table `nat` (PLG-COM-20).
+//!
+//! The present rules are read once, what has to change is decided, and `iptables-restore` makes the change at one go.
+
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use ipnet::IpNet;
+use manifold_cni::{AttachmentId, CniError, NetworkName};
+use manifold_net::nft::USUAL_DIRECTORIES;
+
+use super::key::{Key, iptables_comment};
+use crate::interface::teardown::Teardown;
+
+/// Seconds to wait for another user of iptables.
+const PATIENCE: &str = "5";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    V4,
+    V6,
+}
+
+const BOTH: [Family; 2] = [Family::V4, Family::V6];
+
+pub(super) fn set_up(key: &Key<'_>, addresses: &[IpNet]) -> Result<(), CniError> {
+    for family in BOTH {
+        let own: Vec<_> = addresses.iter().filter(|ip| family.has(ip.addr())).copied().collect();
+        if own.is_empty() {
+            continue;
+        }
+        let tool = Tool::find(family).ok_or_else(|| missing(family))?;
+        tool.change(&additions(&tool.rules()?, key, &own))?;
+    }
+    Ok(())
+}
+
+pub(super) fn tear_down(key: &Key<'_>, addresses: Option<&[IpNet]>) -> Result<(), CniError> {
+    on_usable(|rules| removals(rules, key, addresses))
+}
+
+pub(super) fn collect(network: &NetworkName, keep: &[AttachmentId]) -> Result<(), CniError> {
+    on_usable(|rules| {
+        let stale = stale_containers(rules, network, keep);
+        let all = stale.iter().map(|container| Key { network, container, ifname: "" });
+        all.flat_map(|key| removals(rules, &key, None)).collect()
+    })
+}
+
+/// Changes both families where the host has the tool and the tool works; a host without has no rules either.
+fn on_usable(decide: impl Fn(&[String]) -> Vec<String>) -> Result<(), CniError> {
+    let mut teardown = Teardown::default();
+    for tool in BOTH.into_iter().filter_map(Tool::find) {
+        if let Ok(rules) = tool.rules() {
+            let lines = decide(&rules);
+            teardown.part(if lines.is_empty() { Ok(()) } else { tool.change(&lines) });
+        }
+    }
+    teardown.finish()
+}
+
+/// Decides what is missing: the chain, its two rules per address, the jump to it.
+fn additions(rules: &[String], key: &Key<'_>, addresses: &[IpNet]) -> Vec<String> {
+    let chain = key.chain();
+    let comment = format!("-m comment --comment {}", quoted(&key.iptables_comment()));
+    let mut lines = Vec::new();
+    if !rules.iter().any(|rule| *rule == format!("-N {chain}")) {
+        lines.push(format!("-N {chain}"));
+    }
+    for address in addresses {
+        let multicast = if address.addr().is_ipv4() { "224.0.0.0/4" } else { "ff00::/8" };
+        lines.push(format!("-A {chain} -d {} {comment} -j ACCEPT", address.trunc()));
+        lines.push(format!("-A {chain} ! -d {multicast} {comment} -j MASQUERADE"));
+        lines.push(format!("-A POSTROUTING -s {} {comment} -j {chain}", IpNet::from(address.addr())));
+    }
+    lines.retain(|line| !rules.contains(line));
+    let mut once = Vec::new();
+    for line in lines {
+        if !once.contains(&line) {
+            once.push(line);
+        }
+    }
+    once
+}
+
+/// Decides what goes: the jumps of these addresses (all, if nobody knows them), and the chain with the last jump.
+/// Another interface of the container on the same network may still need it.
+fn removals(rules: &[String], key: &Key<'_>, addresses: Option<&[IpNet]>) -> Vec<String> {
+    let chain = key.chain();
+    let to_chain = format!(" -j {chain}");
+    let (mut lines, mut jumps_left) = (Vec::new(), false);
+    for rule in rules.iter().filter(|rule| rule.starts_with("-A POSTROUTING ") && rule.ends_with(&to_chain)) {
+        let of = |ip: &IpNet| rule.contains(&format!(" -s {} ", IpNet::from(ip.addr())));
+        if addresses.is_none_or(|known| known.iter().any(of)) {
+            lines.push(rule.replacen("-A ", "-D ", 1));
+        } else {
+            jumps_left = true;
+        }
+    }
+    if !jumps_left && rules.iter().any(|rule| *rule == format!("-N {chain}")) {
+        lines.push(format!("-F {chain}"));
+        lines.push(format!("-X {chain}"));
+    }
+    lines
+}
+
+/// The containers that rules of this network are about and that are not kept.
+fn stale_containers(rules: &[String], network: &NetworkName, keep: &[AttachmentId]) -> Vec<String> {
+    let before = quoted(&iptables_comment(network, "\u{1}"));
+    let Some((before, after)) = before.split_once('\u{1}') else { return Vec::new() };
+    let mut found: Vec<String> = rules
+        .iter()
+        .filter(|rule| rule.starts_with("-A POSTROUTING "))
+        .filter_map(|rule| rule.split_once(before)?.1.split_once(after).map(|(id, _)| id.to_owned()))
+        .filter(|id| !keep.iter().any(|kept| kept.container == *id))
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// As iptables itself prints it; network names and container ids hold neither quotes nor backslashes.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// `iptables` or `ip6tables`, with its restore.
+struct Tool {
+    family: Family,
+    list: PathBuf,
+    restore: PathBuf,
+}
+
+impl Tool {
+    fn find(family: Family) -> Option<Self> {
+        let find = |name: String| {
+            USUAL_DIRECTORIES.iter().map(|d| PathBuf::from(d).join(&name)).find(|path| path.is_file())
+        };
+        let name = family.tool();
+        Some(Self { family, list: find(name.into())?, restore: find(format!("{name}-restore"))? })
+    }
+
+    /// Table `nat` as commands that would make it.
+    fn rules(&self) -> Result<Vec<String>, CniError> {
+        let mut command = Command::new(&self.list);
+        command.args(["-w", PATIENCE, "-t", "nat", "-S"]);
+        Ok(self.run(command, "")?.lines().map(str::to_owned).collect())
+    }
+
+    fn change(&self, lines: &[String]) -> Result<(), CniError> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let mut command = Command::new(&self.restore);
+        command.args(["-w", PATIENCE, "--noflush"]);
+        self.run(command, &format!("*nat\n{}\nCOMMIT\n", lines.join("\n"))).map(drop)
+    }
+
+    fn run(&self, mut command: Command, input: &str) -> Result<String, CniError> {
+        let name = self.family.tool();
+        let broken = |error: io::Error| CniError::failed(format!("`{name}` cannot be run ({error})"));
+        command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(broken)?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A tool that ended early says why; that it did not read is no news.
+            let _ = stdin.write_all(input.as_bytes());
+        }
+        let output = child.wait_with_output().map_err(broken)?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.lines().next().unwrap_or("it gave no reason").trim();
+        Err(CniError::failed(format!("`{name}` refused to change masquerading: {said}")))
+    }
+}
+
+impl Family {
+    fn has(self, address: IpAddr) -> bool {
+        address.is_ipv4() == (self == Self::V4)
+    }
+
+    fn tool(self) -> &'static str {
+        match self {
+            Self::V4 => "iptables",
+            Self::V6 => "ip6tables",
+        }
+    }
+}
+
+fn missing(family: Family) -> CniError {
+    let text =
+        format!("`{}` is not installed; install it, or set `ipMasqBackend` to `nftables`", family.tool());
+    CniError::failed(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network() -> NetworkName {
+        "blue".parse().unwrap()
+    }
+
+    fn key(network: &NetworkName) -> Key<'_> {
+        Key { network, container: "c1", ifname: "eth0" }
+    }
+
+    fn ips(raw: &[&str]) -> Vec<IpNet> {
+        raw.iter().map(|ip| ip.parse().unwrap()).collect()
+    }
+
+    /// The table after the lines were restored, as far as these tests look.
+    fn restored(rules: &[String], lines: &[String]) -> Vec<String> {
+        let mut rules = rules.to_vec();
+        for line in lines {
+            match line.split_at(3) {
+                ("-N ", _) | ("-A ", _) => rules.push(line.clone()),
+                ("-D ", rule) => rules.retain(|r| r[3..] != *rule || !r.starts_with("-A ")),
+                ("-F ", chain) => rules.retain(|r| !r.starts_with(&format!("-A {chain} "))),
+                ("-X ", chain) => rules.retain(|r| *r != format!("-N {chain}")),
+                other => panic!("{other:?}"),
+            }
+        }
+        rules
+    }
+
+    // Proves: PLG-COM-20
+    #[test]
+    fn each_address_gets_accept_masquerade_and_a_jump() {
+        let network = network();
+        let chain = key(&network).chain();
+        let comment = r#"-m comment --comment "name: \"blue\" id: \"c1\"""#;
+        assert_eq!(
+            additions(&[], &key(&network), &ips(&["10.1.2.3/24"])),
+            [
+                format!("-N {chain}"),
+                format!("-A {chain} -d 10.1.2.0/24 {comment} -j ACCEPT"),
+                format!("-A {chain} ! -d 224.0.0.0/4 {comment} -j MASQUERADE"),
+                format!("-A POSTROUTING -s 10.1.2.3/32 {comment} -j {chain}"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_second_interface_adds_only_what_is_missing_and_keeps_the_chain_when_the_first_goes() {
+        let network = network();
+        let key = key(&network);
+        let first = restored(&[], &additions(&[], &key, &ips(&["10.1.2.3/24"])));
+        let both = restored(&first, &additions(&first, &key, &ips(&["10.1.2.4/24"])));
+        assert_eq!(both.len(), first.len() + 1);
+        let second = restored(&both, &removals(&both, &key, Some(&ips(&["10.1.2.3/24"]))));
+        assert!(second.iter().any(|rule| rule.contains("-s 10.1.2.4/32")), "{second:?}");
+        assert!(second.contains(&format!("-N {}", key.chain())));
+        let none = restored(&second, &removals(&second, &key, None));
+        assert!(none.is_empty(), "{none:?}");
+    }
+
+    // Proves: PLG-COM-23
+    #[test]
+    fn only_containers_of_this_network_that_are_not_kept_are_stale() {
+        let (blue, red) = (network(), "red".parse().unwrap());
+        let mut rules = Vec::new();
+        for (network, container) in [(&blue, "c1"), (&blue, "c2"), (&red, "c3")] {
+            let key = Key { network, container, ifname: "eth0" };
+            rules = restored(&rules, &additions(&rules, &key, &ips(&["10.1.2.3/24"])));
+        }
+        let keep = [AttachmentId { container: "c1".into(), ifname: "eth0".into() }];
+        assert_eq!(stale_containers(&rules, &blue, &keep), ["c2"]);
+        assert_eq!(stale_containers(&rules, &red, &keep), ["c3"]);
+    }
+}

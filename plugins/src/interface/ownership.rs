@@ -1,0 +1,70 @@
+//! Whether the link that DEL finds under the attachment's name is the one ADD made.
+//!
+//! The path of a namespace may lead to another one by now, with another pod's interface of the same name in it. What
+//! `prevResult` tells (from 0.4.0 on) is compared; without it the name and the kind have to do.
+
+use manifold_cni::{CniError, Detachment, Input, Interface};
+use manifold_net::{Link, Net};
+
+use super::failure::{Told, gone_is_fine};
+
+/// Removes the container's link, and what is left of its other end in the host.
+pub(crate) fn delete_veth(
+    input: &Input,
+    at: &Detachment,
+    host: &Net,
+    pod: Option<&Net>,
+) -> Result<(), CniError> {
+    let outer = host_end(input, host)?;
+    if let Some(pod) = pod
+        && let Some(link) = pod.link(at.ifname.as_str()).told()?
+        && link.is_kind("veth")
+        && is_ours(input, at, &link, outer.as_ref())
+    {
+        return gone_is_fine(pod.delete(link.index));
+    }
+    // The namespace cannot be reached, but something keeps it: then the pair lives, and can be ended from here.
+    match outer {
+        Some(outer) => gone_is_fine(host.delete(outer.index)),
+        None => Ok(()),
+    }
+}
+
+/// Removes the container's link of a kind that has no end in the host.
+pub(crate) fn delete(input: &Input, at: &Detachment, pod: &Net, kind: &str) -> Result<(), CniError> {
+    match pod.link(at.ifname.as_str()).told()? {
+        Some(link) if link.is_kind(kind) && is_ours(input, at, &link, None) => {
+            gone_is_fine(pod.delete(link.index))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Same other end, or same MAC address; true as well where `prevResult` tells neither.
+fn is_ours(input: &Input, at: &Detachment, link: &Link, outer: Option<&Link>) -> bool {
+    let Some(told) = inner_told(input, at).filter(|told| !told.mac.is_empty()) else { return true };
+    outer.is_some_and(|outer| link.peer_or_parent == Some(outer.index)) || has_mac(link, told)
+}
+
+fn inner_told<'a>(input: &'a Input, at: &Detachment) -> Option<&'a Interface> {
+    let interfaces = &input.prev_result.as_ref()?.interfaces;
+    interfaces.iter().find(|interface| interface.name == at.ifname.as_str() && !interface.sandbox.is_empty())
+}
+
+/// The host's end of the pair that `prevResult` tells of, if it is still there.
+fn host_end(input: &Input, host: &Net) -> Result<Option<Link>, CniError> {
+    let told = input.prev_result.iter().flat_map(|prev| &prev.interfaces);
+    for told in told.filter(|told| told.sandbox.is_empty() && told.name.starts_with("veth")) {
+        if let Ok(Some(link)) = host.link(&told.name)
+            && link.is_kind("veth")
+            && has_mac(&link, told)
+        {
+            return Ok(Some(link));
+        }
+    }
+    Ok(None)
+}
+
+pub(crate) fn has_mac(link: &Link, told: &Interface) -> bool {
+    link.mac.is_some_and(|mac| mac.to_string().eq_ignore_ascii_case(&told.mac))
+}

@@ -1,0 +1,98 @@
+//! CHECK: is the attachment still as its result says (PLG-COM-11 to -13).
+
+use manifold_cni::{Attachment, CniError, CniResult, Input, IpConfig};
+use manifold_net::{Family, Link, Net, Route, RouteFilter, RouteKind};
+
+use super::failure::Told;
+use super::ownership::has_mac;
+use super::sandbox;
+
+/// The container's interface, found and of the right kind.
+pub(crate) struct Verified<'a> {
+    prev: &'a CniResult,
+    own: usize,
+    pub(crate) pod: Net,
+    pub(crate) link: Link,
+}
+
+pub(crate) fn interface<'a>(input: &'a Input, at: &Attachment, kind: &str) -> Result<Verified<'a>, CniError> {
+    let prev = input.require_prev_result()?;
+    let name = at.ifname.as_str();
+    let named = prev.interfaces.iter().enumerate();
+    let (own, told) = named
+        .filter(|(_, told)| told.name == name)
+        .max_by_key(|(_, told)| !told.sandbox.is_empty())
+        .ok_or_else(|| CniError::check(format!("`prevResult` has no interface `{name}`")))?;
+    let netns = at.netns.to_string_lossy();
+    if told.sandbox != netns {
+        let sandbox = &told.sandbox;
+        let text =
+            format!("interface `{name}` of `prevResult` is in `{sandbox}`, but the container is `{netns}`");
+        return Err(CniError::check(text));
+    }
+    let pod = sandbox::open(&at.netns)?;
+    let link = pod.link(name).told()?;
+    let link =
+        link.ok_or_else(|| CniError::check(format!("the container has no interface `{name}` any more")))?;
+    if !link.is_kind(kind) {
+        let found = link.kind.as_deref().unwrap_or("another kind");
+        return Err(CniError::check(format!("interface `{name}` is no {kind} link but {found}")));
+    }
+    if !told.mac.is_empty() && !has_mac(&link, told) {
+        let found = link.mac.map(|mac| mac.to_string()).unwrap_or_default();
+        let text = format!("interface `{name}` has MAC address `{found}`, and was given `{}`", told.mac);
+        return Err(CniError::check(text));
+    }
+    Ok(Verified { prev, own, pod, link })
+}
+
+impl Verified<'_> {
+    /// Addresses of the result that are this interface's.
+    pub(crate) fn own_ips(&self) -> impl Iterator<Item = &IpConfig> {
+        self.prev.ips.iter().filter(|ip| ip.interface.is_none_or(|index| index == self.own))
+    }
+
+    /// Every address with its prefix, a route for each prefix, and every route of the result.
+    pub(crate) fn addresses_and_routes(&self) -> Result<(), CniError> {
+        let name = &self.link.name;
+        let there = self.pod.addresses(self.link.index).told()?;
+        for ip in self.own_ips() {
+            if !there.iter().any(|address| address.ip == ip.address) {
+                let text = format!("interface `{name}` has lost address `{}`", ip.address);
+                return Err(CniError::check(text));
+            }
+        }
+        let routes = self.pod.routes(RouteFilter::default()).told()?;
+        for ip in self.own_ips() {
+            // A prefix that is one address has a route in the kernel's local table only, which comes with the address.
+            let network = ip.address.trunc();
+            if network.prefix_len() < network.max_prefix_len()
+                && !routes.iter().any(|route| covers(route, network))
+            {
+                return Err(CniError::check(format!("the container has no route to `{network}` any more")));
+            }
+        }
+        for wanted in &self.prev.routes {
+            if !routes.iter().any(|route| is(route, wanted)) {
+                let table = wanted.table.map(|table| format!(" in table {table}")).unwrap_or_default();
+                let text = format!("the container has no route to `{}`{table} any more", wanted.dst);
+                return Err(CniError::check(text));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn covers(route: &Route, network: ipnet::IpNet) -> bool {
+    route.kind == RouteKind::Unicast && route.dst == network
+}
+
+/// Of a default route only its presence counts: the pod's owner may have moved it to another interface.
+fn is(route: &Route, wanted: &manifold_cni::Route) -> bool {
+    let via = |gw| route.gateway == Some(gw) || route.multipath.iter().any(|hop| hop.gateway == Some(gw));
+    route.kind == RouteKind::Unicast
+        && route.dst == wanted.dst.trunc()
+        && Family::of(route.dst.addr()) == Family::of(wanted.dst.addr())
+        && route.table_or_main() == wanted.table.unwrap_or(manifold_net::route::MAIN_TABLE)
+        && (wanted.is_default() || wanted.gw.is_none_or(via))
+}
