@@ -1,1 +1,35 @@
-//! Room being furnished.
+//! Decides which networks a pod gets, in which order, under which interface names, from which bytes.
+//!
+//! In: the pod's two annotations, what the node's configuration says, the definitions and files that the caller fetched.
+//! Out: the list that ADD walks forwards and DEL backwards, or one sentence that says why not. Nothing here fetches or
+//! executes, so every rule is a table test, and the admission webhook refuses by the very code that the shim plans with.
+//!
+//! The order of calls: [`want`] says what to fetch, the caller brings it as [`Definitions`], [`plan`] decides.
+
+pub mod allocation;
+pub mod args;
+pub mod capability;
+pub mod check_config;
+pub mod device_file;
+pub mod found;
+pub mod names;
+mod plan;
+pub mod pod;
+pub mod policy;
+pub mod predict;
+pub mod refusal;
+pub mod resolve;
+pub mod routes;
+pub mod want;
+
+#[cfg(test)]
+mod tests;
+
+pub use allocation::{Allocation, DeviceRequest};
+pub use found::{Definitions, Files};
+pub use plan::{Plan, Planned, RuntimeInput, plan};
+pub use pod::Pod;
+pub use policy::{Compat, DefaultNetwork, Isolation, Limits, NetworkValue, Policy};
+pub use refusal::Refusal;
+pub use routes::{Family, Intent, RouteChange, RouteIntent};
+pub use want::{Role, Source, Want, Wanted, want};

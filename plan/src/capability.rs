@@ -1,0 +1,104 @@
+//! Which values each attachment's plugins get from the runtime, and whether somebody takes them.
+//!
+//! A request that no plugin of the network declares would be lost without a word, so it is refused (P-COR-6). What the
+//! runtime itself passes goes to the default network only: its ports and addresses are meant for one interface
+//! (NPWG-7.5-1, S-13).
+
+use std::collections::BTreeMap;
+
+use manifold_cni::{NetworkList, PluginConf};
+use manifold_crds::{IpRequest, Selection};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::{Refusal, Role, RuntimeInput};
+
+/// Runtime values by capability. Each plugin still gets only those it declares.
+pub type Values = BTreeMap<String, Box<RawValue>>;
+
+/// Capability of the path to a device-info file (NPWG-DI-5.1-1).
+pub const DEVICE_INFO_FILE: &str = "CNIDeviceInfoFile";
+pub const DEVICE_ID: &str = "deviceID";
+
+/// Whether a plugin of the list declares the capability as true; `false` counts as absent.
+pub fn declared(list: &NetworkList, capability: &str) -> bool {
+    list.plugins.iter().any(|plugin| declares(plugin, capability))
+}
+
+fn declares(plugin: &PluginConf, capability: &str) -> bool {
+    plugin.capabilities.get(capability).copied().unwrap_or_default()
+}
+
+/// The values of one attachment. `drop` makes a request that nobody takes vanish instead of refusing it; the words come
+/// back as notes then.
+pub fn values(
+    role: Role,
+    selection: Option<&Selection>,
+    list: &NetworkList,
+    runtime: &RuntimeInput,
+    drop: bool,
+) -> Result<(Values, Vec<String>), Refusal> {
+    let mut values = if role == Role::Default { runtime.runtime_config.clone() } else { Values::new() };
+    let mut notes = Vec::new();
+    for (key, capability, value) in selection.map(requests).unwrap_or_default() {
+        if declared(list, capability) {
+            values.insert(capability.to_owned(), value);
+        } else if drop {
+            notes.push(missing(key, capability).what);
+        } else {
+            return Err(missing(key, capability));
+        }
+    }
+    if let Some(selection) = selection {
+        prefixes(&selection.ips, list)?;
+    }
+    Ok((values, notes))
+}
+
+/// What the selection asks for: its key, the capability's name, the value.
+fn requests(selection: &Selection) -> Vec<(&'static str, &'static str, Box<RawValue>)> {
+    let Selection { ips, mac, infiniband_guid, port_mappings, bandwidth, .. } = selection;
+    let mut out = Vec::new();
+    let mut add = |key, capability, value: Option<Box<RawValue>>| {
+        out.extend(value.map(|value| (key, capability, value)));
+    };
+    add("ips", "ips", (!ips.is_empty()).then(|| raw(ips)));
+    add("mac", "mac", mac.as_ref().map(raw));
+    add("infiniband-guid", "infinibandGUID", infiniband_guid.as_ref().map(raw));
+    add("portMappings", "portMappings", (!port_mappings.is_empty()).then(|| raw(port_mappings)));
+    add("bandwidth", "bandwidth", bandwidth.as_ref().map(raw));
+    out
+}
+
+pub(crate) fn raw<T: Serialize + ?Sized>(value: &T) -> Box<RawValue> {
+    to_raw_value(value).expect("values of ours have string keys only")
+}
+
+fn missing(key: &str, capability: &str) -> Refusal {
+    Refusal::new(
+        format!("the pod asks for `{key}`, and no plugin of the network has the capability `{capability}`"),
+        format!(
+            "add `\"capabilities\": {{\"{capability}\": true}}` to the plugin of the network that can do it, or drop `{key}` \
+             from the pod's annotation"
+        ),
+    )
+}
+
+/// Static addresses are set as they are written, so a prefix length is needed (F-INP-4).
+fn prefixes(ips: &[IpRequest], list: &NetworkList) -> Result<(), Refusal> {
+    let is_static = |plugin: &PluginConf| {
+        let ipam: Option<manifold_cni::RawObject> = plugin.raw.get_as("ipam").ok().flatten();
+        let kind = ipam.and_then(|ipam| ipam.get_as::<String>("type").ok().flatten());
+        declares(plugin, "ips") && kind.as_deref() == Some("static")
+    };
+    match ips.iter().find(|ip| ip.prefix_len.is_none()) {
+        Some(bare) if list.plugins.iter().any(is_static) => Err(Refusal::new(
+            format!("the pod asks for the address `{bare}`, and IPAM `static` needs a prefix length with it"),
+            format!(
+                "write `{bare}/{}`, with the prefix length of the network",
+                if bare.address.is_ipv4() { 24 } else { 64 }
+            ),
+        )),
+        _ => Ok(()),
+    }
+}

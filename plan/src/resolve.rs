@@ -1,0 +1,189 @@
+//! From a definition or a file to the plugins: which text counts, what it is called, what is wrong with it.
+//!
+//! The order is the standard's (NPWG-3.4.1): the definition's own `config`, then a list on disk that carries the name,
+//! then a single configuration on disk.
+
+use manifold_cni::select::{in_order, select_by_name};
+use manifold_cni::{BadConfig, CniError, Inlined, NetworkList, NetworkName, Version};
+use manifold_crds::{Nad, NadRef};
+
+use crate::{Definitions, Files, Policy, Refusal, Source, Want};
+
+/// Our own `type`. A chain that has it would call us for ever (P-UP-4).
+pub const OWN_TYPE: &str = "manifold";
+
+/// The configuration of one attachment. `list.name` and `list.version` are always set.
+#[derive(Clone, Debug)]
+pub struct Resolved<'a> {
+    pub nad: Option<&'a Nad>,
+    pub name: NetworkName,
+    pub list: NetworkList,
+    /// Files that were passed over, for the log.
+    pub notes: Vec<String>,
+}
+
+/// The configuration that `want` leads to. `version` is inherited by a configuration that says none (MLT-EXE-13).
+pub fn resolve<'a>(
+    want: &Want,
+    found: &'a Definitions,
+    policy: &Policy,
+    version: Version,
+) -> Result<Resolved<'a>, Refusal> {
+    let limit = policy.limits.config_bytes;
+    let (nad, raw) = match &want.source {
+        Source::Nad(reference) => {
+            let nad = found.nads.get(reference).ok_or_else(|| missing(reference))?;
+            (Some(nad), of_nad(nad, &found.conf_dir, limit)?)
+        }
+        Source::Named { nad, name } => match nad.as_ref().and_then(|r| found.nads.get(r)) {
+            Some(nad) => (Some(nad), of_nad(nad, &found.conf_dir, limit)?),
+            None => (
+                None,
+                by_name(name.as_str(), &found.conf_dir, limit).map_err(|e| nowhere(nad.as_ref(), name, e))?,
+            ),
+        },
+        Source::Path(path) => {
+            let files = found.paths.get(path).ok_or_else(|| no_file(want))?;
+            (None, first(files, want, limit)?)
+        }
+        Source::Inline(_, raw) => (None, Raw::plain(parse(&raw.to_vec(), limit)?)),
+    };
+    finish(want, nad, raw, version)
+}
+
+/// A configuration as text had it.
+struct Raw {
+    list: NetworkList,
+    notes: Vec<String>,
+}
+
+impl Raw {
+    fn plain(list: NetworkList) -> Self {
+        Self { list, notes: Vec::new() }
+    }
+}
+
+/// Reads `spec.config`, with the limits and rules that hold for every configuration.
+pub fn parse(bytes: &[u8], limit: usize) -> Result<NetworkList, Refusal> {
+    fits(bytes, limit)?;
+    let list = NetworkList::parse(bytes).map_err(|e| bad_config(&e))?;
+    not_ourselves(&list)?;
+    Ok(list)
+}
+
+fn fits(bytes: &[u8], limit: usize) -> Result<(), Refusal> {
+    if bytes.len() <= limit {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        format!("the configuration has {} bytes, and {limit} are allowed", bytes.len()),
+        "take out what the plugins do not need",
+    ))
+}
+
+fn bad_config(e: &BadConfig) -> Refusal {
+    Refusal::new(format!("the configuration is not valid: {e}"), "correct the network's configuration")
+}
+
+/// Another name of ours for itself would loop just the same, but a file name on disk is all that could say so.
+fn not_ourselves(list: &NetworkList) -> Result<(), Refusal> {
+    if list.plugins.iter().any(|p| p.kind.as_str() == OWN_TYPE) {
+        return Err(Refusal::new(
+            format!("the configuration has the plugin type `{OWN_TYPE}`, which would call itself for ever"),
+            "name the plugins that make the network, not the one that delegates to them",
+        ));
+    }
+    Ok(())
+}
+
+fn of_nad(nad: &Nad, conf_dir: &Files, limit: usize) -> Result<Raw, Refusal> {
+    if nad.is_terminating() {
+        return Err(Refusal::new(
+            "the definition is being deleted, so no new pod can use it",
+            "name another network, or wait until it is gone and create it again",
+        ));
+    }
+    match &nad.config {
+        Some(config) => parse(config.as_bytes(), limit).map(Raw::plain),
+        None => by_name(nad.reference.name.as_str(), conf_dir, limit).map_err(|refusal| Refusal {
+            what: format!("the definition has no `config`, and on the node {}", refusal.what),
+            ..refusal
+        }),
+    }
+}
+
+fn by_name(name: &str, files: &Files, limit: usize) -> Result<Raw, Refusal> {
+    let selected = select_by_name(&files.files, name).map_err(|e| {
+        Refusal::new(e.to_string(), format!("install a configuration with the name `{name}` in `confDir`, or define the network in the cluster"))
+    })?;
+    let bytes = files.files.iter().find(|(file, _)| *file == selected.file).map_or(&[][..], |(_, b)| b);
+    let list = with_folder(bytes, selected.list, files, limit)?;
+    Ok(Raw { list, notes: selected.notes.iter().map(ToString::to_string).collect() })
+}
+
+/// The first configuration of a path: of a folder by file name, as the runtime itself would choose.
+fn first(files: &Files, want: &Want, limit: usize) -> Result<Raw, Refusal> {
+    let mut ordered = in_order(&files.files);
+    ordered.sort_by_key(|(name, _)| *name);
+    let (_, bytes) = ordered.first().ok_or_else(|| no_file(want))?;
+    let list = Inlined::parse(bytes).map_err(|e| bad_config(&e))?;
+    with_folder(bytes, list, files, limit).map(Raw::plain)
+}
+
+fn with_folder(bytes: &[u8], list: Inlined, files: &Files, limit: usize) -> Result<NetworkList, Refusal> {
+    fits(bytes, limit)?;
+    let folder = list.name().map(|n| files.folder_of(n.as_str())).unwrap_or_default();
+    let list = list.with_folder(folder).map_err(|e| bad_config(&e))?;
+    not_ourselves(&list)?;
+    Ok(list)
+}
+
+/// The name of the definition where the text has none (NPWG-3.4.2), the version of the runtime's configuration likewise.
+fn finish<'a>(
+    want: &Want,
+    nad: Option<&'a Nad>,
+    raw: Raw,
+    version: Version,
+) -> Result<Resolved<'a>, Refusal> {
+    let given: Option<NetworkName> = match (nad, &want.source) {
+        (Some(nad), _) => nad.reference.name.as_str().parse().ok(),
+        (None, Source::Named { name, .. }) => Some(name.clone()),
+        _ => None,
+    };
+    let list = match given {
+        Some(name) => raw.list.with_name_if_missing(&name),
+        None => raw.list,
+    };
+    let list = list.inherit_version(version);
+    let name = list.name.clone().ok_or_else(|| {
+        let CniError { msg, .. } =
+            list.require_name().err().unwrap_or_else(|| CniError::config("it has no `name`"));
+        Refusal::new(msg, "add a `name` to the configuration")
+    })?;
+    Ok(Resolved { nad, name, list, notes: raw.notes })
+}
+
+fn missing(reference: &NadRef) -> Refusal {
+    Refusal::new(
+        "there is no such NetworkAttachmentDefinition",
+        format!(
+            "create `{}` in namespace `{}`, or correct the name in the pod's annotation; a name without a namespace is looked up in the pod's own",
+            reference.name, reference.namespace
+        ),
+    )
+}
+
+fn nowhere(nad: Option<&NadRef>, name: &NetworkName, on_disk: Refusal) -> Refusal {
+    let definition = nad.map_or_else(
+        || format!("`{name}` can be no definition's name"),
+        |r| format!("there is no NetworkAttachmentDefinition `{r}`"),
+    );
+    Refusal { what: format!("{definition}, and on the node {}", on_disk.what), ..on_disk }
+}
+
+fn no_file(want: &Want) -> Refusal {
+    Refusal::new(
+        format!("there is no network configuration at `{}`", want.source),
+        "correct the path in the node's configuration, or install the network that should be there",
+    )
+}
