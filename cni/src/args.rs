@@ -63,3 +63,58 @@ impl std::fmt::Display for CniArgs {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    // Proves: CNI-ENV-5, F-INP-6, P-DEL-5
+    #[test]
+    fn pairs_split_at_the_first_equals_sign_and_rubbish_between_them_is_skipped() {
+        #[track_caller]
+        fn check(raw: &str, expected: &[(&str, &str)]) {
+            assert_eq!(CniArgs::parse(raw).iter().collect::<Vec<_>>(), expected);
+        }
+        check("", &[]);
+        check(";;=", &[]);
+        check("a=b=c", &[("a", "b=c")]);
+        check("A=1;B=2;", &[("A", "1"), ("B", "2")]);
+        check("A;B=", &[("A", ""), ("B", "")]);
+        assert_eq!(CniArgs::parse("A=1;A=2").get("A"), Some("2"));
+    }
+
+    // Proves: MLT-EXE-5
+    #[test]
+    fn a_key_that_is_set_stands_once_and_in_its_place() {
+        let mut args = CniArgs::parse("A=1;B=2;A=3;C=4");
+        args.set("A", "9");
+        args.set("D", "5");
+        assert_eq!(args.to_string(), "A=9;B=2;C=4;D=5");
+    }
+
+    // Proves: CNI-CNV-5, PLG-COM-25
+    #[test]
+    fn unknown_keys_are_refused_unless_the_caller_says_to_ignore_them() {
+        let kubernetes =
+            "IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=cart;K8S_POD_INFRA_CONTAINER_ID=abc";
+        assert_eq!(CniArgs::parse(kubernetes).require_known(&["IP"]), Ok(()));
+        assert_eq!(CniArgs::parse("IgnoreUnknown=TRUE;FOO=bar").require_known(&[]), Ok(()));
+        assert_eq!(CniArgs::parse("IP=10.0.0.1;IgnoreUnknown=0").require_known(&["IP"]), Ok(()));
+        for raw in ["FOO=bar", "IgnoreUnknown=false;FOO=bar", "IgnoreUnknown=yes;IP=1;FOO=bar"] {
+            let error = CniArgs::parse(raw).require_known(&["IP"]).expect_err(raw);
+            assert_eq!(error.code, crate::code::INVALID_ENVIRONMENT);
+            assert!(error.msg.contains("`FOO`"), "{}", error.msg);
+        }
+    }
+
+    proptest! {
+        // Proves: S-8
+        #[test]
+        fn what_was_printed_parses_to_the_same(raw in "[A-Za-z=;0-9 \u{e9}]{0,60}") {
+            let once = CniArgs::parse(&raw);
+            prop_assert_eq!(CniArgs::parse(&once.to_string()), once);
+        }
+    }
+}

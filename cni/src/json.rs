@@ -29,7 +29,7 @@ impl From<serde_json::Error> for BadJson {
     fn from(e: serde_json::Error) -> Self {
         let whole = e.to_string();
         let why = whole.split(" at line ").next().unwrap_or(&whole);
-        Self { why: crate::name::printable(why), line: e.line(), column: e.column() }
+        Self { why: crate::name::one_line(why), line: e.line(), column: e.column() }
     }
 }
 
@@ -235,9 +235,80 @@ impl<'de> Visitor<'de> for Strict {
         while let Some(key) = map.next_key::<String>()? {
             map.next_value_seed(inner)?;
             if !seen.insert(key.clone()) {
-                return Err(A::Error::custom(format_args!("key `{key}` stands there twice")));
+                return Err(A::Error::custom(format_args!(
+                    "key `{}` stands there twice",
+                    crate::name::printable(&key)
+                )));
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    // Proves: F-INP-5
+    #[test]
+    fn text_that_two_readers_could_understand_differently_is_refused() {
+        #[track_caller]
+        fn check(raw: &str, why: &str) {
+            let e = RawObject::parse(raw.as_bytes()).expect_err(raw);
+            assert!(e.to_string().contains(why), "{raw}: {e}");
+        }
+        let deep = format!("{}1{}", "{\"a\":".repeat(10_000), "}".repeat(10_000));
+        check(&deep, "nested deeper than 32 levels");
+        check(r#"{"a":1,"a":2}"#, "key `a` stands there twice");
+        check(r#"{"a":{"b":[{"c":1,"c":1}]}}"#, "key `c` stands there twice");
+        check(r#"{"a":1,"\u0061":2}"#, "twice");
+        check("{\"a\":\"\\ud800\"}", "(line 1");
+        check("\u{feff}{}", "line 1, column 1");
+        check("{} {}", "trailing characters");
+        check(r#"{"a":1e999}"#, "out of range");
+        check("[]", "expected a JSON object");
+        check("", "line 1, column 0");
+        check("{\n  \"a\": 1,\n  oops\n}", "(line 3, column 3)");
+        assert!(RawObject::parse(b"{\"a\":\"\xff\"}").is_err());
+    }
+
+    // Proves: CNI-CFG-16
+    #[test]
+    fn what_we_do_not_know_leaves_as_it_came() {
+        let raw = r#"{"big":123456789012345678901234567890,"float":1.10,"exp":1E+2,"deep":{"x":[null,{"y":null}]},"null":null}"#;
+        let mut keys = RawObject::parse(raw.as_bytes()).expect("an object");
+        keys.set("name", &"n");
+        keys.remove("name");
+        assert_eq!(String::from_utf8(keys.to_vec()).expect("UTF-8"), raw);
+    }
+
+    #[test]
+    fn a_pointer_is_found_by_line_and_column() {
+        let raw = b"{\n  \"a/b\": [1, {\"c\": true}],\n  \"d\": {}\n}";
+        assert_eq!(locate(raw, ""), Some((1, 1)));
+        assert_eq!(locate(raw, "/a~1b/1/c"), Some((2, 20)));
+        assert_eq!(locate(raw, "/d"), Some((3, 8)));
+        for nowhere in ["/x", "/a~1b/9", "/a~1b/x", "/d/e", "/a~1b/0/z"] {
+            assert_eq!(locate(raw, nowhere), None);
+        }
+    }
+
+    proptest! {
+        // Proves: S-8
+        #[test]
+        fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = RawObject::parse(&bytes);
+            let _ = locate(&bytes, "/a/0");
+        }
+
+        // Proves: CNI-DRV-6
+        #[test]
+        fn parsed_and_printed_is_the_same_value(keys in proptest::collection::btree_map("[a-z/~\"]{1,6}", any::<(i64, String, Option<bool>)>(), 0..6)) {
+            let value = serde_json::to_value(&keys).expect("serialises");
+            let raw = RawObject::parse(value.to_string().as_bytes()).expect("an object");
+            prop_assert_eq!(serde_json::from_slice::<serde_json::Value>(&raw.to_vec()).expect("JSON"), value);
+        }
     }
 }

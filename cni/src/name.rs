@@ -15,15 +15,23 @@ pub struct BadName {
 /// A value as it may stand in a message or a log: control and direction-changing characters are
 /// escaped, and anything long is cut, so that hostile text cannot forge lines or hide what it says.
 pub fn printable(raw: &str) -> String {
-    const MOST: usize = 120;
-    let mut out = String::with_capacity(raw.len().min(MOST) + 8);
+    escaped(raw, 120, |c| c == '`')
+}
+
+/// The same for a whole sentence of another library, whose own backticks stay.
+pub fn one_line(sentence: &str) -> String {
+    escaped(sentence, 600, |_| false)
+}
+
+fn escaped(raw: &str, most: usize, also: impl Fn(char) -> bool) -> String {
+    let mut out = String::with_capacity(raw.len().min(most) + 8);
     for (n, c) in raw.chars().enumerate() {
-        if n == MOST {
+        if n == most {
             out.push('…');
             break;
         }
         let hides = matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-        if c.is_control() || hides || c == '`' {
+        if c.is_control() || hides || also(c) {
             out.extend(c.escape_unicode());
         } else {
             out.push(c);
@@ -125,4 +133,100 @@ fn identifier(raw: &str) -> Option<&'static str> {
     }
     let bad = chars.any(|c| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')));
     bad.then_some("only letters, digits, `_`, `.` and `-` may follow the first character")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    // Proves: CNI-ENV-4, F-INP-3
+    #[test]
+    fn an_interface_name_is_what_the_kernel_accepts() {
+        for good in ["eth0", "a", "net1.100", "123456789012345", "é", "-", "..."] {
+            assert!(good.parse::<IfName>().is_ok(), "{good:?}");
+        }
+        for bad in [
+            "",
+            ".",
+            "..",
+            "1234567890123456",
+            "ééééééé\u{e9}",
+            "a/b",
+            "a:b",
+            "a b",
+            "a\tb",
+            "a\u{a0}b",
+            "a\0",
+            "a\n",
+        ] {
+            assert!(bad.parse::<IfName>().is_err(), "{bad:?}");
+        }
+    }
+
+    // Proves: CNI-ENV-2, CNI-CFG-5, F-INP-2, S-18
+    #[test]
+    fn container_ids_and_network_names_cannot_leave_a_folder() {
+        for good in ["a", "0", "cni-1.2_3", "abc123", "a..b"] {
+            assert!(good.parse::<ContainerId>().is_ok() && good.parse::<NetworkName>().is_ok(), "{good:?}");
+        }
+        let long = "a".repeat(300);
+        for bad in [
+            "",
+            "../x",
+            "-a",
+            ".",
+            "..",
+            "_a",
+            "a b",
+            "a/b",
+            "a\0",
+            "%2f",
+            "a%2fb",
+            "а",
+            "a\u{202e}b",
+            "a\r\n",
+            &long,
+        ] {
+            assert!(bad.parse::<ContainerId>().is_err() && bad.parse::<NetworkName>().is_err(), "{bad:?}");
+        }
+    }
+
+    // Proves: CNI-CFG-15, CNI-EXE-4, S-1, S-9
+    #[test]
+    fn a_plugin_type_is_a_file_name_and_never_a_path() {
+        for good in ["bridge", "host-local", "sbr.v2", "$(x)", "a;b", "…"] {
+            assert!(good.parse::<PluginType>().is_ok(), "{good:?}");
+        }
+        for bad in ["", ".", "..", "../x", "/bin/sh", "a/b", "a\\b", "a b", "a\n", "a\0b"] {
+            assert!(bad.parse::<PluginType>().is_err(), "{bad:?}");
+        }
+    }
+
+    // Proves: F-INP-2
+    #[test]
+    fn a_message_shows_hostile_text_escaped_and_cut() {
+        assert_eq!(printable("a\r\nb"), "a\\u{d}\\u{a}b");
+        assert_eq!(printable("a\u{202e}`b"), "a\\u{202e}\\u{60}b");
+        assert_eq!(printable(&"x".repeat(500)).chars().count(), 121);
+        let error = "a\nb".parse::<NetworkName>().expect_err("has a line break").to_string();
+        assert!(!error.contains('\n'), "{error}");
+    }
+
+    proptest! {
+        // Proves: S-8
+        #[test]
+        fn no_text_makes_a_name_panic_and_what_is_accepted_prints_as_it_was(raw in any::<String>()) {
+            for accepted in [
+                raw.parse::<IfName>().map(|n| n.to_string()),
+                raw.parse::<ContainerId>().map(|n| n.to_string()),
+                raw.parse::<NetworkName>().map(|n| n.to_string()),
+                raw.parse::<PluginType>().map(|n| n.to_string()),
+            ].into_iter().flatten() {
+                prop_assert_eq!(&accepted, &raw);
+            }
+            prop_assert!(!printable(&raw).contains(|c: char| c.is_control()));
+        }
+    }
 }

@@ -116,3 +116,37 @@ impl FromStr for Version {
         Self::ALL.into_iter().find(|v| v.as_str() == raw).ok_or_else(|| UnknownVersion(raw.to_owned()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Proves: CNI-VER-3, CNI-CONV-5, CNI-CFG-2
+    #[test]
+    fn a_version_is_an_exact_string_and_the_empty_one_is_the_oldest() {
+        assert_eq!("".parse(), Ok(Version::V0_1_0));
+        for version in Version::ALL {
+            assert_eq!(version.as_str().parse(), Ok(version));
+        }
+        for odd in ["1.0", "1", "v1.0.0", "1.0.0 ", "01.0.0", "1.0.0-rc1", "0.0.0", "9.9.9"] {
+            assert_eq!(odd.parse::<Version>(), Err(UnknownVersion(odd.to_owned())));
+        }
+    }
+
+    // Proves: CNI-CFG-3
+    #[test]
+    fn the_highest_version_that_we_speak_is_picked_and_newer_ones_are_passed_over() {
+        #[track_caller]
+        fn check(offered: &[&str], expected: Option<Version>) {
+            assert_eq!(Version::highest(offered.iter().copied()), Ok(expected));
+        }
+        check(&["0.4.0", "1.1.0", "9.9.9"], Some(Version::V1_1_0));
+        check(&["1.0.0", "0.3.1"], Some(Version::V1_0_0));
+        check(&["9.9.9", "1.2.0"], None);
+        check(&["1.2.0-beta+7", "0.1.0"], Some(Version::V0_1_0));
+        check(&[], None);
+        for odd in ["", "1.0", "one", "1.0.0.0", "1..0", "-1.0.0"] {
+            assert_eq!(Version::highest(["1.0.0", odd]), Err(Malformed(odd.to_owned())));
+        }
+    }
+}
