@@ -60,3 +60,85 @@ pub(crate) fn incompatible(config: &str, supported: &[Version]) -> CniError {
         supported.join(", ")
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(raw: &str) -> Result<Input, CniError> {
+        Input::from_stdin(raw.as_bytes(), Vec::new(), Instant::now())
+    }
+
+    #[track_caller]
+    fn refused(raw: &str, code: u32, words: &str) {
+        let error = read(raw).expect_err(raw);
+        assert_eq!(error.code, code, "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    }
+
+    // Proves: CNI-ERR-6, F-INP-5
+    #[test]
+    fn stdin_that_is_no_object_is_a_decode_error() {
+        for raw in ["", "{", "[]", "null", "\u{feff}{}", r#"{"name":"n","name":"m"}"#] {
+            refused(raw, code::DECODE, "on stdin");
+        }
+        refused(r#"{"name":"n","cniVersion":7}"#, code::DECODE, "`cniVersion`");
+    }
+
+    // Proves: CNI-CFG-5, CNI-ERR-7
+    #[test]
+    fn a_missing_or_bad_name_is_code_7() {
+        refused("{}", code::INVALID_CONFIG, "no `name`");
+        for bad in ["../x", "", "a b", "-a"] {
+            refused(&json!({"name": bad}).to_string(), code::INVALID_CONFIG, "`name`");
+        }
+        refused(r#"{"name":["n"]}"#, code::INVALID_CONFIG, "not a string");
+    }
+
+    // Proves: CNI-VER-2, CNI-VER-3, CNI-ERR-1, F-INP-6
+    #[test]
+    fn an_unknown_version_is_code_1_and_names_both_sides() {
+        for odd in ["0.9.9", "1.0", "9.9.9", "0.0.0"] {
+            let error = read(&json!({"name": "n", "cniVersion": odd}).to_string()).expect_err(odd);
+            assert_eq!(error.code, code::INCOMPATIBLE_VERSION);
+            assert!(error.msg.contains("incompatible CNI versions"), "{error}");
+            assert!(error.details.contains(odd) && error.details.contains("0.1.0, 0.2.0"), "{error}");
+        }
+    }
+
+    // Proves: CNI-CFG-2
+    #[test]
+    fn no_version_is_the_oldest() {
+        assert_eq!(read(r#"{"name":"n"}"#).expect("fine").version, Version::V0_1_0);
+        assert_eq!(read(r#"{"name":"n","cniVersion":""}"#).expect("fine").version, Version::V0_1_0);
+    }
+
+    // Proves: CNI-CONV-6, CNI-DEL-2
+    #[test]
+    fn a_prev_result_is_read_in_the_versions_family_and_may_be_missing_or_empty() {
+        let with = |prev: &str| read(&format!(r#"{{"name":"n","cniVersion":"1.0.0","prevResult":{prev}}}"#));
+        assert_eq!(with("null").expect("fine").prev_result, None);
+        assert_eq!(with("{}").expect("fine").prev_result, Some(CniResult::default()));
+        assert_eq!(with(r#"{"cniVersion":"1.1.0"}"#).expect("fine").prev_result, Some(CniResult::default()));
+        let error = with(r#"{"cniVersion":"0.4.0"}"#).expect_err("another family");
+        assert_eq!(error.code, code::INCOMPATIBLE_VERSION);
+        assert_eq!(with("7").expect_err("not a result").code, code::DECODE);
+    }
+
+    // Proves: CNI-CHK-2
+    #[test]
+    fn a_plugin_that_needs_the_prev_result_can_say_so() {
+        let input = read(r#"{"name":"n","cniVersion":"1.0.0"}"#).expect("fine");
+        let error = input.require_prev_result().expect_err("there is none");
+        assert!(error.code == code::INVALID_CONFIG && error.msg.contains("`prevResult`"), "{error}");
+    }
+
+    // Proves: CNI-RES-7
+    #[test]
+    fn an_error_is_printed_in_the_version_of_the_text_where_that_can_be_told() {
+        assert_eq!(version_hint(br#"{"cniVersion":"0.4.0","name":"-"}"#), Version::V0_4_0);
+        assert_eq!(version_hint(b"rubbish"), Version::NEWEST);
+    }
+}
