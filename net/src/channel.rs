@@ -25,7 +25,7 @@ use crate::error::{NetError, Why};
 const BUFFER: usize = 64 * 1024;
 const SILENCE: u64 = 10;
 /// How often a listing that changed half way is read again.
-const DUMP_ATTEMPTS: usize = 8;
+const DUMP_ATTEMPTS: usize = 32;
 
 /// Numbers differ across all sockets of the process: two sockets in two namespaces may have one port number, and the
 /// kernel may report the work of one to the other.
