@@ -3,8 +3,8 @@
 //! Only reading: which of the files is the one is decided by `plan`. Sizes and counts are bounded, only regular
 //! files are opened (a pipe in the folder does not hang the call), and names come back sorted.
 
-use std::fs::{File, OpenOptions};
-use std::io::Read;
+use std::fs::OpenOptions;
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -68,7 +68,7 @@ pub fn mirror(state_dir: &Path) -> Result<Option<Vec<u8>>, SourceError> {
 fn read_all(path: &Path, suffixes: &[&str]) -> Result<Vec<ConfFile>, SourceError> {
     let entries = match std::fs::read_dir(path) {
         Ok(entries) => entries,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(e) => return Err(cannot("cannot be listed", path, &e)),
     };
     let mut paths: Vec<PathBuf> = (entries.filter_map(|e| Some(e.ok()?.path())))
@@ -88,34 +88,32 @@ fn read_all(path: &Path, suffixes: &[&str]) -> Result<Vec<ConfFile>, SourceError
     paths.iter().map(|p| Ok(ConfFile { name: file_name(p), bytes: bounded(p)? })).collect()
 }
 
-/// The bytes of a regular file of bounded size.
 fn bounded(path: &Path) -> Result<Vec<u8>, SourceError> {
-    // Without O_NONBLOCK, opening a pipe waits for its writer.
-    let flags = nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
-    read(file, path, FILE_MOST)
+    regular(path, FILE_MOST).map_err(|why| cannot("cannot be read", path, &why))
 }
 
-pub(super) fn read(file: std::io::Result<File>, path: &Path, most: u64) -> Result<Vec<u8>, SourceError> {
-    let file = file.map_err(|e| cannot("cannot be opened", path, &e))?;
-    let meta = file.metadata().map_err(|e| cannot("cannot be read", path, &e))?;
-    if !meta.is_file() {
-        let what = format!("`{}` is no regular file; put the configuration itself there", path.display());
-        return Err(SourceError::new(Kind::BadFile, what));
+/// The bytes of a regular file of bounded size.
+pub(super) fn regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    // Without O_NONBLOCK, opening a pipe waits for its writer.
+    let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
+    let wrong = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
+    if !file.metadata()?.is_file() {
+        return Err(wrong("it is no regular file".to_owned()));
     }
     let mut bytes = Vec::new();
-    file.take(most + 1).read_to_end(&mut bytes).map_err(|e| cannot("cannot be read", path, &e))?;
+    file.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
-        let what = format!("file `{}` is larger than {most} bytes; make it smaller", path.display());
-        return Err(SourceError::new(Kind::BadFile, what));
+        return Err(wrong(format!("it is larger than {most} bytes")));
     }
     Ok(bytes)
 }
 
-pub(super) fn cannot(what: &str, path: &Path, why: &std::io::Error) -> SourceError {
-    let missing = why.kind() == std::io::ErrorKind::NotFound;
-    let kind = if missing { Kind::BadFile } else { Kind::Io };
-    let mend = if missing { "create it, or correct the path" } else { "make it readable for root" };
+pub(super) fn cannot(what: &str, path: &Path, why: &io::Error) -> SourceError {
+    let (kind, mend) = match why.kind() {
+        io::ErrorKind::NotFound => (Kind::BadFile, "create it, or correct the path"),
+        io::ErrorKind::InvalidInput => (Kind::BadFile, "put a configuration there"),
+        _ => (Kind::Io, "see that root can read it"),
+    };
     SourceError::new(kind, format!("`{}` {what} ({why}); {mend}", path.display()))
 }
 

@@ -69,7 +69,7 @@ fn a_pipe_or_a_dangling_link_in_the_folder_does_not_hang_or_fail_the_call() {
 fn a_huge_file_is_refused_without_reading_it_whole() {
     let dir = files(&[]);
     let path = dir.path().join("a.conf");
-    File::create(&path).unwrap().set_len(1 << 40).unwrap();
+    std::fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
     let error = place(&path).unwrap_err();
     assert_eq!(error.kind, Kind::BadFile);
     assert!(error.what.contains("larger than 1048576 bytes"), "{error}");

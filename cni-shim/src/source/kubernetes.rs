@@ -15,7 +15,6 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use manifold_cni::name::printable;
 use manifold_crds::keys::NETWORK_STATUS;
 use serde::Deserialize;
 
@@ -161,7 +160,7 @@ fn read_published(who: &PodRef, ask: &Ask, answer: &Answer) -> Result<Published,
         409 | 422 if answer.other_uid() => gone(format!("pod `{who}` was replaced by another of its name")),
         // Another writer was faster: the API server itself has repeated the patch and given up.
         409 => {
-            let said = printable(&answer.message());
+            let said = answer.message();
             let what = format!(
                 "the API server could not merge the status of pod `{who}`: {said}; it is published later"
             );

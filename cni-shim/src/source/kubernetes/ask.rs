@@ -7,7 +7,6 @@ use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderValue, Method, Request};
 use kube::client::Body;
 use kube::core::Status;
-use manifold_cni::name::printable;
 use manifold_crds::{NadRef, keys};
 
 use super::super::{Kind, PodRef, SourceError};
@@ -114,10 +113,8 @@ impl Ask {
 
     pub(super) fn garbage(&self, why: &dyn Display) -> SourceError {
         let what = format!(
-            "the answer of the API server to `{}` of {} cannot be read ({}); see what stands between this node and it",
-            self.verb,
-            self.object,
-            printable(&why.to_string())
+            "the answer of the API server to `{}` of {} cannot be read ({why}); see what stands between this node and it",
+            self.verb, self.object
         );
         SourceError::new(Kind::Malformed, what)
     }
@@ -173,13 +170,13 @@ impl Answer {
     pub(super) fn ok(&self, ask: &Ask) -> Result<(), Setback> {
         match self.status {
             200..=299 => Ok(()),
-            403 => Err(ask.forbidden(&printable(&self.message())).into()),
+            403 => Err(ask.forbidden(&self.message()).into()),
             429 | 503 => Err(Setback { error: ask.throttled(self.status), wait: self.retry_after }),
             500..=599 => {
-                let why = format!("{}: {}", self.status, printable(&self.message()));
-                Err(SourceError::new(Kind::Unreachable, ask.refused(self.status, &why).what).into())
+                let refused = ask.refused(self.status, &self.message());
+                Err(SourceError { kind: Kind::Unreachable, ..refused }.into())
             }
-            status => Err(ask.refused(status, &printable(&self.message())).into()),
+            status => Err(ask.refused(status, &self.message()).into()),
         }
     }
 

@@ -11,7 +11,6 @@ use http::header::{AUTHORIZATION, RETRY_AFTER};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kube::Client;
 use kube::client::{Body, ConfigExt};
-use manifold_cni::name::printable;
 use tokio::runtime::{Builder, Runtime};
 use tower::Layer;
 
@@ -135,10 +134,13 @@ impl Session {
             generation
         };
         let left = deadline.saturating_duration_since(Instant::now()).min(PER_CALL);
+        if left.is_zero() {
+            return Err(ask.unreachable(&self.server, &"no time is left").into());
+        }
         match tokio::time::timeout(left, self.exchange(ask, request)).await {
             Ok(answer) => Ok((answer?, generation)),
             Err(_) => {
-                self.connection.abandon().await;
+                self.connection.abandon();
                 let why = format!("none within {:.1} s", left.as_secs_f32());
                 Err(ask.unreachable(&self.server, &why).into())
             }
@@ -173,12 +175,11 @@ impl Session {
                 let what = format!(
                     "the API server `{}` cannot be trusted ({}); see that the kubeconfig has its certificate \
                      authority and that the clock of this node is right",
-                    self.server,
-                    printable(&fault)
+                    self.server, fault
                 );
                 SourceError::new(Kind::Tls, what).into()
             }
-            None => ask.unreachable(&self.server, &printable(&innermost(why))).into(),
+            None => ask.unreachable(&self.server, &innermost(why)).into(),
         }
     }
 }

@@ -60,8 +60,11 @@ impl Connection {
     }
 
     /// Lets the connection go: it gave no answer in time, the next attempt makes a new one.
-    pub(super) async fn abandon(&self) {
-        *self.0.open.lock().await = Open::Nothing;
+    pub(super) fn abandon(&self) {
+        // Whoever holds the lock is making a new one already.
+        if let Ok(mut open) = self.0.open.try_lock() {
+            *open = Open::Nothing;
+        }
     }
 }
 

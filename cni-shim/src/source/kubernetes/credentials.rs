@@ -3,8 +3,6 @@
 //! The kubeconfig is read when a call is first needed. A parse error is told by its line only: the text around it
 //! may be the token.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -155,11 +153,10 @@ fn server(url: &str, place: &str) -> Result<Uri, SourceError> {
 }
 
 fn read(path: &Path, what: &str) -> Result<Vec<u8>, SourceError> {
-    let open = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
-    confdir::read(open, path, MOST).map_err(|e| {
+    confdir::regular(path, MOST).map_err(|why| {
         bad(format!(
-            "{what} cannot be read: {}; the node role writes it, so see that it runs on this node",
-            e.what
+            "{what} `{}` cannot be read ({why}); the node role writes it, so see that it runs on this node",
+            path.display()
         ))
     })
 }

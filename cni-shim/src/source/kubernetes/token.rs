@@ -37,7 +37,6 @@ impl Bearer {
     }
 
     fn read(path: &Path) -> Result<Self, SourceError> {
-        let open = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
         let bad = |why: &str| {
             let what = format!(
                 "token file `{}` {why}; the node role writes it, so see that it runs on this node",
@@ -45,7 +44,7 @@ impl Bearer {
             );
             SourceError::new(Kind::Credentials, what)
         };
-        let bytes = confdir::read(open, path, MOST).map_err(|_| bad("cannot be read"))?;
+        let bytes = confdir::regular(path, MOST).map_err(|e| bad(&format!("cannot be read ({e})")))?;
         let text = String::from_utf8(bytes).map_err(|_| bad("holds no token"))?;
         Self::of(&text).ok_or_else(|| bad("holds no token"))
     }
@@ -79,11 +78,12 @@ impl Token {
     /// A token newer than `refused`, if there is one: of several calls that are refused at once, the first reads.
     pub(super) fn again(&mut self, refused: u32) -> bool {
         let TokenFrom::File(path) = &self.from else { return false };
-        if self.generation == refused && self.generation == 0 {
-            if let Ok(bearer) = Bearer::read(path) {
-                self.bearer = Some(bearer);
-                self.generation = 1;
-            }
+        if self.generation == refused
+            && self.generation == 0
+            && let Ok(bearer) = Bearer::read(path)
+        {
+            self.bearer = Some(bearer);
+            self.generation = 1;
         }
         self.generation > refused
     }
