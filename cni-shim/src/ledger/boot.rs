@@ -70,11 +70,11 @@ const SWEEPING: &str = ".sweep";
 #[derive(Debug)]
 pub enum BootSweep {
     /// This boot is swept: go on.
-    Done,
+    Swept,
     /// It falls to this call to sweep these, oldest work and all.
     Yours(Sweeper),
     /// Another call is at it and did not end in time: it stands at `done` of `all`.
-    Running { done: usize, all: usize },
+    Sweeping { done: usize, all: usize },
 }
 
 /// The right to sweep, and its progress for those who wait.
@@ -90,7 +90,7 @@ impl Ledger {
     /// One small read where the boot is swept already; else waits until `deadline` for whoever sweeps.
     pub fn boot_sweep(&self, boot: &BootId, deadline: Instant) -> Result<BootSweep, LedgerError> {
         if self.is_swept(boot) {
-            return Ok(BootSweep::Done);
+            return Ok(BootSweep::Swept);
         }
         let file = fixed_file(&self.folder, SWEEPING)?;
         let reader = file.try_clone().map_err(|e| self.folder.error("read", SWEEPING, e))?;
@@ -99,9 +99,9 @@ impl Ledger {
         {
             Waited::Busy => {
                 let (done, all) = read_progress(&reader);
-                Ok(BootSweep::Running { done, all })
+                Ok(BootSweep::Sweeping { done, all })
             }
-            Waited::Locked(_) if self.is_swept(boot) => Ok(BootSweep::Done),
+            Waited::Locked(_) if self.is_swept(boot) => Ok(BootSweep::Swept),
             Waited::Locked(progress) => {
                 self.remove_unfinished_writes();
                 let stale = self.stale(boot)?;
@@ -191,7 +191,7 @@ mod tests {
         let stale: Vec<&str> = sweeper.stale.iter().map(ContainerId::as_str).collect();
         assert_eq!(stale, ["old1", "old2"]);
         sweeper.done().unwrap();
-        assert!(matches!(ledger.boot_sweep(&boot(3), Instant::now()).unwrap(), BootSweep::Done));
+        assert!(matches!(ledger.boot_sweep(&boot(3), Instant::now()).unwrap(), BootSweep::Swept));
         assert!(matches!(ledger.boot_sweep(&boot(4), Instant::now()).unwrap(), BootSweep::Yours(_)));
     }
 
@@ -220,7 +220,7 @@ mod tests {
         sweeper.progress(1);
         let until = Instant::now() + Duration::from_millis(20);
         let waited = ledger.boot_sweep(&boot(2), until).unwrap();
-        assert!(matches!(waited, BootSweep::Running { done: 1, all: 2 }), "{waited:?}");
+        assert!(matches!(waited, BootSweep::Sweeping { done: 1, all: 2 }), "{waited:?}");
     }
 
     #[test]

@@ -47,11 +47,11 @@ pub enum Fault {
 }
 
 /// Damage that leaves the entry usable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
-    /// The states are lost: everything counts as attached.
+    #[error("its states are lost, so everything in it counts as attached")]
     States,
-    /// A result or the status text at the end is lost.
+    #[error("a result or the status text at its end is lost")]
     Late,
 }
 
