@@ -1,0 +1,3 @@
+//! The shim against real parts: an API server, network namespaces, plugins.
+
+mod source;
