@@ -11,6 +11,9 @@ use crate::{
     Attachment, Bundled, CniError, Delegate, Detachment, Input, Invocation, Plugin, Request, Verb, code,
 };
 
+#[cfg(test)]
+mod tests;
+
 impl Delegate for Bundled {
     fn name(&self) -> &str {
         self.0.name()

@@ -16,6 +16,8 @@ pub mod derive;
 pub mod dispatch;
 pub mod error;
 pub mod exec;
+#[cfg(test)]
+mod fake;
 pub mod find;
 pub mod ipam;
 pub mod json;

@@ -18,7 +18,7 @@ impl Input {
             .map_err(|e| CniError::new(code::DECODE, format!("the network configuration on stdin: {e}")))?;
         let name = network_name(&config)?;
         let place = |e: CniError| e.context(&format!("network `{name}`"));
-        let version = version(&config).map_err(place)?;
+        let version = version(&config)?;
         let prev_result = match config.get("prevResult") {
             Some(raw) => CniResult::parse_prev(raw.get().as_bytes(), version).map_err(place)?,
             None => None,
