@@ -1,10 +1,27 @@
 //! The library behind the executable `manifold`: read, plan, delegate, record, report.
 
+pub mod add;
+pub mod call;
+pub mod chain;
+pub mod check;
 pub mod config;
+pub mod crash;
+pub mod default_network;
+pub mod del;
 pub mod gate;
+pub mod gc;
 pub mod ledger;
 pub mod logging;
 pub mod multus_state;
 pub mod netns_id;
+pub mod outcome;
+pub mod policy;
+pub mod ready;
+pub mod shim;
+pub mod signal;
 pub mod source;
 pub mod spool;
+pub mod status;
+pub mod sweep;
+pub mod undo;
+pub mod unrecorded;

@@ -1,2 +1,30 @@
-//! The shim.
-fn main() {}
+//! `manifold`: what the container runtime runs. Under the name of a bundled plugin it is that plugin alone.
+//!
+//! Reads the environment and standard input, calls the library, prints, and picks the exit code.
+
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use manifold::call::{self, Environment};
+
+fn main() -> ExitCode {
+    // Before anything is made: entries, leases and logs are for root alone (S-3).
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    let mut words = std::env::args_os();
+    let called = words.next().unwrap_or_default();
+    let name = Path::new(&called).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if let Some(plugin) = manifold_plugins::bundled(&name) {
+        return manifold_cni::skel::run(plugin);
+    }
+    if words.next().is_some_and(|word| word == "--version") {
+        let _ = writeln!(std::io::stdout(), "manifold {}", env!("CARGO_PKG_VERSION"));
+        return ExitCode::SUCCESS;
+    }
+    let environment = Environment::new(|key| std::env::var(key).ok());
+    let stdin = |most: u64| {
+        let mut bytes = Vec::new();
+        std::io::stdin().lock().take(most).read_to_end(&mut bytes).map(|_| bytes)
+    };
+    ExitCode::from(call::serve(&environment, stdin, &mut std::io::stdout()))
+}

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use manifold_cni::{AttachmentId, CniError, NetworkName, RawObject, Version, code};
+use manifold_cni::{AttachmentId, CniError, CniResult, NetworkName, RawObject, Version, code};
 use serde_json::value::RawValue;
 
 pub use bundled::{Bundled, Choice};
@@ -131,6 +131,12 @@ impl Config {
     /// The result that CHECK compares with and DEL may get, unread.
     pub fn prev_result(&self) -> Option<&RawValue> {
         self.raw.get("prevResult").filter(|raw| raw.get() != "null")
+    }
+
+    /// The same as a type. One of another family of versions than the entry's is an error (MLT-CFG-1).
+    pub fn parsed_prev_result(&self) -> Result<Option<CniResult>, CniError> {
+        let Some(raw) = self.prev_result() else { return Ok(None) };
+        CniResult::parse_prev(raw.get().as_bytes(), self.cni_version)
     }
 
     /// The attachments that GC keeps. `None` when the runtime gives no list: then nothing may be cleared (F-RUN-6).

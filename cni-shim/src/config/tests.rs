@@ -124,6 +124,20 @@ fn standard_keys_are_typed() {
     refused(Config::parse(br#"{"name":"../m","clusterNetwork":"c"}"#), 7, "`name`");
 }
 
+// Proves: MLT-CFG-1
+#[test]
+fn a_prev_result_of_another_family_is_an_error_for_those_who_read_it_and_only_for_them() {
+    let ip = r#"{"cniVersion":"1.1.0","ips":[{"address":"10.0.0.2/24"}]}"#;
+    let result = with(&format!(r#","prevResult":{ip}"#)).unwrap().parsed_prev_result().unwrap().unwrap();
+    assert_eq!(result.ips.len(), 1);
+    assert!(with("").unwrap().parsed_prev_result().unwrap().is_none());
+    for bad in [r#"{"cniVersion":"0.2.0","ip4":{"ip":"10.0.0.2/24"}}"#, r#"{"cniVersion":"9.9.9"}"#, "7", r#"{"ips":1}"#] {
+        // The entry itself stands, so that a DEL goes on (F-INP-6).
+        let config = with(&format!(r#","prevResult":{bad}"#)).unwrap();
+        assert!(config.parsed_prev_result().unwrap_err().msg.contains("prevResult"), "{bad}");
+    }
+}
+
 // Proves: F-INP-5
 #[test]
 fn text_that_two_parsers_could_read_differently_is_refused() {

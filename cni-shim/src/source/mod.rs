@@ -56,3 +56,40 @@ pub fn open(config: &Config, environment: Option<ClusterEnvironment>) -> Option<
     };
     Some(Box::new(kubernetes::Kubernetes::new(credentials, &config.state_dir)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(more: &str) -> Config {
+        Config::parse(format!(r#"{{"name":"m","clusterNetwork":"c"{more}}}"#).as_bytes()).unwrap()
+    }
+
+    fn who() -> PodRef {
+        PodRef::new("shop", "cart-7", None).unwrap()
+    }
+
+    // Proves: MLT-CFG-4
+    #[test]
+    fn without_kubeconfig_and_cluster_there_is_no_source() {
+        assert!(open(&config(""), None).is_none());
+        assert!(open(&config(""), Some(ClusterEnvironment::new("127.0.0.1", "1"))).is_some());
+    }
+
+    // Proves: MLT-CFG-4
+    #[test]
+    fn a_bad_kubeconfig_path_is_an_error_of_the_first_call() {
+        let config = config(r#","kubeconfig":"/nowhere/kubeconfig""#);
+        let mut source = open(&config, None).unwrap();
+        let error = source.pod(&who(), Instant::now()).unwrap_err();
+        assert_eq!(error.kind, Kind::Credentials);
+        assert!(error.what.contains("`/nowhere/kubeconfig`"), "{error}");
+    }
+
+    #[test]
+    fn manifests_come_before_a_kubeconfig() {
+        let config = config(r#","kubeconfig":"/nowhere/kubeconfig","manifests":"/nowhere/manifests""#);
+        let error = open(&config, None).unwrap().pod(&who(), Instant::now()).unwrap_err();
+        assert!(error.what.contains("`/nowhere/manifests`"), "{error}");
+    }
+}

@@ -196,7 +196,7 @@ fn a_cluster_without_the_resource_is_told_from_a_missing_definition() {
     }
 }
 
-// Proves: F-POD-3, P-COR-3
+// Proves: F-POD-3, P-COR-3, MLT-POD-1
 #[test]
 fn a_pod_that_is_not_there_is_an_error_and_never_a_success() {
     let details = serde_json::json!({"name": "cart-7", "kind": "pods"});

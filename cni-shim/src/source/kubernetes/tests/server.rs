@@ -64,18 +64,18 @@ pub(super) struct Identity {
 
 impl Identity {
     pub(super) fn good() -> Self {
-        Self::of("127.0.0.1", 2099)
+        Self::of("127.0.0.1", 2001, 2099)
     }
 
-    pub(super) fn of(name: &str, valid_until: i32) -> Self {
+    pub(super) fn of(name: &str, from: i32, until: i32) -> Self {
         let mut ca = CertificateParams::default();
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let ca_key = KeyPair::generate().unwrap();
         let authority = ca.self_signed(&ca_key).unwrap().pem();
         let issuer = Issuer::new(ca, ca_key);
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        params.not_before = date_time_ymd(2001, 1, 1);
-        params.not_after = date_time_ymd(valid_until, 1, 1);
+        params.not_before = date_time_ymd(from, 1, 1);
+        params.not_after = date_time_ymd(until, 1, 1);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &issuer).unwrap();
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));

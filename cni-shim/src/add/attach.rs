@@ -1,0 +1,82 @@
+//! Each network in turn. The first that fails stops the walk; the caller undoes all of it.
+
+use std::path::Path;
+
+use manifold_cni::{CniError, code};
+
+use crate::chain::{Chain, Setting};
+use crate::crash;
+use crate::ledger::{Entry, Exact, Found, Pen, SandboxLock, State};
+use crate::signal;
+use crate::undo::note;
+
+/// Attaches everything that the entry plans, in its order, never two at once.
+pub(crate) fn all(
+    entry: &mut Entry,
+    pen: &mut Pen,
+    lock: &SandboxLock,
+    setting: &Setting<'_>,
+    netns: &Path,
+) -> Result<(), CniError> {
+    // Executed plugins may need the results of their ADD on DEL; ours do not, and a result is saved at the end anyway.
+    let save_each = entry.attachments.iter().any(|a| a.plugins.iter().any(|p| p.found != Found::Bundled));
+    for n in 0..entry.attachments.len() {
+        crash::numbered("attaching", n);
+        mark(entry, n, State::Attaching);
+        let added = one(entry, n, lock, setting, netns)?;
+        if let Some(attachment) = entry.attachments.get_mut(n) {
+            attachment.result = Some(Exact(added));
+        }
+        mark(entry, n, State::Attached);
+        if save_each {
+            note(pen.save(entry));
+        }
+        crash::numbered("attached", n);
+    }
+    go_on(lock)
+}
+
+fn mark(entry: &mut Entry, n: usize, state: State) {
+    if let Some(attachment) = entry.attachments.get_mut(n) {
+        attachment.state = state;
+    }
+}
+
+fn one(
+    entry: &Entry,
+    n: usize,
+    lock: &SandboxLock,
+    setting: &Setting<'_>,
+    netns: &Path,
+) -> Result<Vec<u8>, CniError> {
+    let Some(recorded) = entry.attachments.get(n) else { return Ok(Vec::new()) };
+    let done = Chain::of(recorded, setting).and_then(|chain| chain.add(netns, || go_on(lock)));
+    done.map(|added| added.raw).map_err(|mut error| {
+        // 3 would tell the runtime that no DEL is needed (invariant 5).
+        if error.code == code::UNKNOWN_CONTAINER {
+            error.code = code::FAILED;
+        }
+        let pod =
+            entry.pod.as_ref().map(|p| format!(" of pod {}/{}", p.namespace, p.name)).unwrap_or_default();
+        let gap = if error.details.is_empty() { "" } else { "; " };
+        error.details = format!(
+            "network `{}`, interface {}{pod}{gap}{}",
+            recorded.display, recorded.ifname, error.details
+        );
+        error
+    })
+}
+
+/// Looked at before every plugin and before the answer: a DEL that waits for us, or a runtime that has given up.
+pub(crate) fn go_on(lock: &SandboxLock) -> Result<(), CniError> {
+    if lock.is_cancelled() {
+        return Err(CniError::new(
+            code::TRY_AGAIN,
+            "the runtime asked for DEL while ADD was running; ADD gives way",
+        ));
+    }
+    if signal::terminated() {
+        return Err(CniError::new(code::TRY_AGAIN, "the runtime ended ADD with SIGTERM"));
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! The network-status annotation: made from the results, published with one PATCH that carries the pod's UID.
+//!
+//! A status that cannot be published never fails an ADD: the entry says why, and the node role publishes it later.
+
+use std::path::Path;
+use std::time::Instant;
+
+use manifold_cni::{CniError, CniResult};
+use manifold_crds::status::Described;
+use manifold_crds::status::{self, Entries};
+use manifold_crds::{DeviceInfo, NetworkStatus};
+use manifold_plan::Plan;
+
+use crate::add::who::Who;
+use crate::config::Limits;
+use crate::ledger::{Entry, Exact, Recorded, Status};
+use crate::source::{Published, Source};
+
+/// The annotation's text.
+pub(crate) fn text(plan: &Plan, entry: &Entry) -> Result<String, CniError> {
+    let mut all = Vec::new();
+    for (planned, recorded) in plan.attachments.iter().zip(&entry.attachments) {
+        all.extend(one(recorded, planned.asked_default_route)?);
+    }
+    Ok(status::to_json(&all))
+}
+
+fn one(recorded: &Recorded, asked_default_route: bool) -> Result<Vec<NetworkStatus>, CniError> {
+    let raw = recorded.result.as_ref().map(Exact::as_slice).unwrap_or(b"{}");
+    let (result, version) = CniResult::parse(raw, recorded.version)?;
+    let device_info = recorded.device_info_file.as_deref().and_then(device_info);
+    let described = Described {
+        name: &recorded.display,
+        default: recorded.default,
+        ifname: &recorded.ifname,
+        result: &result,
+        version,
+        asked_default_route,
+        device_info: device_info.as_ref(),
+    };
+    Ok(NetworkStatus::of(&described, Entries::default()))
+}
+
+/// What a plugin left about its device (NPWG-DI-6.1-1). Nothing, or nonsense, is no reason to fail.
+fn device_info(path: &Path) -> Option<DeviceInfo> {
+    let bytes = std::fs::read(path).ok()?;
+    serde_json::from_slice(&bytes)
+        .inspect_err(|e| tracing::warn!(path = %path.display(), "device information: {e}"))
+        .ok()
+}
+
+/// Whether this call publishes at all, and if not, why not.
+pub(crate) fn left_to_others(who: &Who, entry: &Entry, cluster: bool) -> Option<String> {
+    if !cluster {
+        return None;
+    }
+    if who.annotations.is_static() {
+        // The API server knows a static pod by its mirror, which has another UID and may not be there yet.
+        return Some("static pod: its mirror is published by the node role".into());
+    }
+    if who.told_by_runtime && entry.attachments.len() == 1 {
+        // A plain pod starts without a single call, so that it starts with the API server down (F-API-1).
+        return Some("plain pod: published by the node role".into());
+    }
+    None
+}
+
+/// Publishes. What became of it is for the entry.
+pub(crate) fn publish(source: &mut dyn Source, who: &Who, text: &str, whole: Instant) -> Status {
+    let deadline = whole.min(Instant::now() + Limits::PUBLISH);
+    match source.publish(&who.pod, text, deadline) {
+        Ok(Published::Done) => Status::Published,
+        Ok(Published::Superseded(why)) => {
+            tracing::info!("the pod is another one by now: {why}");
+            Status::Superseded
+        }
+        Err(e) => {
+            tracing::warn!("the status of pod {} is not published: {e}", who.pod);
+            Status::Unpublished { why: e.to_string() }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Which pod the call is about, and what its annotations say.
+//!
+//! Where the runtime passes the annotations of the sandbox nothing is asked; else the pod is read once. The selection
+//! is never looked at again: a later edit changes nothing (S-6).
+
+use std::time::Instant;
+
+use manifold_cni::{Attachment, CniArgs, CniError, code};
+
+use crate::config::Config;
+use crate::source::{Annotations, Kind, Pod, PodRef, Source, SourceError};
+
+/// The pod, and where its annotations are from.
+#[derive(Clone, Debug)]
+pub(crate) struct Who {
+    pub(crate) pod: PodRef,
+    pub(crate) annotations: Annotations,
+    /// The runtime brought the annotations, so no call was made yet.
+    pub(crate) told_by_runtime: bool,
+}
+
+/// `None`: the caller is no Kubernetes runtime, so there is a default network and nothing else.
+pub(crate) fn of(
+    config: &Config,
+    at: &Attachment,
+    source: Option<&mut (dyn Source + '_)>,
+    deadline: Instant,
+) -> Result<Option<Who>, CniError> {
+    let Some(pod) = named(&at.args)? else { return Ok(None) };
+    if let Some(annotations) = config.pod_annotations()? {
+        return Ok(Some(Who { pod, annotations, told_by_runtime: true }));
+    }
+    let Some(source) = source else {
+        // No Kubernetes at all: what is on disk is attached, and nobody can ask for more (MLT-CFG-4).
+        return Ok(Some(Who { pod, annotations: Annotations::default(), told_by_runtime: false }));
+    };
+    let found =
+        source.pod(&pod, deadline).and_then(|found| found.same_as(&pod).map(|()| found)).map_err(refused)?;
+    Ok(Some(known(pod, found)))
+}
+
+fn known(pod: PodRef, found: Pod) -> Who {
+    // A static pod keeps the UID of its manifest: the API server knows another, its mirror's (F-POD-4).
+    let uid = match pod.uid {
+        None if !found.annotations.is_static() => found.uid.parse().ok(),
+        told => told,
+    };
+    let pod = PodRef { uid, ..pod };
+    Who { pod, annotations: found.annotations, told_by_runtime: false }
+}
+
+/// The pod that `CNI_ARGS` names; both names or neither.
+fn named(args: &CniArgs) -> Result<Option<PodRef>, CniError> {
+    let value = |key| args.get(key).filter(|v| !v.is_empty());
+    match (value("K8S_POD_NAMESPACE"), value("K8S_POD_NAME")) {
+        (None, None) => Ok(None),
+        (Some(namespace), Some(name)) => PodRef::new(namespace, name, value("K8S_POD_UID"))
+            .map(Some)
+            .map_err(|e| CniError::new(code::INVALID_ENVIRONMENT, format!("CNI_ARGS: {e}"))),
+        (None, Some(_)) => Err(half("K8S_POD_NAMESPACE")),
+        (Some(_), None) => Err(half("K8S_POD_NAME")),
+    }
+}
+
+fn half(missing: &str) -> CniError {
+    CniError::new(
+        code::INVALID_ENVIRONMENT,
+        format!("CNI_ARGS names a pod without `{missing}`; the runtime must pass both"),
+    )
+}
+
+/// A pod that is not there is never given a made-up result (F-POD-3).
+fn refused(e: SourceError) -> CniError {
+    let again = matches!(e.kind, Kind::NotFound | Kind::Replaced);
+    let error = CniError::from(e);
+    if again { CniError { code: code::TRY_AGAIN, ..error } } else { error }
+}

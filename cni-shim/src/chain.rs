@@ -1,0 +1,150 @@
+//! One attachment's plugins, ready to be called: as the ledger says, whether ADD wrote that a moment ago or last week.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use manifold_cni::list::joined;
+use manifold_cni::{
+    Added, Attachment, AttachmentId, Bundled, CniArgs, CniError, ContainerId, Delegate, Detachment, Executed,
+    List, PluginConf, RawObject, Step, code,
+};
+use serde_json::value::RawValue;
+
+use crate::ledger::{Exact, Found, Recorded, RecordedPlugin};
+
+/// What the calls of one sandbox share.
+#[derive(Clone, Debug)]
+pub struct Setting<'a> {
+    pub container: &'a ContainerId,
+    pub folders: &'a [PathBuf],
+    /// The end of the whole verb, and what one plugin may take of it.
+    pub deadline: Instant,
+    pub each: Duration,
+    /// The sandbox lock: executed plugins inherit it, so it is free only when the last of them has ended (F-RUN-1).
+    pub held: Option<Arc<OwnedFd>>,
+}
+
+/// The plugins of one attachment.
+pub struct Chain<'a> {
+    recorded: &'a Recorded,
+    steps: Vec<Step>,
+    runtime: BTreeMap<String, Box<RawValue>>,
+    setting: &'a Setting<'a>,
+}
+
+impl<'a> Chain<'a> {
+    pub fn of(recorded: &'a Recorded, setting: &'a Setting<'a>) -> Result<Self, CniError> {
+        let steps = recorded.plugins.iter().map(|p| step(p, setting)).collect::<Result<_, _>>()?;
+        let value = |(key, value): (&String, &Exact)| Ok((key.clone(), raw(value)?));
+        let runtime = recorded.runtime.iter().map(value).collect::<Result<_, CniError>>()?;
+        Ok(Self { recorded, steps, runtime, setting })
+    }
+
+    /// `go_on` is asked before each plugin; its error stops the run as the plugin's own would.
+    pub fn add(
+        &self,
+        netns: &Path,
+        mut go_on: impl FnMut() -> Result<(), CniError>,
+    ) -> Result<Added, CniError> {
+        let at = self.attachment(netns);
+        self.list().add(&at, &mut |_, _, _| go_on()).map_err(CniError::from)
+    }
+
+    /// Every plugin, last first, whatever the others say; all errors as one.
+    pub fn del(&self, netns: Option<&Path>) -> Result<(), CniError> {
+        let at = Detachment {
+            container: self.setting.container.clone(),
+            netns: netns.map(Path::to_owned),
+            ifname: self.recorded.ifname.clone(),
+            args: CniArgs::parse(&self.recorded.args_del),
+        };
+        let prev = self.recorded.result.as_ref().map(Exact::as_slice);
+        joined(&self.list().del_all(&at, prev, &mut |_, _, _| Ok(())))
+    }
+
+    /// Lists of versions without CHECK have nothing to be asked (P-COR-7).
+    pub fn check(&self, netns: &Path) -> Result<(), CniError> {
+        if !self.recorded.version.has_check() {
+            return Ok(());
+        }
+        let prev = self.recorded.result.as_ref().map(Exact::as_slice);
+        self.list().check(&self.attachment(netns), prev, &mut |_, _, _| Ok(())).map_err(CniError::from)
+    }
+
+    pub fn status(&self) -> Result<(), CniError> {
+        self.list().status(&mut |_, _, _| Ok(())).map_err(CniError::from)
+    }
+
+    pub fn gc(&self, keep: &[AttachmentId]) -> Result<(), CniError> {
+        joined(&self.list().gc(keep, &[], &mut |_, _, _| Ok(())))
+    }
+
+    fn attachment(&self, netns: &Path) -> Attachment {
+        Attachment {
+            container: self.setting.container.clone(),
+            netns: netns.to_owned(),
+            ifname: self.recorded.ifname.clone(),
+            args: CniArgs::parse(&self.recorded.args_add),
+        }
+    }
+
+    fn list(&self) -> List<'_> {
+        List {
+            name: &self.recorded.network,
+            version: self.recorded.version,
+            disable_check: self.recorded.disable_check,
+            disable_gc: self.recorded.disable_gc,
+            steps: &self.steps,
+            path: self.setting.folders,
+            runtime: &self.runtime,
+            deadline: self.setting.deadline,
+            each: self.setting.each,
+        }
+    }
+}
+
+impl std::fmt::Debug for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Chain({} on {})", self.recorded.display, self.recorded.ifname)
+    }
+}
+
+fn step(plugin: &RecordedPlugin, setting: &Setting<'_>) -> Result<Step, CniError> {
+    let unreadable = |e: &dyn std::fmt::Display| {
+        CniError::failed(format!(
+            "the recorded configuration of plugin `{}` cannot be read: {e}",
+            plugin.kind
+        ))
+    };
+    let keys = RawObject::parse(plugin.config.as_slice()).map_err(|e| unreadable(&e))?;
+    let conf = PluginConf::read(keys, "").map_err(|e| unreadable(&e))?;
+    Ok((conf, delegate(plugin, setting)?))
+}
+
+/// The same plugin that did the ADD (F-NOD-3).
+fn delegate(plugin: &RecordedPlugin, setting: &Setting<'_>) -> Result<Arc<dyn Delegate>, CniError> {
+    match &plugin.found {
+        Found::Executed(path) => {
+            let executed = Executed::new(plugin.kind.clone(), path.clone()).keep_open(setting.held.clone());
+            Ok(Arc::new(executed))
+        }
+        Found::Bundled => match manifold_plugins::bundled(plugin.kind.as_str()) {
+            Some(ours) => Ok(Arc::new(Bundled(ours))),
+            None => {
+                let msg = format!(
+                    "plugin `{}` was bundled when this sandbox was attached and is no longer",
+                    plugin.kind
+                );
+                Err(CniError::new(code::FAILED, msg).details("fix: put back the release that attached it"))
+            }
+        },
+    }
+}
+
+fn raw(value: &Exact) -> Result<Box<RawValue>, CniError> {
+    serde_json::from_slice(value.as_slice())
+        .map_err(|e| CniError::failed(format!("a recorded runtime value cannot be read: {e}")))
+}

@@ -1,0 +1,60 @@
+//! DEL: undoes by the entry. Needs no API server, no definition and no netns, and may come twice.
+
+use std::time::Instant;
+
+use manifold_cni::{CniError, Detachment};
+
+use crate::gate::Gate;
+use crate::ledger::{Failures, Ledger, Opened, Unreadable, Uptime};
+use crate::shim::Shim;
+use crate::undo::{self, Undone};
+use crate::{outcome, sweep, unrecorded};
+
+pub fn del(shim: &Shim, at: &Detachment) -> Result<(), CniError> {
+    let Some(ledger) = Ledger::open_existing(&shim.config.state_dir)? else {
+        return unrecorded::del(shim, at);
+    };
+    let wait = shim.began + Shim::LOCK_WAIT;
+    // Its own slots: hanging ADDs cannot hold up the DELs that would end them.
+    let _slot = Gate::Del.enter(&shim.config.state_dir, shim.began + Gate::PATIENCE)?;
+    let _node = ledger.share_node(wait)?;
+    let lock = ledger.lock_and_cancel(&at.container, wait)?;
+    let whole = Instant::now() + shim.config.limits.add;
+    let done = match ledger.open_entry(&at.container) {
+        Ok(Some(Opened { mut entry, mut pen, flaws })) => {
+            flaws
+                .iter()
+                .for_each(|flaw| tracing::warn!(%flaw, "the ledger entry is damaged; its plan is whole"));
+            let done = undo::undo(shim, &ledger, &lock, &mut entry, &mut pen, whole);
+            let parked = entry.is_parked(Uptime::now());
+            outcome::note(shim, shim.began, outcome::of_undo(&entry, &done, parked));
+            answer(done, parked)
+        }
+        Ok(None) => unrecorded::del(shim, at),
+        Err(unreadable) => by_id(shim, at, unreadable),
+    };
+    drop(lock);
+    sweep::idle(shim, &ledger);
+    done
+}
+
+/// A parked entry has failed often and long enough: the pod may go, and the sweep keeps trying (P-DEL-6).
+fn answer(done: Undone, parked: bool) -> Result<(), CniError> {
+    match done {
+        Undone::Clean => Ok(()),
+        Undone::Left(error) if parked => {
+            tracing::error!("the sandbox is let go, what is left of it is tried again hourly: {error}");
+            Ok(())
+        }
+        Undone::Left(error) => Err(error),
+    }
+}
+
+/// What was done cannot be read: the default network is taken down by the container id, and the error stays until the
+/// entry is parked. This is never "nothing to do" (F-DSK-3).
+fn by_id(shim: &Shim, at: &Detachment, unreadable: Unreadable) -> Result<(), CniError> {
+    let parked = unreadable.failures.is_some_and(|f: Failures| f.is_parked(Uptime::now()));
+    let tried = unrecorded::del(shim, at).err();
+    let all = undo::all_of([CniError::from(unreadable)].into_iter().chain(tried));
+    answer(all.map_or(Undone::Clean, Undone::Left), parked)
+}

@@ -1,0 +1,120 @@
+//! GC: the runtime tells what is alive; everything else of this configuration is cleared, for every network.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use manifold_cni::{AttachmentId, CniError, ContainerId, code};
+
+use crate::chain::{Chain, Setting};
+use crate::ledger::{Entry, Ledger, Opened, Recorded};
+use crate::shim::Shim;
+use crate::undo::{self, Undone};
+use crate::{default_network, outcome};
+
+pub fn gc(shim: &Shim) -> Result<(), CniError> {
+    let version = shim.config.cni_version;
+    if !version.has_gc() {
+        let msg = format!("config version `{version}` does not support the GC command; it needs 1.1.0");
+        return Err(CniError::new(code::INCOMPATIBLE_VERSION, msg));
+    }
+    // Without a list nobody said what is alive, so nothing may be cleared (F-RUN-6).
+    let Some(alive) = shim.config.valid_attachments()? else { return Ok(()) };
+    let deadline = shim.add_deadline();
+    let ledger = Ledger::open(&shim.config.state_dir)?;
+    let _node = ledger.own_node(deadline)?;
+    ledger.remove_unfinished_writes();
+    ledger.remove_idle_locks();
+    let before = readable(&ledger)?;
+    let mut errors = clear_dead(shim, &ledger, &alive, &before, deadline);
+    errors.extend(tell_plugins(shim, &ledger, &alive, &before, deadline)?);
+    undo::all_of(errors.into_iter()).map_or(Ok(()), Err)
+}
+
+/// Every entry that can be read; the others are reported by whoever deletes them.
+fn readable(ledger: &Ledger) -> Result<Vec<Entry>, CniError> {
+    let read = |id: &ContainerId| ledger.read(id).inspect_err(|e| tracing::warn!("{e}")).ok().flatten();
+    Ok(ledger.entries()?.iter().filter_map(read).collect())
+}
+
+/// Sandboxes of this configuration name that the runtime no longer knows. Another runtime's pods on the node have
+/// entries of another name and are not its business.
+fn clear_dead(
+    shim: &Shim,
+    ledger: &Ledger,
+    alive: &[AttachmentId],
+    entries: &[Entry],
+    deadline: Instant,
+) -> Vec<CniError> {
+    let containers: BTreeSet<&str> = alive.iter().map(|a| a.container.as_str()).collect();
+    let dead = |e: &&Entry| e.config_name == shim.config.name && !containers.contains(e.container.as_str());
+    entries.iter().filter(dead).filter_map(|e| clear(shim, ledger, &e.container, deadline).err()).collect()
+}
+
+fn clear(shim: &Shim, ledger: &Ledger, id: &ContainerId, deadline: Instant) -> Result<(), CniError> {
+    let lock = ledger.lock(id, deadline)?;
+    let Some(Opened { mut entry, mut pen, .. }) = ledger.open_entry(id)? else { return Ok(()) };
+    let began = Instant::now();
+    let done = undo::undo(shim, ledger, &lock, &mut entry, &mut pen, deadline);
+    outcome::note(shim, began, outcome::of_undo(&entry, &done, false));
+    match done {
+        Undone::Clean => Ok(()),
+        Undone::Left(error) => Err(error),
+    }
+}
+
+/// GC of every network that any entry knew, with what still has an entry; and of the default network, with the
+/// runtime's own list beside it, so that pods without an entry keep their leases.
+fn tell_plugins(
+    shim: &Shim,
+    ledger: &Ledger,
+    alive: &[AttachmentId],
+    before: &[Entry],
+    deadline: Instant,
+) -> Result<Vec<CniError>, CniError> {
+    let living = readable(ledger)?;
+    let default = default_network::on_disk(shim, &default_network::Asker::nobody()).ok().flatten();
+    let mut told = BTreeSet::new();
+    let mut errors = Vec::new();
+    let known = before.iter().flat_map(|e| &e.attachments).chain(default.as_ref());
+    for network in known {
+        // Equal names may hide different plugins, so the chain decides too.
+        let chain: Vec<_> =
+            network.plugins.iter().map(|p| (p.kind.clone(), p.config.as_slice().to_vec())).collect();
+        if told.insert((network.network.clone(), chain)) {
+            let keep = keep(network, &living, alive, default.as_ref());
+            errors.extend(tell(shim, network, &keep, deadline).err());
+        }
+    }
+    Ok(errors)
+}
+
+fn keep(
+    network: &Recorded,
+    living: &[Entry],
+    alive: &[AttachmentId],
+    default: Option<&Recorded>,
+) -> Vec<AttachmentId> {
+    let mut keep = BTreeSet::new();
+    for entry in living {
+        for attachment in entry.attachments.iter().filter(|a| a.network == network.network) {
+            let (container, ifname) = (entry.container.to_string(), attachment.ifname.to_string());
+            keep.insert(AttachmentId { container, ifname });
+        }
+    }
+    if network.default || default.is_some_and(|d| d.network == network.network) {
+        keep.extend(alive.iter().cloned());
+    }
+    keep.into_iter().collect()
+}
+
+fn tell(shim: &Shim, network: &Recorded, keep: &[AttachmentId], deadline: Instant) -> Result<(), CniError> {
+    let nobody: ContainerId = "gc".parse().map_err(|e| CniError::failed(format!("{e}")))?;
+    let setting = Setting {
+        container: &nobody,
+        folders: &shim.folders,
+        deadline,
+        each: shim.config.limits.delegate,
+        held: None,
+    };
+    Chain::of(network, &setting)?.gc(keep)
+}

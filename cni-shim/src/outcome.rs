@@ -1,0 +1,92 @@
+//! What a finished call leaves in the spool for the node role: one line, from which events and metrics are made.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use manifold_cni::CniError;
+
+use crate::ledger::{Entry, State};
+use crate::shim::Shim;
+use crate::spool::{NetworkOutcome, Outcome, Spool};
+use crate::undo::Undone;
+
+/// Which verb a line is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    Add,
+    Del,
+}
+
+/// Appends the line. The spool is a courtesy: where it cannot be written the call itself is not touched by it.
+pub fn note(shim: &Shim, began: Instant, mut outcome: Outcome) {
+    outcome.time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    outcome.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    if let Err(e) = Spool::new(&shim.config.state_dir).append(&outcome) {
+        tracing::warn!("the outcome is not spooled: {e}");
+    }
+}
+
+/// The line of a sandbox that was taken down.
+pub fn of_undo(entry: &Entry, done: &Undone, parked: bool) -> Outcome {
+    let mut line = of_entry(Verb::Del, entry);
+    match done {
+        Undone::Clean => line.outcome = "success".into(),
+        Undone::Left(error) => {
+            line.outcome = if parked { "parked" } else { "failed" }.into();
+            line.code = error.code;
+            line.message = error.to_string();
+        }
+    }
+    line
+}
+
+/// The line of an ADD that attached everything. `published` says what became of the status.
+pub fn of_add(entry: &Entry, published: &str) -> Outcome {
+    Outcome { outcome: published.into(), ..of_entry(Verb::Add, entry) }
+}
+
+/// The line of an ADD that failed, with or without an entry.
+pub fn of_failed_add(entry: Option<&Entry>, container: &str, error: &CniError) -> Outcome {
+    let line = match entry {
+        Some(entry) => of_entry(Verb::Add, entry),
+        None => Outcome { verb: "ADD".into(), container: container.to_owned(), ..Outcome::default() },
+    };
+    Outcome { outcome: "failed".into(), code: error.code, message: error.to_string(), ..line }
+}
+
+fn of_entry(verb: Verb, entry: &Entry) -> Outcome {
+    let pod = entry.pod.as_ref();
+    Outcome {
+        verb: match verb {
+            Verb::Add => "ADD".into(),
+            Verb::Del => "DEL".into(),
+        },
+        container: entry.container.to_string(),
+        namespace: pod.map(|p| p.namespace.clone()),
+        pod: pod.map(|p| p.name.clone()),
+        uid: pod.and_then(|p| p.uid.clone()),
+        networks: entry.attachments.iter().map(|a| network(verb, a)).collect(),
+        ..Outcome::default()
+    }
+}
+
+fn network(verb: Verb, attachment: &crate::ledger::Recorded) -> NetworkOutcome {
+    let done = match verb {
+        Verb::Add => attachment.state == State::Attached,
+        Verb::Del => attachment.state == State::Detached,
+    };
+    NetworkOutcome {
+        network: attachment.display.clone(),
+        ifname: attachment.ifname.to_string(),
+        code: if done { 0 } else { manifold_cni::code::FAILED },
+        ips: addresses(attachment),
+        ..NetworkOutcome::default()
+    }
+}
+
+fn addresses(attachment: &crate::ledger::Recorded) -> Vec<String> {
+    let parsed = attachment
+        .result
+        .as_ref()
+        .and_then(|raw| manifold_cni::CniResult::parse(raw.as_slice(), attachment.version).ok());
+    parsed.map(|(result, _)| result.ips.iter().map(|ip| ip.address.to_string()).collect()).unwrap_or_default()
+}

@@ -1,0 +1,47 @@
+//! The configuration entry as the plan's words: which networks every pod is in, who may use whose, how much.
+
+use std::collections::BTreeSet;
+
+use manifold_cni::CniError;
+use manifold_crds::Namespace;
+use manifold_crds::name::BadName;
+use manifold_plan::{Isolation, NetworkValue, Policy};
+
+use crate::config::{Config, DefaultNetwork};
+
+pub fn of(config: &Config) -> Result<Policy, CniError> {
+    let default = match &config.default_network {
+        DefaultNetwork::Cluster(value) => {
+            manifold_plan::DefaultNetwork::Cluster(network("clusterNetwork", value)?)
+        }
+        DefaultNetwork::Delegates(list) => manifold_plan::DefaultNetwork::Delegates(list.clone()),
+    };
+    let mut policy = Policy::new(default);
+    policy.default_networks =
+        config.default_networks.iter().map(|v| network("defaultNetworks", v)).collect::<Result<_, _>>()?;
+    policy.multus_namespace = namespace("multusNamespace", &config.multus_namespace)?;
+    policy.system_namespaces = namespaces("systemNamespaces", &config.system_namespaces)?;
+    policy.isolation = match config.namespace_isolation {
+        true => Isolation::On { global: namespaces("globalNamespaces", &config.global_namespaces)? },
+        false => Isolation::Off,
+    };
+    policy.limits.selection.networks = config.limits.networks_per_pod;
+    policy.device_info_dir = config.device_info_dir.join("cni");
+    Ok(policy)
+}
+
+fn network(key: &str, value: &str) -> Result<NetworkValue, CniError> {
+    value.parse().map_err(|e| wrong(key, &e))
+}
+
+fn namespaces(key: &str, names: &[String]) -> Result<BTreeSet<Namespace>, CniError> {
+    names.iter().map(|name| namespace(key, name)).collect()
+}
+
+fn namespace(key: &str, name: &str) -> Result<Namespace, CniError> {
+    name.parse().map_err(|e| wrong(key, &e))
+}
+
+fn wrong(key: &str, why: &BadName) -> CniError {
+    CniError::config(format!("key `{key}` of the plugin configuration: {why}"))
+}

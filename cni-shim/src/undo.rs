@@ -1,0 +1,143 @@
+//! Takes the attachments of a sandbox down, as its entry says. A failed ADD, DEL, GC and the sweeps all end here.
+//!
+//! Asks nobody: plugins, bytes and order are in the entry. Networks are taken down at the same time, each list in its
+//! own reverse order: removing a link makes its caller wait about 20 ms for the kernel, and such waits overlap.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use manifold_cni::CniError;
+
+use crate::chain::{Chain, Setting};
+use crate::ledger::{Entry, Failures, Ledger, Pen, SandboxLock, Stage, State, Uptime};
+use crate::netns_id::Now;
+use crate::shim::Shim;
+
+/// Nothing is left, or what is left and why.
+#[derive(Debug)]
+pub enum Undone {
+    Clean,
+    Left(CniError),
+}
+
+/// Undoes everything that the entry still owes. When all of it is gone the entry goes too, else it stays with what is
+/// left. `netns` is what the caller believes; another namespace at that path is not touched (F-POD-8).
+pub fn undo(
+    shim: &Shim,
+    ledger: &Ledger,
+    lock: &SandboxLock,
+    entry: &mut Entry,
+    pen: &mut Pen,
+    deadline: Instant,
+) -> Undone {
+    let netns = living_netns(entry);
+    entry.stage = Stage::Deleting;
+    let owing: Vec<usize> = entry.owing().map(|(n, _)| n).collect();
+    for n in &owing {
+        if let Some(attachment) = entry.attachments.get_mut(*n) {
+            attachment.state = State::Detaching;
+        }
+    }
+    note(pen.mark(entry));
+    let setting = Setting {
+        container: &entry.container,
+        folders: &shim.folders,
+        deadline,
+        each: shim.config.limits.delegate,
+        held: held(lock),
+    };
+    let errors = take_down(entry, &owing, &setting, netns.as_deref());
+    settle(ledger, entry, pen, &owing, errors)
+}
+
+/// A duplicate of the lock's descriptor, for executed plugins to inherit.
+pub(crate) fn held(lock: &SandboxLock) -> Option<Arc<OwnedFd>> {
+    lock.as_fd().try_clone_to_owned().ok().map(Arc::new)
+}
+
+/// The namespace of ADD, if it is still there.
+fn living_netns(entry: &Entry) -> Option<PathBuf> {
+    let netns = entry.netns.as_ref()?;
+    let gone = netns.id.is_some_and(|id| id.check(&netns.path) == Now::Gone);
+    (!gone && netns.path.exists()).then(|| netns.path.clone())
+}
+
+/// One thread for each network; with a single one there is nothing to overlap.
+fn take_down(
+    entry: &Entry,
+    owing: &[usize],
+    setting: &Setting<'_>,
+    netns: Option<&Path>,
+) -> Vec<Option<CniError>> {
+    let one = |n: &usize| -> Option<CniError> {
+        let recorded = entry.attachments.get(*n)?;
+        let done = Chain::of(recorded, setting).and_then(|chain| chain.del(netns));
+        forget_device_file(recorded.device_info_file.as_deref());
+        done.err().map(|e| place(e, &recorded.display, recorded.ifname.as_str()))
+    };
+    if let [only] = owing {
+        return vec![one(only)];
+    }
+    std::thread::scope(|scope| {
+        let running: Vec<_> = owing.iter().map(|n| scope.spawn(move || one(n))).collect();
+        let panicked = |_| Some(CniError::failed("the thread that took a network down ended early"));
+        running.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect()
+    })
+}
+
+fn settle(
+    ledger: &Ledger,
+    entry: &mut Entry,
+    pen: &mut Pen,
+    owing: &[usize],
+    errors: Vec<Option<CniError>>,
+) -> Undone {
+    for (n, error) in owing.iter().zip(&errors) {
+        if let (Some(attachment), None) = (entry.attachments.get_mut(*n), error) {
+            attachment.state = State::Detached;
+        }
+    }
+    let Some(error) = all_of(errors.into_iter().flatten()) else {
+        return match ledger.remove(&entry.container) {
+            Ok(()) => Undone::Clean,
+            // All is gone but the note of it: the next DEL finds nothing to do and tries again.
+            Err(e) => Undone::Left(e.into()),
+        };
+    };
+    entry.failures = Some(Failures::after(entry.failures, Uptime::now()));
+    note(pen.mark(entry));
+    Undone::Left(error)
+}
+
+/// All errors as one: the code of the first, every sentence.
+pub fn all_of(errors: impl Iterator<Item = CniError>) -> Option<CniError> {
+    errors.reduce(|mut all, next| {
+        let gap = if all.details.is_empty() { "" } else { "; " };
+        all.details = format!("{}{gap}also: {next}", all.details);
+        all
+    })
+}
+
+fn place(mut error: CniError, display: &str, ifname: &str) -> CniError {
+    let gap = if error.details.is_empty() { "" } else { "; " };
+    error.details = format!("network `{display}`, interface `{ifname}`{gap}{}", error.details);
+    error
+}
+
+fn forget_device_file(path: Option<&Path>) {
+    if let Some(path) = path
+        && let Err(e) = std::fs::remove_file(path)
+        && e.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), "the device information file stays: {e}");
+    }
+}
+
+/// States in the ledger only save work later: where writing them fails, DEL does more than it had to.
+pub(crate) fn note(written: Result<(), crate::ledger::LedgerError>) {
+    if let Err(e) = written {
+        tracing::warn!("{e}");
+    }
+}

@@ -1,0 +1,34 @@
+//! DEL of a sandbox that has no entry: attached before we were installed, by Multus, or by nobody.
+
+use manifold_cni::{CniError, Detachment};
+
+use crate::chain::{Chain, Setting};
+use crate::default_network::{self, Asker};
+use crate::ledger::{Exact, Recorded};
+use crate::shim::Shim;
+
+/// A state file that Multus left says what it attached. Without one the default network's DEL runs all the same: a pod
+/// older than our install has its address there (F-POD-7). Whatever was never made is success.
+pub fn del(shim: &Shim, at: &Detachment) -> Result<(), CniError> {
+    let setting = Setting {
+        container: &at.container,
+        folders: &shim.folders,
+        deadline: shim.add_deadline(),
+        each: shim.config.limits.delegate,
+        held: None,
+    };
+    // The namespace that the runtime names may be gone.
+    let netns = at.netns.as_deref().filter(|path| path.exists());
+    let asker = Asker { container: at.container.clone(), ifname: at.ifname.clone(), args: at.args.clone() };
+    let Some(mut default) = default_network::on_disk(shim, &asker)? else { return Ok(()) };
+    default.result = shim.config.prev_result().map(Exact::from);
+    take_down(&default, &setting, netns)
+}
+
+fn take_down(
+    attachment: &Recorded,
+    setting: &Setting<'_>,
+    netns: Option<&std::path::Path>,
+) -> Result<(), CniError> {
+    Chain::of(attachment, setting)?.del(netns)
+}

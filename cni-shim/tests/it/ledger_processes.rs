@@ -1,0 +1,257 @@
+//! Locks and the gate between real processes, some of which are killed.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use manifold::gate::{Gate, Pass};
+use manifold::ledger::{Ledger, State};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::time::{ClockId, clock_gettime};
+
+use crate::child::{self, argument, kill_pid, say, wait_for_parent};
+use crate::ledger_sample::{entry, id, result};
+
+fn soon(ms: u64) -> Instant {
+    Instant::now() + Duration::from_millis(ms)
+}
+
+fn state() -> (tempfile::TempDir, Ledger) {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    (dir, ledger)
+}
+
+fn child_ledger() -> Ledger {
+    Ledger::open(Path::new(&argument())).unwrap()
+}
+
+/// A process that inherits the sandbox lock, as an executed delegate does.
+fn delegate(lock: &manifold::ledger::SandboxLock) -> u32 {
+    fcntl(lock, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
+    let mut sleep = Command::new("sleep");
+    sleep.arg("60").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    sleep.spawn().unwrap().id()
+}
+
+#[test]
+#[ignore = "runs as a child of another test"]
+fn hold_the_lock_with_a_delegate() {
+    let ledger = child_ledger();
+    let lock = ledger.lock(&id(), soon(5000)).unwrap();
+    let pid = delegate(&lock);
+    say(&pid.to_string());
+    wait_for_parent();
+    drop(lock);
+    say("released");
+    wait_for_parent();
+}
+
+// Proves: F-RUN-1
+#[test]
+fn after_a_killed_shim_the_lock_is_free_only_when_its_last_delegate_has_ended() {
+    let (dir, ledger) = state();
+    let mut shim =
+        child::start("ledger_processes::hold_the_lock_with_a_delegate", dir.path().to_str().unwrap());
+    let delegate = shim.hear().unwrap();
+    shim.kill();
+    let early = ledger.lock_and_cancel(&id(), soon(300));
+    kill_pid(&delegate);
+    assert!(early.is_err(), "the delegate still runs");
+    let begun = Instant::now();
+    assert!(ledger.lock_and_cancel(&id(), soon(10_000)).is_ok());
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn a_shim_that_ends_in_order_frees_the_lock_though_a_daemon_inherited_it() {
+    let (dir, ledger) = state();
+    let mut shim =
+        child::start("ledger_processes::hold_the_lock_with_a_delegate", dir.path().to_str().unwrap());
+    let daemon = shim.hear().unwrap();
+    assert!(ledger.lock(&id(), soon(50)).is_err());
+    shim.let_go();
+    assert_eq!(shim.hear().as_deref(), Some("released"));
+    let free = ledger.lock(&id(), soon(5000));
+    kill_pid(&daemon);
+    assert!(free.is_ok());
+}
+
+#[test]
+#[ignore = "runs as a child of another test"]
+fn add_until_cancelled() {
+    let ledger = child_ledger();
+    let lock = ledger.lock(&id(), soon(5000)).unwrap();
+    ledger.write(&entry(2)).unwrap();
+    say("attaching");
+    let give_up = soon(20_000);
+    while !lock.is_cancelled() && Instant::now() < give_up {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    if lock.is_cancelled() {
+        ledger.remove(&id()).unwrap();
+    }
+}
+
+// Proves: F-RUN-3
+#[test]
+fn a_del_makes_a_running_add_undo_itself_and_then_finds_nothing() {
+    let (dir, ledger) = state();
+    let mut add = child::start("ledger_processes::add_until_cancelled", dir.path().to_str().unwrap());
+    assert_eq!(add.hear().as_deref(), Some("attaching"));
+    assert!(ledger.read(&id()).unwrap().is_some());
+    let _lock = ledger.lock_and_cancel(&id(), soon(15_000)).unwrap();
+    assert!(ledger.read(&id()).unwrap().is_none());
+}
+
+#[test]
+#[ignore = "runs as a child of another test"]
+fn write_for_ever() {
+    let ledger = child_ledger();
+    say("writing");
+    loop {
+        let mut entry = entry(3);
+        let mut pen = ledger.write(&entry).unwrap();
+        for n in 0..3 {
+            entry.attachments[n].state = State::Attaching;
+            pen.mark(&entry).unwrap();
+            entry.attachments[n].state = State::Attached;
+            entry.attachments[n].result = result(5000);
+            pen.save(&entry).unwrap();
+        }
+    }
+}
+
+// Proves: P-DEL-2
+#[test]
+fn a_writer_killed_at_any_moment_leaves_a_whole_plan_or_nothing() {
+    for round in 0..40 {
+        let (dir, ledger) = state();
+        let mut writer = child::start("ledger_processes::write_for_ever", dir.path().to_str().unwrap());
+        assert_eq!(writer.hear().as_deref(), Some("writing"));
+        std::thread::sleep(Duration::from_micros(300 * round));
+        writer.kill();
+        if let Some(opened) = ledger.open_entry(&id()).unwrap() {
+            assert_eq!(opened.entry.owing().count(), 3);
+            for attachment in &opened.entry.attachments {
+                let result = attachment.result.as_ref().map_or(5000, |r| r.as_slice().len());
+                assert_eq!(result, 5000, "half a result is none");
+            }
+        }
+    }
+}
+
+fn micros() -> i64 {
+    let t = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap();
+    t.tv_sec() * 1_000_000 + t.tv_nsec() / 1000
+}
+
+#[test]
+#[ignore = "runs as a child of another test"]
+fn pass_the_gate() {
+    let state = argument();
+    say("waiting");
+    let pass = Gate::Add.enter(Path::new(&state), soon(60_000)).unwrap();
+    let entered = micros();
+    std::thread::sleep(Duration::from_millis(40));
+    let left = micros();
+    drop(pass);
+    say(&format!("{entered} {left}"));
+}
+
+/// The most that were inside at once.
+fn most(stays: &[(i64, i64)]) -> i32 {
+    let mut moments: Vec<(i64, i32)> = stays.iter().flat_map(|(i, o)| [(*i, 1), (*o, -1)]).collect();
+    moments.sort();
+    moments
+        .iter()
+        .scan(0, |inside, (_, step)| {
+            *inside += step;
+            Some(*inside)
+        })
+        .max()
+        .unwrap()
+}
+
+// Proves: F-RUN-4
+#[test]
+fn of_sixty_four_processes_sixteen_are_inside_at_once_and_all_get_through() {
+    let (dir, _) = state();
+    let path = dir.path().to_str().unwrap();
+    let held: Vec<Pass> = (0..16).map(|_| Gate::Add.enter(dir.path(), soon(0)).unwrap()).collect();
+    let mut all: Vec<_> = (0..64).map(|_| child::start("ledger_processes::pass_the_gate", path)).collect();
+    for child in &mut all {
+        assert_eq!(child.hear().as_deref(), Some("waiting"));
+    }
+    let opened = micros();
+    drop(held);
+    let stays: Vec<(i64, i64)> = all
+        .iter_mut()
+        .map(|child| {
+            let said = child.hear().unwrap();
+            let (entered, left) = said.split_once(' ').unwrap();
+            (entered.parse().unwrap(), left.parse().unwrap())
+        })
+        .collect();
+    assert!(most(&stays) <= 16, "{}", most(&stays));
+    assert!(stays.iter().all(|(entered, _)| *entered >= opened));
+    // Four rounds of 40 ms: no slot stands idle for long.
+    let whole = stays.iter().map(|(_, left)| left - opened).max().unwrap();
+    assert!(most(&stays) >= 12 && whole < 3_000_000, "{} at once, {whole} µs", most(&stays));
+}
+
+#[test]
+#[ignore = "runs as a child of another test"]
+fn hold_a_slot() {
+    let pass = Gate::Add.enter(Path::new(&argument()), soon(10_000));
+    say("inside");
+    wait_for_parent();
+    drop(pass);
+}
+
+// Proves: F-RUN-4
+#[test]
+fn the_kernel_frees_the_slot_of_a_killed_process() {
+    let (dir, _) = state();
+    let _held: Vec<Pass> = (0..15).map(|_| Gate::Add.enter(dir.path(), soon(0)).unwrap()).collect();
+    let mut child = child::start("ledger_processes::hold_a_slot", dir.path().to_str().unwrap());
+    assert_eq!(child.hear().as_deref(), Some("inside"));
+    assert!(Gate::Add.enter(dir.path(), soon(50)).is_err());
+    let path = dir.path().to_owned();
+    let waiter = std::thread::spawn(move || Gate::Add.enter(&path, soon(20_000)).is_ok());
+    std::thread::sleep(Duration::from_millis(100));
+    let killed = Instant::now();
+    child.kill();
+    assert!(waiter.join().unwrap() && killed.elapsed() < Duration::from_secs(2));
+}
+
+/// Memory that is the process's own and written to, in KiB.
+fn private_kib(pid: u32) -> u64 {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let line = rollup.lines().find(|l| l.starts_with("Private_Dirty:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+// Proves: F-RUN-4
+#[test]
+fn waiting_at_the_gate_costs_little_memory() {
+    let (dir, _) = state();
+    let path = dir.path().to_str().unwrap();
+    let _held: Vec<Pass> = (0..16).map(|_| Gate::Add.enter(dir.path(), soon(0)).unwrap()).collect();
+    let mut first = child::start("ledger_processes::wait_at_the_gate", path);
+    let mut second = child::start("ledger_processes::wait_at_the_gate", path);
+    for waiter in [&mut first, &mut second] {
+        let before: u64 = waiter.hear().unwrap().parse().unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+        let waiting = private_kib(waiter.pid());
+        assert!(waiting.saturating_sub(before) < 256, "{before} KiB before, {waiting} KiB while it waits");
+    }
+}
+
+#[test]
+#[ignore = "runs as a child of another test"]
+fn wait_at_the_gate() {
+    let state = argument();
+    say(&private_kib(std::process::id()).to_string());
+    let _ = Gate::Add.enter(Path::new(&state), soon(60_000));
+}

@@ -1,0 +1,65 @@
+//! The Debian packages that the demo and the tests need, installed when a program of theirs is missing.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
+
+use crate::progress;
+
+/// A program that must be there, and the package that brings it.
+struct Need {
+    program: &'static str,
+    package: &'static str,
+}
+
+const DEMO: &[Need] = &[
+    Need { program: "/usr/sbin/nft", package: "nftables" },
+    Need { program: "/usr/sbin/ip", package: "iproute2" },
+    Need { program: "/usr/bin/ping", package: "iputils-ping" },
+    Need { program: "/usr/bin/cc", package: "gcc" },
+];
+
+const TEST: &[Need] = &[
+    Need { program: "/usr/lib/cni/host-local", package: "containernetworking-plugins" },
+    Need { program: "/usr/sbin/iptables", package: "iptables" },
+    Need { program: "/usr/bin/strace", package: "strace" },
+];
+
+pub(crate) fn for_demo() -> anyhow::Result<()> {
+    install(DEMO.iter())
+}
+
+pub(crate) fn for_test() -> anyhow::Result<()> {
+    install(DEMO.iter().chain(TEST))
+}
+
+fn install<'a>(needs: impl Iterator<Item = &'a Need>) -> anyhow::Result<()> {
+    let there = |program: &str| {
+        // Debian's merged /usr: the same program may be named from either root.
+        Path::new(program).exists() || Path::new(program.trim_start_matches("/usr")).exists()
+    };
+    let missing: Vec<&str> = needs.filter(|n| !there(n.program)).map(|n| n.package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    progress::step(&format!("installing {}", missing.join(", ")), || {
+        apt(&["update"])?;
+        let mut words = vec!["install", "--yes", "--no-install-recommends"];
+        words.extend(&missing);
+        apt(&words)
+    })
+}
+
+fn apt(words: &[&str]) -> anyhow::Result<()> {
+    let out = Command::new("apt-get")
+        .arg("-qq")
+        .args(words)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .output()
+        .context("`apt-get` cannot be run; on a system that is not Debian install the packages by hand")?;
+    if !out.status.success() {
+        bail!("`apt-get {}` failed:\n{}", words.join(" "), String::from_utf8_lossy(&out.stderr));
+    }
+    Ok(())
+}

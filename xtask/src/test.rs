@@ -1,0 +1,169 @@
+//! `cargo xtask test`: everything that must hold, in one run, with the time of each part.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+use serde::Deserialize;
+
+use crate::{build, conformance, packages, progress};
+
+/// The size a node is asked to hold, of the release executable. Bytes.
+const MOST_BYTES: u64 = 12 * 1024 * 1024;
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Only test executables whose package or name contains this
+    #[arg(long)]
+    only: Option<String>,
+    /// Only tests whose name contains this
+    #[arg(long)]
+    filter: Option<String>,
+}
+
+/// A test executable that cargo built.
+struct Suite {
+    name: String,
+    folder: PathBuf,
+    path: PathBuf,
+}
+
+/// What one suite said.
+struct Outcome {
+    passed: Vec<String>,
+    failed: Vec<String>,
+    text: String,
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let begin = Instant::now();
+    if !nix_is_root() {
+        bail!("the kernel tests make network namespaces: run `cargo xtask test` as root");
+    }
+    progress::line("Preparing");
+    packages::for_test()?;
+    progress::step("control plane (etcd, kube-apiserver, kubectl in one executable; cached)", || {
+        manifold_e2e::cluster_binary::ensure(&mut |_| {}).map(drop)
+    })?;
+    let release = progress::step("release executable, static, link-time optimised", build::release)?;
+    let crash = progress::step("executable with crash points", build::with_crash_points)?;
+    check_size(&release)?;
+    if options.only.is_none() {
+        progress::step("lints", lints)?;
+    }
+    let suites = progress::step("test executables", || suites(options.only.as_deref()))?;
+
+    progress::line("Testing");
+    let mut passed = BTreeSet::new();
+    let (mut good, mut bad) = (0, Vec::new());
+    for suite in &suites {
+        let outcome = run_suite(suite, &release, &crash, options.filter.as_deref())?;
+        good += outcome.passed.len();
+        passed.extend(outcome.passed.iter().map(|name| name.rsplit("::").next().unwrap_or(name).to_owned()));
+        if !outcome.failed.is_empty() {
+            progress::line(&outcome.text);
+        }
+        bad.extend(outcome.failed.into_iter().map(|name| format!("{} {name}", suite.name)));
+    }
+    let survey = conformance::Survey::read(&build::root())?;
+    progress::line(&survey.total());
+    let whole = options.only.is_none() && options.filter.is_none();
+    let claims = survey.verify(whole.then_some(&passed));
+    bad.iter().for_each(|name| progress::line(&format!("failed: {name}")));
+    progress::line(&format!("Took {}", progress::seconds(begin.elapsed())));
+    if let Err(wrong) = &claims {
+        progress::line(&format!("{wrong:#}"));
+    }
+    let failed = bad.len() + usize::from(claims.is_err());
+    progress::line(&format!("{good} passed, {failed} failed"));
+    if failed > 0 || good == 0 { std::process::exit(1) } else { Ok(()) }
+}
+
+fn nix_is_root() -> bool {
+    std::fs::read_to_string("/proc/self/status")
+        .is_ok_and(|s| s.lines().any(|l| l.starts_with("Uid:") && l.split_whitespace().nth(2) == Some("0")))
+}
+
+fn check_size(path: &Path) -> anyhow::Result<()> {
+    let bytes = std::fs::metadata(path)?.len();
+    progress::line(&format!("  `manifold` is {:.1} MB", bytes as f64 / 1e6));
+    if bytes > MOST_BYTES {
+        bail!("`manifold` has {bytes} bytes, more than the {MOST_BYTES} it may have; look at what was linked in");
+    }
+    Ok(())
+}
+
+fn lints() -> anyhow::Result<()> {
+    cargo(&["fmt", "--all", "--check"])?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]).map(drop)
+}
+
+fn cargo(words: &[&str]) -> anyhow::Result<Vec<u8>> {
+    let out = Command::new(env!("CARGO")).args(words).current_dir(build::root()).output().context("cargo cannot be run")?;
+    if !out.status.success() {
+        let said = [out.stdout, out.stderr].concat();
+        bail!("`cargo {}` failed:\n{}", words.join(" "), String::from_utf8_lossy(&said));
+    }
+    Ok(out.stdout)
+}
+
+/// Builds all tests and tells where they are.
+fn suites(only: Option<&str>) -> anyhow::Result<Vec<Suite>> {
+    #[derive(Deserialize)]
+    struct Message {
+        executable: Option<PathBuf>,
+        manifest_path: Option<PathBuf>,
+        target: Option<Target>,
+        profile: Option<Profile>,
+    }
+    #[derive(Deserialize)]
+    struct Target {
+        name: String,
+        kind: Vec<String>,
+    }
+    #[derive(Deserialize)]
+    struct Profile {
+        test: bool,
+    }
+    let out = cargo(&["test", "--workspace", "--no-run", "--message-format", "json-render-diagnostics", "--quiet"])?;
+    let mut found = Vec::new();
+    for line in out.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
+        let message: Message = serde_json::from_slice(line).context("cargo's messages changed their shape")?;
+        let (Some(path), Some(manifest), Some(target)) = (message.executable, message.manifest_path, message.target) else { continue };
+        if !message.profile.is_some_and(|p| p.test) {
+            continue;
+        }
+        let folder = manifest.parent().context("a manifest lies in a folder")?.to_owned();
+        let room = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = if target.kind.iter().any(|k| k == "test") { format!("{room} ({})", target.name) } else { format!("{room} ({}, unit)", target.name) };
+        if only.is_none_or(|o| name.contains(o)) {
+            found.push(Suite { name, folder, path });
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+fn run_suite(suite: &Suite, release: &Path, crash: &Path, filter: Option<&str>) -> anyhow::Result<Outcome> {
+    let begin = Instant::now();
+    let mut command = Command::new(&suite.path);
+    command.args(filter).current_dir(&suite.folder).env("CARGO_MANIFEST_DIR", &suite.folder);
+    command.env("MANIFOLD_EXECUTABLE", release).env("MANIFOLD_CRASH_EXECUTABLE", crash);
+    let out = command.output().with_context(|| format!("running {}", suite.path.display()))?;
+    let text = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    let named = |mark: &str| -> Vec<String> {
+        let of = |l: &str| l.strip_prefix("test ")?.strip_suffix(mark).map(|n| n.trim_end_matches(" - should panic").to_owned());
+        text.lines().filter_map(of).collect()
+    };
+    let (passed, mut failed) = (named(" ... ok"), named(" ... FAILED"));
+    if !out.status.success() && failed.is_empty() {
+        failed.push(format!("ended with {}", out.status));
+    }
+    // A test that is left out is no success: whoever needs one to be left out must say so here.
+    failed.extend(named(" ... ignored").into_iter().map(|n| format!("{n} is ignored")));
+    let took = progress::seconds(begin.elapsed());
+    progress::line(&format!("  {:<32} {:>5} passed {:>3} failed  {took}", suite.name, passed.len(), failed.len()));
+    Ok(Outcome { passed, failed, text })
+}
