@@ -89,7 +89,10 @@ impl Plan {
     /// changed to tell what will be true then.
     pub fn settle_routes(&self, results: &mut [CniResult]) -> Result<Vec<RouteChange>, Refusal> {
         let intents: Vec<RouteIntent> = self.attachments.iter().map(|a| a.default_route).collect();
-        routes::settle(&intents, results)
+        routes::settle(&intents, results).map_err(|(place, refusal)| match self.attachments.get(place) {
+            Some(planned) => refusal.about(&planned.display).on(&planned.ifname),
+            None => refusal,
+        })
     }
 }
 

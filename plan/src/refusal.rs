@@ -57,6 +57,13 @@ impl Refusal {
         self
     }
 
+    /// Where it happened, when the pod is for the caller to name.
+    #[must_use]
+    pub(crate) fn on(mut self, ifname: &IfName) -> Self {
+        self.place = format!("interface {}", manifold_cni::name::printable(ifname.as_str()));
+        self
+    }
+
     /// A plugin that is neither bundled nor in any of the folders (P-USE-3). The caller looked; the words are here.
     pub fn plugin_missing(
         network: &str,

@@ -1,8 +1,11 @@
 //! Whole plans, from annotation to delegates.
 
-use crate::policy::{DefaultNetwork, Policy};
-use crate::{Pod, Wanted, want};
-
+mod attachments;
+mod default_network;
+mod hostile;
+mod isolation;
+mod requests;
+mod sources;
 mod support;
 
-pub(crate) use support::*;
+pub(crate) use support::wanted;

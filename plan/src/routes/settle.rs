@@ -13,7 +13,11 @@ const MAIN_TABLE: u32 = 254;
 
 /// What to do in the pod, in order: removals first, so that a new route never meets an old one. The results are changed to
 /// tell what will be true then: they are what CHECK compares and the status is made of (MLT-GW-7).
-pub fn settle(intents: &[RouteIntent], results: &mut [CniResult]) -> Result<Vec<RouteChange>, Refusal> {
+/// A refusal comes with the place of its attachment.
+pub fn settle(
+    intents: &[RouteIntent],
+    results: &mut [CniResult],
+) -> Result<Vec<RouteChange>, (usize, Refusal)> {
     let had: Vec<[bool; 2]> =
         results.iter().map(|r| Family::BOTH.map(|family| has_default(r, family))).collect();
     let has = |place: usize, family: Family| {
@@ -30,7 +34,7 @@ pub fn settle(intents: &[RouteIntent], results: &mut [CniResult]) -> Result<Vec<
                 Intent::Via(gateway) => Some(gateway),
             };
             if let Some(gateway) = gateway {
-                reachable(result, gateway)?;
+                reachable(result, gateway).map_err(|e| (attachment, e))?;
             }
             rewrite(result, family, gateway);
             changes.push(RouteChange { attachment, family, gateway });
