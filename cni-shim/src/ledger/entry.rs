@@ -221,6 +221,7 @@ mod version_text {
 mod tests {
     use super::*;
 
+    // Proves: F-PLG-7, P-DEL-6
     #[test]
     fn failures_park_only_after_three_times_and_ten_minutes() {
         let at = |n: &[u64]| n.iter().fold(None, |f, t| Some(Failures::after(f, Uptime(*t)))).unwrap();

@@ -89,6 +89,7 @@ mod tests {
         comes_back(&[0, 255, 10, 13]);
     }
 
+    // Proves: S-2
     #[test]
     fn debug_output_shows_no_content() {
         assert_eq!(format!("{:?}", Exact::from(&b"secret"[..])), "Exact(6 bytes)");

@@ -23,6 +23,15 @@ fn an_entry_is_undone_ten_minutes_after_its_namespace_was_seen_gone() {
     check(gone(1000), Now::Unknown, 9999, Verdict::Leave);
 }
 
+// Proves: F-NOD-7
+#[test]
+fn the_wall_clock_at_add_decides_nothing() {
+    for created in [0, u64::MAX] {
+        check(|e| e.created = created, Now::Same, 1000, Verdict::Leave);
+        check(|e| (e.created, e.netns_gone) = (created, Some(Uptime(1000))), Now::Gone, 1599, Verdict::Leave);
+    }
+}
+
 // Proves: F-NOD-1
 #[test]
 fn what_the_boot_sweep_could_not_undo_is_tried_again() {

@@ -28,6 +28,20 @@ fn an_entry_is_there_until_it_is_removed() {
     assert!(ledger.read(&id()).unwrap().is_none());
 }
 
+// Proves: F-POD-5, P-DEL-10
+#[test]
+fn two_sandboxes_of_one_pod_share_nothing() {
+    let (_dir, ledger) = fresh();
+    let mut second = sample::complete(2);
+    second.container = "retried".parse().unwrap();
+    ledger.write(&sample::entry(1)).unwrap();
+    ledger.write(&second).unwrap();
+    let _lock = ledger.lock(&id(), std::time::Instant::now()).unwrap();
+    assert!(ledger.lock(&second.container, std::time::Instant::now()).is_ok());
+    ledger.remove(&id()).unwrap();
+    assert_eq!(ledger.read(&second.container).unwrap().unwrap(), second);
+}
+
 // Proves: S-3
 #[test]
 fn only_root_can_read_what_the_ledger_keeps() {

@@ -232,7 +232,7 @@ fn private_kib(pid: u32) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-// Proves: F-RUN-4
+// Proves: F-RUN-4, P-PERF-1
 #[test]
 fn waiting_at_the_gate_costs_little_memory() {
     let (dir, _) = state();
