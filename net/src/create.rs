@@ -14,7 +14,7 @@ use crate::link::{Link, MacvlanMode, check_name, new_link};
 use crate::mac::{Mac, random_u64};
 use crate::net::Net;
 
-const PEER_NAME_ATTEMPTS: usize = 10;
+const NAME_ATTEMPTS: usize = 10;
 
 /// A veth pair. The link itself is made in the namespace of the [`Net`] that makes it.
 #[derive(Clone, Debug, Default)]
@@ -61,7 +61,10 @@ impl Net {
     pub fn add_veth(&self, spec: &VethSpec<'_>) -> Result<(Link, Link), NetError> {
         let what = || format!("create veth `{}`", spec.name);
         let home = spec.peer_net.unwrap_or(self);
-        let Some(peer_name) = spec.peer_name else { return self.add_veth_with_random_peer(spec) };
+        let Some(peer_name) = spec.peer_name else {
+            let attempt = |name: &str| self.add_veth(&VethSpec { peer_name: Some(name), ..spec.clone() });
+            return under_a_free_name("veth", attempt, || Ok(self.link(spec.name)?.is_none()));
+        };
         check_name(peer_name).map_err(|why| NetError::new(what(), why))?;
         let mut peer = link_message(peer_name, spec.peer_mac, spec.peer_mtu, false);
         if !home.same_namespace(self) {
@@ -86,24 +89,6 @@ impl Net {
             self.request(&what, RouteNetlinkMessage::SetLink(message), 0)?;
         }
         self.created(what, name)
-    }
-
-    fn add_veth_with_random_peer(&self, spec: &VethSpec<'_>) -> Result<(Link, Link), NetError> {
-        let mut attempt = 1;
-        loop {
-            let name = format!("veth{:08x}", random_u64() as u32);
-            match self.add_veth(&VethSpec { peer_name: Some(&name), ..spec.clone() }) {
-                // The name that exists may be the link's own; then no peer name helps.
-                Err(error)
-                    if error.is_exists()
-                        && attempt < PEER_NAME_ATTEMPTS
-                        && self.link(spec.name)?.is_none() =>
-                {
-                    attempt += 1;
-                }
-                done => return done,
-            }
-        }
     }
 
     pub fn add_bridge(&self, spec: &BridgeSpec<'_>) -> Result<Link, NetError> {
@@ -151,7 +136,7 @@ impl Net {
         mut message: LinkMessage,
         target: &Net,
     ) -> Result<Link, NetError> {
-        let temporary = format!("tmp{:08x}", random_u64() as u32);
+        let temporary = random_name("tmp");
         let up = message.header.flags;
         message.header.flags = LinkFlags::empty(); // Older kernels rename no link that is up.
         rename_in(&mut message, &temporary);
@@ -197,6 +182,26 @@ impl Net {
     }
 }
 
+/// Tries random names until one is free. The name that exists may also be the one that is not random; then no other
+/// random name helps, and `worth_it` says so.
+fn under_a_free_name<T>(
+    prefix: &str,
+    mut attempt: impl FnMut(&str) -> Result<T, NetError>,
+    worth_it: impl Fn() -> Result<bool, NetError>,
+) -> Result<T, NetError> {
+    for _ in 1..NAME_ATTEMPTS {
+        match attempt(&random_name(prefix)) {
+            Err(error) if error.is_exists() && worth_it()? => {}
+            done => return done,
+        }
+    }
+    attempt(&random_name(prefix))
+}
+
+fn random_name(prefix: &str) -> String {
+    format!("{prefix}{:08x}", random_u64() as u32)
+}
+
 /// The part every new link has.
 pub(crate) fn link_message(name: &str, mac: Option<Mac>, mtu: Option<u32>, up: bool) -> LinkMessage {
     let mut message = LinkMessage::default();
@@ -224,4 +229,45 @@ fn rename_in(message: &mut LinkMessage, name: &str) {
 
 fn refused(errno: Errno, said: &str) -> Why {
     Why::Refused { errno, said: (!said.is_empty()).then(|| said.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken() -> NetError {
+        NetError::new("create veth", refused(Errno::EEXIST, ""))
+    }
+
+    /// How many names are tried when the first `clashes` are taken.
+    fn names_tried(clashes: usize, worth_it: bool) -> (usize, bool) {
+        let mut names = std::collections::HashSet::new();
+        let attempt = |name: &str| {
+            assert!(name.len() == 12 && name.starts_with("veth"), "{name}");
+            names.insert(name.to_owned());
+            if names.len() > clashes { Ok(()) } else { Err(taken()) }
+        };
+        let made = under_a_free_name("veth", attempt, || Ok(worth_it)).is_ok();
+        (names.len(), made)
+    }
+
+    // Proves: PLG-COM-6
+    #[test]
+    fn ten_random_names_are_tried_and_no_more() {
+        assert_eq!(names_tried(0, true), (1, true));
+        assert_eq!(names_tried(9, true), (10, true));
+        assert_eq!(names_tried(10, true), (10, false));
+        assert_eq!(names_tried(1, false), (1, false));
+    }
+
+    #[test]
+    fn other_refusals_are_not_tried_again() {
+        let mut tried = 0;
+        let attempt = |_: &str| -> Result<(), NetError> {
+            tried += 1;
+            Err(NetError::new("create veth", refused(Errno::EPERM, "")))
+        };
+        assert!(under_a_free_name("veth", attempt, || Ok(true)).unwrap_err().is_permission());
+        assert_eq!(tried, 1);
+    }
 }

@@ -10,7 +10,7 @@
 //! | --- | --- |
 //! | which namespace is this, and how is work done in it | [`netns`] |
 //! | which socket speaks to which namespace | [`net`] |
-//! | what does a link look like; create, change, remove one | [`link`], [`create`], [`change`] |
+//! | what does a link look like; create, change, remove one | [`link`], [`create`], [`kinds`], [`change`] |
 //! | which VLANs does a bridge port carry | [`bridge_vlan`] |
 //! | addresses, routes, rules, neighbours | [`address`], [`route`], [`rule`], [`neighbour`] |
 //! | when is a link up, when are its addresses usable | [`wait`] |
@@ -23,6 +23,7 @@ pub mod change;
 mod channel;
 pub mod create;
 pub mod error;
+pub mod kinds;
 pub mod link;
 pub mod mac;
 pub mod neighbour;
@@ -40,7 +41,8 @@ pub use change::LinkChange;
 pub use create::{BridgeSpec, MacvlanSpec, VethSpec};
 pub use error::NetError;
 pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-pub use link::{BridgePort, Link, MacvlanMode};
+pub use kinds::{BondSpec, NewLink};
+pub use link::{BridgePort, IpvlanMode, Link, MacvlanMode};
 pub use mac::Mac;
 pub use net::{Family, Net};
 pub use netns::{Netns, NetnsError, NetnsId};

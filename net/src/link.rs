@@ -1,14 +1,13 @@
 //! What a link looks like, and which links there are.
 
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{
-    InfoBridge, InfoBridgePort, InfoData, InfoIpVlan, InfoMacVlan, InfoPortData, InfoVlan, InfoVrf,
-    LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, State,
-};
+use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 
 use crate::error::{NetError, Why};
 use crate::mac::Mac;
 use crate::net::Net;
+
+mod wire;
 
 /// A link as the kernel reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,9 +42,10 @@ pub struct Link {
     /// `Some` for ports of a bridge.
     pub bridge_port: Option<BridgePort>,
     pub vlan_id: Option<u16>,
-    /// `l2` is 0, `l3` is 1, `l3s` is 2.
-    pub ipvlan_mode: Option<u16>,
+    pub ipvlan_mode: Option<IpvlanMode>,
     pub vrf_table: Option<u32>,
+    /// The kernel's number of a bond's mode: 0 balance-rr, 1 active-backup, and so on.
+    pub bond_mode: Option<u8>,
 }
 
 /// What is particular to a link that is a port of a bridge.
@@ -74,122 +74,16 @@ impl Link {
     pub fn is_kind(&self, kind: &str) -> bool {
         self.kind.as_deref() == Some(kind)
     }
-
-    pub(crate) fn from_message(message: LinkMessage) -> Self {
-        let flags = message.header.flags;
-        let mut link = Self {
-            index: message.header.index,
-            up: flags.contains(LinkFlags::Up),
-            loopback: flags.contains(LinkFlags::Loopback),
-            promisc: flags.contains(LinkFlags::Promisc),
-            allmulti: flags.contains(LinkFlags::Allmulti),
-            ..Self::default()
-        };
-        for attribute in message.attributes {
-            link.take(attribute);
-        }
-        link
-    }
-
-    fn take(&mut self, attribute: LinkAttribute) {
-        match attribute {
-            LinkAttribute::IfName(name) => self.name = name,
-            LinkAttribute::Address(bytes) => self.mac = Mac::from_slice(&bytes),
-            LinkAttribute::Mtu(mtu) => self.mtu = mtu,
-            LinkAttribute::OperState(state) => self.oper_up = state == State::Up,
-            LinkAttribute::TxQueueLen(length) => self.tx_queue_len = length,
-            LinkAttribute::Controller(index) => self.master = Some(index),
-            LinkAttribute::Link(index) => self.peer_or_parent = Some(index).filter(|index| *index != 0),
-            LinkAttribute::LinkNetNsId(id) => self.link_netnsid = Some(id),
-            LinkAttribute::IfAlias(alias) => self.alias = Some(alias),
-            LinkAttribute::LinkInfo(infos) => infos.into_iter().for_each(|info| self.take_info(info)),
-            _ => {}
-        }
-    }
-
-    fn take_info(&mut self, info: LinkInfo) {
-        match info {
-            LinkInfo::Kind(kind) => self.kind = Some(kind.to_string()),
-            LinkInfo::Data(data) => self.take_data(data),
-            LinkInfo::PortData(InfoPortData::BridgePort(facts)) => {
-                self.bridge_port = Some(bridge_port(&facts))
-            }
-            _ => {}
-        }
-    }
-
-    fn take_data(&mut self, data: InfoData) {
-        match data {
-            InfoData::MacVlan(facts) => {
-                for fact in facts {
-                    match fact {
-                        InfoMacVlan::Mode(mode) => {
-                            self.macvlan_mode = Some(MacvlanMode::from_code(mode.into()))
-                        }
-                        InfoMacVlan::BcQueueLen(length) => self.macvlan_bc_queue_len = Some(length),
-                        _ => {}
-                    }
-                }
-            }
-            InfoData::Bridge(facts) => {
-                self.vlan_filtering = facts.iter().find_map(|fact| match fact {
-                    InfoBridge::VlanFiltering(on) => Some(*on),
-                    _ => None,
-                });
-            }
-            InfoData::Vlan(facts) => {
-                self.vlan_id =
-                    facts.iter().find_map(|fact| if let InfoVlan::Id(id) = fact { Some(*id) } else { None });
-            }
-            InfoData::IpVlan(facts) => {
-                self.ipvlan_mode = facts
-                    .iter()
-                    .find_map(|f| if let InfoIpVlan::Mode(m) = f { Some((*m).into()) } else { None });
-            }
-            InfoData::Vrf(facts) => {
-                self.vrf_table = facts
-                    .iter()
-                    .find_map(|f| if let InfoVrf::TableId(table) = f { Some(*table) } else { None });
-            }
-            _ => {}
-        }
-    }
 }
 
-fn bridge_port(facts: &[InfoBridgePort]) -> BridgePort {
-    let mut port = BridgePort::default();
-    for fact in facts {
-        match fact {
-            InfoBridgePort::HairpinMode(on) => port.hairpin = *on,
-            InfoBridgePort::Isolated(on) => port.isolated = *on,
-            _ => {}
-        }
-    }
-    port
-}
-
-impl MacvlanMode {
-    pub(crate) fn code(self) -> u32 {
-        match self {
-            Self::Private => 1,
-            Self::Vepa => 2,
-            Self::Bridge => 4,
-            Self::Passthru => 8,
-            Self::Source => 16,
-            Self::Other(code) => code,
-        }
-    }
-
-    fn from_code(code: u32) -> Self {
-        match code {
-            1 => Self::Private,
-            2 => Self::Vepa,
-            4 => Self::Bridge,
-            8 => Self::Passthru,
-            16 => Self::Source,
-            other => Self::Other(other),
-        }
-    }
+/// At which layer the ipvlan links of one parent are told apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum IpvlanMode {
+    #[default]
+    L2,
+    L3,
+    /// As `L3`, with the host's connection tracking seeing the traffic.
+    L3s,
 }
 
 impl Net {
