@@ -1,5 +1,7 @@
 //! A second process of the same test binary: what locks and gates are about needs real processes.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
 use std::io::{BufRead as _, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Stdio};
 

@@ -1,6 +1,8 @@
 //! The ledger on disks that are full, without inodes or read-only: small file systems in a mount namespace that
 //! each test makes for itself.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
 //! Locks and the gate between real processes, some of which are killed.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

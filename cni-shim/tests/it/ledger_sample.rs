@@ -1,5 +1,7 @@
 //! Entries for the tests of the ledger on real disks and in real processes.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
 use manifold::ledger::{BootId, Entry, Exact, Found, Recorded, RecordedPlugin, Stage, State, Status};
 use manifold_cni::{ContainerId, Version};
 

@@ -1,5 +1,7 @@
 //! Real network namespaces at one path, one after the other.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
 use std::path::Path;
 
 use manifold::netns_id::{NetnsId, Now};
