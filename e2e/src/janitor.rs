@@ -20,11 +20,12 @@ for again in 1 2 3 4 5 6 7 8 9 10; do
   left=0
   while IFS= read -r line; do
     path=${line#* }
+    [ -e "$path" ] || continue
     case $line in
       netns\ *) umount -l "$path"; rm -f "$path" ;;
       folder\ *) rm -rf "$path" ;;
     esac
-    case $line in ?*) [ ! -e "$path" ] || left=1 ;; esac
+    [ ! -e "$path" ] || left=1
   done <<END
 $all
 END

@@ -16,6 +16,7 @@ pub mod executable;
 pub mod forward;
 pub mod janitor;
 pub mod kubeconfig;
+pub mod leaks;
 pub mod netns;
 pub mod project;
 pub mod runtime;

@@ -122,6 +122,23 @@ impl TestNamespace<'_> {
         Ok(value.map(str::to_string))
     }
 
+    /// Pods and definitions with their contents, for the leak oracle. What the server counts up is left out.
+    pub fn objects(&self) -> anyhow::Result<Vec<(String, String)>> {
+        let mut objects = Vec::new();
+        for path in [pods(&self.name), definitions(&self.name)] {
+            let list = self.api.client.get(&path)?.json()?;
+            let kind = path.rsplit('/').next().unwrap_or_default().to_string();
+            for mut object in list.get("items").and_then(Value::as_array).cloned().unwrap_or_default() {
+                let metadata =
+                    object.get_mut("metadata").and_then(Value::as_object_mut).context("no metadata")?;
+                metadata.retain(|key, _| key != "resourceVersion" && key != "managedFields");
+                let name = metadata.get("name").and_then(Value::as_str).unwrap_or_default();
+                objects.push((format!("{kind}/{name}"), object.to_string()));
+            }
+        }
+        Ok(objects)
+    }
+
     fn delete(&self, path: &str) -> anyhow::Result<()> {
         let answer = self.api.client.call("DELETE", path, "application/json", b"")?;
         if !answer.ok() {

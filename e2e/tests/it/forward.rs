@@ -3,6 +3,8 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use manifold_e2e::api_client::ApiClient;
+use manifold_e2e::api_server::ApiServer;
 use manifold_e2e::forward::{Forward, Mode};
 use manifold_e2e::netns::HostNs;
 
@@ -58,4 +60,20 @@ fn each_way_of_breaking_it_breaks_it() {
     forward.set(Mode::Pass);
     assert_eq!(ask(&host, port).unwrap(), b"hello");
     assert_eq!(forward.connections(), 5);
+}
+
+#[test]
+fn the_shared_api_server_is_reached_from_a_test_host_at_its_own_address() {
+    let (host, api) = (HostNs::new().unwrap(), ApiServer::shared().unwrap());
+    let namespace = api.namespace("forward").unwrap();
+    let access = api.shim_access(namespace.name()).unwrap();
+    let token = std::fs::read_to_string(access.token_file).unwrap();
+    let inside = Some(host.path().to_path_buf());
+    let client = ApiClient::with_token(api.port(), inside, api.authority(), &token).unwrap();
+    assert!(client.get("/version").is_err());
+    let forward = Forward::new(&host, api.port()).unwrap();
+    assert_eq!(client.get("/version").unwrap().status, 200);
+    assert_eq!(forward.connections(), 1);
+    forward.set(Mode::Close);
+    assert!(client.get("/version").is_err());
 }

@@ -10,5 +10,6 @@
 mod api_server;
 mod fake_delegate;
 mod forward;
+mod leaks;
 mod netns;
 mod runtime;

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use manifold_e2e::executable;
 use manifold_e2e::netns::{HostNs, TestNetns};
 use manifold_e2e::runtime::{ANNOTATIONS, Pod, Runtime};
 use manifold_e2e::trace::{self, Traced};
@@ -112,4 +113,16 @@ fn a_plugin_that_never_ends_is_killed_when_patience_is_over() {
     let outcome = runtime.add(&Pod::new(&netns, "shop", "cart")).unwrap();
     assert!(outcome.timed_out && outcome.signal == Some(9), "{outcome}");
     assert!(outcome.wall < Duration::from_secs(5), "{outcome}");
+}
+
+#[test]
+fn an_executable_of_the_workspace_is_built_and_installed_under_the_names_of_plugins() {
+    let (host, netns) = (HostNs::new().unwrap(), TestNetns::new().unwrap());
+    let folder = host.folder().join("bin");
+    let fake = executable::fake_delegate().unwrap();
+    executable::install(&fake, &folder, &["bridge", "macvlan"]).unwrap();
+    let conf = r#"{"cniVersion": "1.0.0", "name": "n", "type": "macvlan"}"#;
+    let runtime = Runtime::new(folder.join("macvlan"), conf, &host).unwrap();
+    runtime.add(&Pod::new(&netns, "shop", "cart")).unwrap().must_succeed();
+    assert!(folder.join("bridge").is_file());
 }

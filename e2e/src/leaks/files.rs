@@ -1,0 +1,94 @@
+//! Folders that outlive a call: leases, ledger, locks, spool, device-info; and who holds a lock in them.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use sha2::{Digest, Sha256};
+
+use super::fact::{Facts, Fields, Kind};
+
+pub(super) fn look(folders: &[(String, PathBuf)]) -> anyhow::Result<Facts> {
+    let mut walk = Walk::default();
+    for (what, path) in folders {
+        // The folder itself is nobody's leak: plugins make it when they first need it.
+        walk.inside(what, path)?;
+    }
+    let Walk { mut facts, inodes } = walk;
+    let locks = fs::read_to_string("/proc/locks").context("cannot read `/proc/locks`")?;
+    for (inode, holder) in locks.lines().filter_map(held) {
+        if let Some(name) = inodes.get(&inode) {
+            let fields = Fields::from([("holder".to_string(), holder)]);
+            facts.add("machine", Kind::Lock, name.clone(), fields);
+        }
+    }
+    Ok(facts)
+}
+
+#[derive(Default)]
+struct Walk {
+    facts: Facts,
+    inodes: BTreeMap<u64, String>,
+}
+
+impl Walk {
+    fn inside(&mut self, name: &str, folder: &Path) -> anyhow::Result<()> {
+        let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let name = format!("{name}/{}", entry.file_name().to_string_lossy());
+            // It may have gone since the folder was read.
+            let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+            let fields = describe(&path, &metadata);
+            self.inodes.insert(metadata.ino(), name.clone());
+            self.facts.add("machine", Kind::File, name.clone(), fields);
+            if metadata.is_dir() {
+                self.inside(&name, &path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn describe(path: &Path, metadata: &Metadata) -> Fields {
+    let mode = format!("{:o}", metadata.mode());
+    let content = if metadata.is_file() {
+        let hash: String = Sha256::digest(fs::read(path).unwrap_or_default())
+            .iter()
+            .take(6)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        format!("{} bytes, hash {hash}", metadata.len())
+    } else if metadata.is_symlink() {
+        format!("link to {}", fs::read_link(path).unwrap_or_default().display())
+    } else {
+        String::new()
+    };
+    Fields::from([("content".to_string(), content), ("mode".to_string(), mode)])
+}
+
+/// `1: FLOCK  ADVISORY  WRITE 4242 00:1f:98765 0 EOF`: the inode, and who holds it. A line with `->` only waits.
+fn held(line: &str) -> Option<(u64, String)> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [_, kind, _, access, pid, file, ..] = words.as_slice() else { return None };
+    if *kind == "->" {
+        return None;
+    }
+    let inode = file.rsplit(':').next()?.parse().ok()?;
+    Some((inode, format!("{kind} {access} by process {pid}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_held_lock_is_told_from_one_that_is_waited_for() {
+        let held_by = held("1: FLOCK  ADVISORY  WRITE 4242 00:1f:98765 0 EOF");
+        assert_eq!(held_by, Some((98765, "FLOCK WRITE by process 4242".to_string())));
+        assert_eq!(held("1: -> FLOCK  ADVISORY  WRITE 4243 00:1f:98765 0 EOF"), None);
+        assert_eq!(held(""), None);
+    }
+}

@@ -1,0 +1,112 @@
+//! What rtnetlink knows of a namespace: links, addresses, routes, rules, neighbours, and what bridges forward.
+
+use serde_json::Value;
+
+use super::Tool;
+use super::fact::{Facts, Kind, flatten};
+
+/// Returns the names of the links, for what is asked link by link.
+pub(super) fn look(place: &str, tool: &Tool<'_>, facts: &mut Facts) -> anyhow::Result<Vec<String>> {
+    let [links, nexthops, permanent, proxies] = tool.lists(
+        &["ip", "-d"],
+        ["address show", "nexthop show", "neigh show nud permanent", "neigh show proxy"],
+    )?;
+    let names = links.into_iter().map(|link| add_link(place, link, facts)).collect();
+    each(place, Kind::Nexthop, &nexthops, &["id"], facts);
+    each(place, Kind::Neighbour, &permanent, &["dst", "dev"], facts);
+    each(place, Kind::Neighbour, &proxies, &["dst", "dev"], facts);
+    // Without a family, ip shows the rules of IPv4 only.
+    for family in ["-4", "-6"] {
+        let [routes, rules] = tool.lists(&["ip", family], ["route show table all", "rule show"])?;
+        each(place, Kind::Route, &routes, &["type", "dst", "dev", "table"], facts);
+        each(place, Kind::Rule, &rules, &["priority", "src", "table"], facts);
+    }
+    let [forwarding, groups, vlans] = tool.lists(&["bridge"], ["fdb show", "mdb show", "vlan show"])?;
+    each(place, Kind::Forwarding, &forwarding, &["mac", "ifname", "vlan", "dst"], facts);
+    add_groups(place, &groups, facts);
+    add_vlans(place, &vlans, facts);
+    Ok(names)
+}
+
+fn each(place: &str, kind: Kind, list: &[Value], name: &[&str], facts: &mut Facts) {
+    for item in list {
+        facts.add(place, kind, named(item, name), flatten(item));
+    }
+}
+
+/// A link with its addresses, which are facts of their own.
+fn add_link(place: &str, mut link: Value, facts: &mut Facts) -> String {
+    let name = word(&link, "ifname");
+    for address in inner(&link, "addr_info") {
+        let words = format!("{}/{} on {name}", word(address, "local"), word(address, "prefixlen"));
+        facts.add(place, Kind::Address, words, flatten(address));
+    }
+    if let Some(object) = link.as_object_mut() {
+        object.remove("addr_info");
+    }
+    facts.add(place, Kind::Link, name.clone(), flatten(&link));
+    name
+}
+
+/// `[{"mdb": [{"dev", "port", "grp", "state"}], "router": {}}]`
+fn add_groups(place: &str, list: &[Value], facts: &mut Facts) {
+    for entry in list.iter().flat_map(|bridge| inner(bridge, "mdb")) {
+        facts.add(place, Kind::Group, named(entry, &["grp", "port", "dev", "vid"]), flatten(entry));
+    }
+}
+
+/// `[{"ifname": "v0", "vlans": [{"vlan": 1, "vlanEnd": 4, "flags": ["PVID"]}]}]`
+fn add_vlans(place: &str, list: &[Value], facts: &mut Facts) {
+    for port in list {
+        for vlan in inner(port, "vlans") {
+            let name = format!("{} on {}", word(vlan, "vlan"), word(port, "ifname"));
+            facts.add(place, Kind::Vlan, name, flatten(vlan));
+        }
+    }
+}
+
+fn inner<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+fn word(value: &Value, key: &str) -> String {
+    match value.get(key) {
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+        None => String::new(),
+    }
+}
+
+fn named(value: &Value, keys: &[&str]) -> String {
+    let words: Vec<String> =
+        keys.iter().map(|key| word(value, key)).filter(|word| !word.is_empty()).collect();
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// As iproute2 prints it; for kernels without VLAN filtering, where none can be planted.
+    // Proves: T-1
+    #[test]
+    fn a_vlan_on_a_port_is_a_fact() {
+        let port = |vlans: Value| {
+            let mut facts = Facts::default();
+            vlans_of(&json!([{"ifname": "v0", "vlans": vlans}]), &mut facts);
+            facts.into_snapshot()
+        };
+        let before = port(json!([{"vlan": 1, "flags": ["PVID", "Egress Untagged"]}]));
+        let after =
+            port(json!([{"vlan": 1, "flags": ["PVID", "Egress Untagged"]}, {"vlan": 7, "flags": []}]));
+        assert_eq!(before.diff(&after), ["host: bridge VLAN `7 on v0` appeared: flags , vlan 7"]);
+        let after = port(json!([{"vlan": 1, "flags": []}]));
+        assert_eq!(before.diff(&after).len(), 1);
+    }
+
+    fn vlans_of(list: &Value, facts: &mut Facts) {
+        add_vlans("host", list.as_array().unwrap(), facts);
+    }
+}
