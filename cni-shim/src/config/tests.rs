@@ -131,7 +131,12 @@ fn a_prev_result_of_another_family_is_an_error_for_those_who_read_it_and_only_fo
     let result = with(&format!(r#","prevResult":{ip}"#)).unwrap().parsed_prev_result().unwrap().unwrap();
     assert_eq!(result.ips.len(), 1);
     assert!(with("").unwrap().parsed_prev_result().unwrap().is_none());
-    for bad in [r#"{"cniVersion":"0.2.0","ip4":{"ip":"10.0.0.2/24"}}"#, r#"{"cniVersion":"9.9.9"}"#, "7", r#"{"ips":1}"#] {
+    for bad in [
+        r#"{"cniVersion":"0.2.0","ip4":{"ip":"10.0.0.2/24"}}"#,
+        r#"{"cniVersion":"9.9.9"}"#,
+        "7",
+        r#"{"ips":1}"#,
+    ] {
         // The entry itself stands, so that a DEL goes on (F-INP-6).
         let config = with(&format!(r#","prevResult":{bad}"#)).unwrap();
         assert!(config.parsed_prev_result().unwrap_err().msg.contains("prevResult"), "{bad}");

@@ -155,7 +155,8 @@ fn keys_that_would_be_ignored_in_silence_are_refused() {
 #[test]
 fn a_server_known_by_address_is_verified_by_its_name() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let server = Server::start_on(listener, Wire::Http2, Identity::of("kubernetes.default.svc", 2001, 2099), pods);
+    let server =
+        Server::start_on(listener, Wire::Http2, Identity::of("kubernetes.default.svc", 2001, 2099), pods);
     let node = Node::of(&server);
     assert_eq!(node.source().pod(&who(), soon(1000)).unwrap_err().kind, Kind::Tls);
     let url = format!("https://{}", server.address);
