@@ -23,5 +23,6 @@ pub mod source;
 pub mod spool;
 pub mod status;
 pub mod sweep;
+pub mod takeover;
 pub mod undo;
 pub mod unrecorded;

@@ -6,6 +6,7 @@ use crate::chain::{Chain, Setting};
 use crate::default_network::{self, Asker};
 use crate::ledger::{Exact, Recorded};
 use crate::shim::Shim;
+use crate::{takeover, undo};
 
 /// A state file that Multus left says what it attached. Without one the default network's DEL runs all the same: a pod
 /// older than our install has its address there (F-POD-7). Whatever was never made is success.
@@ -19,6 +20,16 @@ pub fn del(shim: &Shim, at: &Detachment) -> Result<(), CniError> {
     };
     // The namespace that the runtime names may be gone.
     let netns = at.netns.as_deref().filter(|path| path.exists());
+    if let Some(left) = takeover::of(shim, at)? {
+        let down = |a: &Result<Recorded, CniError>| match a {
+            Ok(recorded) => take_down(recorded, &setting, netns).err(),
+            Err(e) => Some(e.clone()),
+        };
+        return match undo::all_of(left.attachments.iter().rev().filter_map(down)) {
+            Some(error) => Err(error),
+            None => left.forget(),
+        };
+    }
     let asker = Asker { container: at.container.clone(), ifname: at.ifname.clone(), args: at.args.clone() };
     let Some(mut default) = default_network::on_disk(shim, &asker)? else { return Ok(()) };
     default.result = shim.config.prev_result().map(Exact::from);

@@ -1,6 +1,6 @@
 //! Every plugin of every network is found before anything is touched, and every interface name must be free.
 
-use manifold_cni::{CniError, NotFound, PluginConf, PluginType, code};
+use manifold_cni::{CniError, NetworkList, NotFound, PluginConf, PluginType, code};
 use manifold_net::{Net, Netns};
 use manifold_plan::{Planned, Pod, Refusal};
 
@@ -21,6 +21,15 @@ pub(crate) fn plugins(
         Ok(RecordedPlugin { kind: conf.kind.clone(), found, config: Exact(conf.raw.to_vec()) })
     };
     planned.list.plugins.iter().map(found).collect()
+}
+
+/// The plugins of a list that somebody else planned.
+pub(crate) fn of_list(shim: &Shim, list: &NetworkList) -> Result<Vec<RecordedPlugin>, CniError> {
+    let found = |conf: &PluginConf| {
+        let found = find(shim, &conf.kind)?;
+        Ok(RecordedPlugin { kind: conf.kind.clone(), found, config: Exact(conf.raw.to_vec()) })
+    };
+    list.plugins.iter().map(found).collect::<Result<_, NotFound>>().map_err(CniError::from)
 }
 
 /// The bundled plugin or the one on disk, as `plugins.bundled` says.

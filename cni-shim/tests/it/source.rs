@@ -1,5 +1,10 @@
 //! The API client against a real API server, with the rights that the chart gives and no more.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "the configuration allows it inside test functions only, not in what they share"
+)]
+
 use std::time::{Duration, Instant};
 
 use manifold::source::kubernetes::{Credentials, Kubernetes};

@@ -1,0 +1,135 @@
+//! What Multus left about a sandbox: its state file, and the results that libcni kept beside it. A pod that Multus
+//! attached is taken down by these, whatever has become of Multus, the pod and its definitions.
+
+use std::path::{Path, PathBuf};
+
+use manifold_cni::cache::{self, Cached};
+use manifold_cni::{CniError, Detachment, NetworkList, NetworkName};
+
+use crate::add::find;
+use crate::ledger::{Exact, Recorded, State};
+use crate::multus_state::{self, Delegate};
+use crate::shim::Shim;
+
+/// A file of libcni's cache is far below this. Bytes.
+const MOST_BYTES: u64 = 4 << 20;
+
+/// The attachments of one sandbox in the order of ADD, and the files to forget when they are gone. An attachment whose
+/// plugin is not there any more is an error of its own; the others are taken down all the same.
+#[derive(Debug)]
+pub struct Left {
+    pub attachments: Vec<Result<Recorded, CniError>>,
+    files: Vec<PathBuf>,
+}
+
+/// `None` when Multus never heard of the sandbox. A state file that cannot be used is not "nothing": libcni's results
+/// are taken then (MLT-CACHE-5), and without those it is an error.
+pub fn of(shim: &Shim, at: &Detachment) -> Result<Option<Left>, CniError> {
+    let results = shim.config.cni_dir.join("results");
+    let state = multus_state::path(&shim.config.cni_dir, &at.container);
+    let cached = match multus_state::load(&shim.config.cni_dir, &at.container, &at.ifname) {
+        Ok(None) => return Ok(None),
+        Ok(Some(delegates)) => {
+            let attachments = delegates.iter().map(|d| of_delegate(shim, at, &results, d)).collect();
+            let mut files: Vec<PathBuf> =
+                delegates.iter().filter_map(|d| cache_file(&results, at, d)).collect();
+            files.push(state);
+            return Ok(Some(Left { attachments, files }));
+        }
+        Err(bad) => {
+            tracing::warn!("{bad}");
+            of_cache(shim, at, &results).ok_or_else(|| CniError::from(bad))?
+        }
+    };
+    let (attachments, mut files): (Vec<_>, Vec<_>) = cached.into_iter().unzip();
+    files.push(state);
+    Ok(Some(Left { attachments, files }))
+}
+
+impl Left {
+    /// Removes the files: the state file last, as it says that there is something to do.
+    pub fn forget(&self) -> Result<(), CniError> {
+        for file in &self.files {
+            match std::fs::remove_file(file) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    let msg = format!("`{}`, which Multus left, cannot be removed: {e}", file.display());
+                    return Err(CniError::failed(msg));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn of_delegate(
+    shim: &Shim,
+    at: &Detachment,
+    results: &Path,
+    delegate: &Delegate,
+) -> Result<Recorded, CniError> {
+    let mut recorded = recorded(shim, at, &delegate.display, &delegate.list)?;
+    recorded.ifname = delegate.ifname.clone();
+    recorded.default = delegate.default;
+    recorded.runtime = delegate.runtime.iter().map(|(k, v)| (k.clone(), Exact::from(v.as_ref()))).collect();
+    // DEL does without a result that is gone or torn (CNI-RUN-DEL-3).
+    let cached = cache_file(results, at, delegate)
+        .and_then(|file| bounded(&file))
+        .and_then(|b| Cached::parse(&b).ok());
+    recorded.result = cached.and_then(|c| c.result(recorded.version).ok().flatten()).map(Exact);
+    Ok(recorded)
+}
+
+fn cache_file(results: &Path, at: &Detachment, delegate: &Delegate) -> Option<PathBuf> {
+    let network = delegate.list.name.as_ref()?;
+    let folder = results.parent()?;
+    cache::path(folder, network.as_str(), at.container.as_str(), delegate.ifname.as_str()).ok()
+}
+
+/// The attachments of the sandbox by the contents of libcni's files, each with its file.
+fn of_cache(
+    shim: &Shim,
+    at: &Detachment,
+    results: &Path,
+) -> Option<Vec<(Result<Recorded, CniError>, PathBuf)>> {
+    let mut found = Vec::new();
+    for file in std::fs::read_dir(results).ok()?.flatten().map(|f| f.path()) {
+        let Some(bytes) = bounded(&file) else { continue };
+        for entry in cache::attachments([bytes.as_slice()], Some(at.container.as_str())) {
+            let one = NetworkList::parse(&entry.config).map_err(CniError::from).and_then(|list| {
+                let mut recorded = recorded(shim, at, &entry.network_name, &list)?;
+                recorded.ifname =
+                    entry.if_name.parse().map_err(|e| CniError::failed(format!("libcni's result: {e}")))?;
+                recorded.result = entry.result.as_ref().map(|raw| Exact::from(raw.as_ref()));
+                Ok(recorded)
+            });
+            found.push((one, file.clone()));
+        }
+    }
+    (!found.is_empty()).then_some(found)
+}
+
+fn bounded(file: &Path) -> Option<Vec<u8>> {
+    let meta = file.symlink_metadata().ok()?;
+    (meta.is_file() && meta.len() <= MOST_BYTES).then(|| std::fs::read(file).ok())?
+}
+
+fn recorded(shim: &Shim, at: &Detachment, display: &str, list: &NetworkList) -> Result<Recorded, CniError> {
+    let network: NetworkName = list.require_name()?.clone();
+    Ok(Recorded {
+        display: display.to_owned(),
+        network,
+        ifname: at.ifname.clone(),
+        default: false,
+        version: list.version(),
+        disable_check: list.disable_check,
+        disable_gc: list.disable_gc,
+        plugins: find::of_list(shim, list)?,
+        runtime: Default::default(),
+        args_add: at.args.to_string(),
+        args_del: at.args.to_string(),
+        device_info_file: None,
+        state: State::Attached,
+        result: None,
+    })
+}
