@@ -49,6 +49,11 @@ fn build(package: &str, name: &str) -> anyhow::Result<PathBuf> {
     // target/PROFILE/deps/TEST
     let folder =
         test.parent().and_then(Path::parent).context("the test executable is not in a target folder")?;
+    let built = folder.join(name);
+    // Asked for no reason, cargo would wait for every other build of the workspace.
+    if is_up_to_date(&built).unwrap_or_default() {
+        return Ok(built);
+    }
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(project::root()).args(["build", "--quiet", "--package", package, "--bin", name]);
     if folder.ends_with("release") {
@@ -61,5 +66,19 @@ fn build(package: &str, name: &str) -> anyhow::Result<PathBuf> {
     if !output.status.success() {
         bail!("`{name}` cannot be built:\n{}", String::from_utf8_lossy(&output.stderr));
     }
-    Ok(folder.join(name))
+    Ok(built)
+}
+
+/// Whether none of the sources changed since. Cargo lists them beside the executable: `EXECUTABLE: SOURCE SOURCE ...`
+fn is_up_to_date(built: &Path) -> std::io::Result<bool> {
+    let made = fs::metadata(built)?.modified()?;
+    let listed = fs::read_to_string(built.with_extension("d"))?;
+    let sources = listed.split_once(": ").map(|(_, sources)| sources).unwrap_or_default();
+    // A path with a space is cut in two, not found, and thus built anew.
+    for source in sources.split_whitespace() {
+        if fs::metadata(source)?.modified()? > made {
+            return Ok(false);
+        }
+    }
+    Ok(!sources.is_empty())
 }
