@@ -1,0 +1,16 @@
+//! The bundled plugins on a real kernel: every test makes a host and pods of its own, as namespaces, and looks at
+//! packets where packets are what matters. Needs root, `ip`, `bridge`, `nft`, `iptables` and `ping`; a missing one
+//! fails the test that needs it.
+
+mod bed;
+mod bridge;
+mod bridge_vlan;
+mod del;
+mod faults;
+mod host_local;
+mod ipam_bed;
+mod loopback;
+mod macvlan;
+mod masquerade;
+mod ptp;
+mod static_ipam;
