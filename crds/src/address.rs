@@ -208,6 +208,8 @@ fn unusable(address: IpAddr) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[track_caller]
@@ -286,5 +288,28 @@ mod tests {
             ip(raw, false);
         }
         assert_eq!("FD00::1/64".parse::<IpRequest>().unwrap().as_str(), "FD00::1/64");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(mac in any::<[u8; 5]>(), guid in any::<[u8; 7]>(), ip in any::<IpAddr>(), prefix in 0u8..=32) {
+            let mac = Mac([2, mac[0], mac[1], mac[2], mac[3], mac[4]]);
+            prop_assert_eq!(mac.to_string().parse::<Mac>().unwrap(), mac);
+            let guid = Guid([1, guid[0], guid[1], guid[2], guid[3], guid[4], guid[5], guid[6]]);
+            prop_assert_eq!(guid.to_string().parse::<Guid>().unwrap(), guid);
+            if unusable(ip).is_none() {
+                let text = format!("{ip}/{prefix}");
+                let read: IpRequest = text.parse().unwrap();
+                prop_assert_eq!((read.address, read.prefix_len, read.as_str()), (ip, Some(prefix), text.as_str()));
+            }
+        }
+
+        // Proves: S-8
+        #[test]
+        fn parsing_never_panics(text in ".{0,40}", near in "[0-9a-fA-F:./-]{0,24}") {
+            for text in [&text, &near] {
+                let _ = (text.parse::<Mac>(), text.parse::<Guid>(), text.parse::<IpRequest>(), gateway(text));
+            }
+        }
     }
 }

@@ -29,30 +29,26 @@ fn declares(plugin: &PluginConf, capability: &str) -> bool {
     plugin.capabilities.get(capability).copied().unwrap_or_default()
 }
 
-/// The values of one attachment. `drop` makes a request that nobody takes vanish instead of refusing it; the words come
-/// back as notes then.
+/// The values of one attachment, and a refusal for each request that no plugin takes.
 pub fn values(
     role: Role,
     selection: Option<&Selection>,
     list: &NetworkList,
     runtime: &RuntimeInput,
-    drop: bool,
-) -> Result<(Values, Vec<String>), Refusal> {
+) -> Result<(Values, Vec<Refusal>), Refusal> {
     let mut values = if role == Role::Default { runtime.runtime_config.clone() } else { Values::new() };
-    let mut notes = Vec::new();
+    let mut refused = Vec::new();
     for (key, capability, value) in selection.map(requests).unwrap_or_default() {
         if declared(list, capability) {
             values.insert(capability.to_owned(), value);
-        } else if drop {
-            notes.push(missing(key, capability).what);
         } else {
-            return Err(missing(key, capability));
+            refused.push(missing(key, capability));
         }
     }
     if let Some(selection) = selection {
         prefixes(&selection.ips, list)?;
     }
-    Ok((values, notes))
+    Ok((values, refused))
 }
 
 /// What the selection asks for: its key, the capability's name, the value.
@@ -68,6 +64,12 @@ fn requests(selection: &Selection) -> Vec<(&'static str, &'static str, Box<RawVa
     add("portMappings", "portMappings", (!port_mappings.is_empty()).then(|| raw(port_mappings)));
     add("bandwidth", "bandwidth", bandwidth.as_ref().map(raw));
     out
+}
+
+/// Whether a device that the pod itself named, of no resource, may be handed over. The kubelet vouches for none such, and
+/// it could be any device of the node, so the network's author must have said that pods choose (S-17).
+pub fn own_choice_of_device(list: &NetworkList) -> Result<(), Refusal> {
+    if declared(list, DEVICE_ID) { Ok(()) } else { Err(missing("deviceID", DEVICE_ID)) }
 }
 
 pub(crate) fn raw<T: Serialize + ?Sized>(value: &T) -> Box<RawValue> {

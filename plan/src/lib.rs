@@ -8,6 +8,7 @@
 
 pub mod allocation;
 pub mod args;
+mod attachment;
 pub mod capability;
 pub mod check_config;
 pub mod device_file;

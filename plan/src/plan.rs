@@ -3,19 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use manifold_cni::derive::{inject_device, merge_cni_args};
 use manifold_cni::{CniArgs, CniResult, ContainerId, IfName, NetworkList, NetworkName, PluginType, Version};
-use manifold_crds::{NadRef, Selection};
+use manifold_crds::NadRef;
 use serde_json::value::RawValue;
 
-use crate::allocation::{Allocator, DeviceRequest};
-use crate::capability::{self, Values};
-use crate::resolve::{Resolved, resolve};
+use crate::allocation::DeviceRequest;
+use crate::attachment::Maker;
+use crate::capability::Values;
 use crate::routes::{self, RouteChange, RouteIntent};
-use crate::{
-    Allocation, Definitions, Pod, Policy, Refusal, Role, Want, Wanted, args, check_config, device_file,
-    names, predict, want,
-};
+use crate::{Allocation, Definitions, Pod, Policy, Refusal, names, predict, want};
 
 /// What the runtime said when it called.
 #[derive(Clone, Debug)]
@@ -116,111 +112,4 @@ pub fn plan(
     let Maker { notes, status_bytes, .. } = maker;
     predict::check(status_bytes, attachments.len(), &policy.limits).map_err(|e| e.at(None, pod))?;
     Ok(Plan { attachments, notes, status_bytes })
-}
-
-struct Maker<'a> {
-    pod: &'a Pod,
-    policy: &'a Policy,
-    found: &'a Definitions,
-    runtime: &'a RuntimeInput,
-    devices: Allocator<'a>,
-    notes: Vec<String>,
-    status_bytes: usize,
-}
-
-impl<'a> Maker<'a> {
-    fn new(
-        pod: &'a Pod,
-        policy: &'a Policy,
-        found: &'a Definitions,
-        runtime: &'a RuntimeInput,
-        wanted: &Wanted,
-    ) -> Self {
-        let selections = wanted.attachments.iter().filter_map(|w| w.selection.as_ref());
-        let devices = Allocator::new(runtime.allocation.as_ref(), selections);
-        Self { pod, policy, found, runtime, devices, notes: Vec::new(), status_bytes: "[]".len() }
-    }
-
-    fn make(&mut self, want: &Want, ifname: &IfName, default_route: RouteIntent) -> Result<Planned, Refusal> {
-        let Resolved { nad, name, mut list, notes } =
-            resolve(want, self.found, self.policy, self.runtime.version)?;
-        self.notes.extend(notes);
-        let selection = want.selection.as_ref();
-        let device = self.devices.take(nad, selection)?;
-        configure(&mut list, selection, device.as_ref())?;
-        let odd = check_config::plugins(&list)?;
-        self.notes.extend(odd.into_iter().map(|note| format!("network `{}`: {note}", want.source)));
-        let mut runtime_values = self.values(want, &list)?;
-        if let Some(device) = &device {
-            runtime_values.insert(capability::DEVICE_ID.to_owned(), capability::raw(device.device.as_str()));
-        }
-        let device_info_file = self.device_info_file(&name, &list, ifname, &mut runtime_values)?;
-        let later_args = args::of_delegate(self.pod, &self.runtime.container, &self.runtime.args, want.role);
-        let display = nad.map_or_else(|| name.to_string(), |nad| nad.reference.to_string());
-        self.status_bytes += predict::entry(&display, &list, selection, device_info_file.is_some());
-        Ok(Planned {
-            nad: nad.map(|nad| nad.reference.clone()),
-            network: name,
-            display,
-            ifname: ifname.clone(),
-            default: want.role == Role::Default,
-            list,
-            runtime_values,
-            args: args::with_requests(&later_args, selection),
-            later_args,
-            default_route,
-            asked_default_route: selection.is_some_and(|s| s.default_route.is_some()),
-            device,
-            device_info_file,
-        })
-    }
-
-    fn values(&mut self, want: &Want, list: &NetworkList) -> Result<Values, Refusal> {
-        let drop = self.policy.compat.drop_unsupported_requests;
-        let (values, notes) =
-            capability::values(want.role, want.selection.as_ref(), list, self.runtime, drop)?;
-        self.notes.extend(notes.into_iter().map(|note| format!("network `{}`: {note}", want.source)));
-        Ok(values)
-    }
-
-    /// Every attachment with the capability has a file, device or not (NPWG-DI-5.1-1, MLT-DEP-13).
-    fn device_info_file(
-        &self,
-        name: &NetworkName,
-        list: &NetworkList,
-        ifname: &IfName,
-        values: &mut Values,
-    ) -> Result<Option<PathBuf>, Refusal> {
-        if !capability::declared(list, capability::DEVICE_INFO_FILE) {
-            values.remove(capability::DEVICE_INFO_FILE);
-            return Ok(None);
-        }
-        let path = device_file::path(&self.policy.device_info_dir, name, &self.runtime.container, ifname)?;
-        values.insert(capability::DEVICE_INFO_FILE.to_owned(), capability::raw(&path.to_string_lossy()));
-        Ok(Some(path))
-    }
-}
-
-/// Puts `cni-args` and the device into every plugin of the list (NPWG-4.1.2.1.6-4, MLT-DLG-11).
-fn configure(
-    list: &mut NetworkList,
-    selection: Option<&Selection>,
-    device: Option<&DeviceRequest>,
-) -> Result<(), Refusal> {
-    let cni_args: BTreeMap<String, Box<RawValue>> = selection
-        .and_then(|s| s.cni_args.as_ref())
-        .map(|args| args.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect())
-        .unwrap_or_default();
-    for plugin in &mut list.plugins {
-        merge_cni_args(&mut plugin.raw, &cni_args).map_err(|e| {
-            Refusal::new(
-                format!("plugin `{}`: {}", plugin.kind, e.msg),
-                "correct `args` in the network's configuration",
-            )
-        })?;
-        if let Some(device) = device {
-            inject_device(&mut plugin.raw, device.device.as_str());
-        }
-    }
-    Ok(())
 }

@@ -3,6 +3,8 @@
 //! The order is the standard's (NPWG-3.4.1): the definition's own `config`, then a list on disk that carries the name,
 //! then a single configuration on disk.
 
+use std::path::Path;
+
 use manifold_cni::select::{in_order, select_by_name};
 use manifold_cni::{BadConfig, CniError, Inlined, NetworkList, NetworkName, Version};
 use manifold_crds::{Nad, NadRef};
@@ -43,8 +45,8 @@ pub fn resolve<'a>(
             ),
         },
         Source::Path(path) => {
-            let files = found.paths.get(path).ok_or_else(|| no_file(want))?;
-            (None, first(files, want, limit)?)
+            let files = found.paths.get(path).ok_or_else(|| no_file(path))?;
+            (None, first(files, path, limit)?)
         }
         Source::Inline(_, raw) => (None, Raw::plain(parse(&raw.to_vec(), limit)?)),
     };
@@ -121,11 +123,13 @@ fn by_name(name: &str, files: &Files, limit: usize) -> Result<Raw, Refusal> {
     Ok(Raw { list, notes: selected.notes.iter().map(ToString::to_string).collect() })
 }
 
-/// The first configuration of a path: of a folder by file name, as the runtime itself would choose.
-fn first(files: &Files, want: &Want, limit: usize) -> Result<Raw, Refusal> {
-    let mut ordered = in_order(&files.files);
-    ordered.sort_by_key(|(name, _)| *name);
-    let (_, bytes) = ordered.first().ok_or_else(|| no_file(want))?;
+/// The first configuration of a path: of a folder by file name, as the runtime itself would choose; a file that is
+/// named itself counts whatever its ending is.
+fn first(files: &Files, path: &Path, limit: usize) -> Result<Raw, Refusal> {
+    let itself = |(name, _): &&(String, Vec<u8>)| path.file_name().is_some_and(|n| n == name.as_str());
+    let named = files.files.iter().find(itself).map(|(_, bytes)| bytes.as_slice());
+    let by_name = || in_order(&files.files).into_iter().min_by_key(|(name, _)| *name).map(|(_, bytes)| bytes);
+    let bytes = named.or_else(by_name).ok_or_else(|| no_file(path))?;
     let list = Inlined::parse(bytes).map_err(|e| bad_config(&e))?;
     with_folder(bytes, list, files, limit).map(Raw::plain)
 }
@@ -181,9 +185,9 @@ fn nowhere(nad: Option<&NadRef>, name: &NetworkName, on_disk: Refusal) -> Refusa
     Refusal { what: format!("{definition}, and on the node {}", on_disk.what), ..on_disk }
 }
 
-fn no_file(want: &Want) -> Refusal {
+fn no_file(path: &Path) -> Refusal {
     Refusal::new(
-        format!("there is no network configuration at `{}`", want.source),
+        format!("there is no network configuration at `{}`", path.display()),
         "correct the path in the node's configuration, or install the network that should be there",
     )
 }

@@ -164,6 +164,38 @@ fn the_default_entry_carries_its_flag_and_device() {
     );
 }
 
+// Proves: NPWG-5-1, NPWG-5.3-1
+#[test]
+fn only_keys_of_the_standard_and_those_every_reader_knows_are_written() {
+    assert_eq!(crate::keys::NETWORK_STATUS, "k8s.v1.cni.cncf.io/network-status");
+    let full = NetworkStatus {
+        name: "a/b".into(),
+        interface: Some("net1".into()),
+        ips: vec!["10.0.0.1".parse().unwrap()],
+        mac: Some("02:00:00:00:00:01".into()),
+        mtu: Some(1),
+        default: true,
+        dns: Dns { domain: "x".into(), ..Dns::default() },
+        device_info: DeviceInfo::parse(
+            br#"{"type":"pci","version":"1.1.0","pci":{"pci-address":"0000:03:02.1"}}"#,
+        )
+        .ok(),
+        gateway: vec!["10.0.0.2".parse().unwrap()],
+        default_route: Some(vec!["10.0.0.2".parse().unwrap()]),
+    };
+    let text = to_json(std::slice::from_ref(&full));
+    let list: Value = serde_json::from_str(&text).unwrap();
+    let keys: Vec<_> = list.as_array().unwrap()[0].as_object().unwrap().keys().cloned().collect();
+    let standard = ["default", "default-route", "device-info", "dns", "interface", "ips", "mac", "name"];
+    let known_to_readers = ["gateway", "mtu"];
+    let mut expected = [standard.as_slice(), &known_to_readers].concat();
+    expected.sort_unstable();
+    let mut keys: Vec<_> = keys.iter().map(String::as_str).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, expected);
+    assert_eq!(parse(&text).unwrap(), [full]);
+}
+
 // Proves: NPWG-5.4-1, NPWG-5.3.3-1
 #[test]
 fn the_status_of_others_is_read() {

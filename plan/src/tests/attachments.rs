@@ -14,7 +14,7 @@ fn check(bed: &Bed, expected: &[(&str, &str)]) {
 
 const DEFAULT: (&str, &str) = ("kube-system/cluster-wide-network", "eth0");
 
-// Proves: NPWG-4-1, NPWG-6-1, NPWG-6.2-1, MLT-EXE-1, NPWG-4.1-1
+// Proves: NPWG-5.3.1-2, NPWG-4-1, NPWG-6-1, NPWG-6.2-1, MLT-EXE-1, NPWG-4.1-1
 #[test]
 fn the_default_network_comes_first_and_the_others_in_their_order() {
     check(&Bed::asking(""), &[DEFAULT]);

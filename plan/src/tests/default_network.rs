@@ -109,6 +109,8 @@ fn a_path_is_a_file_or_the_first_configuration_of_a_folder() {
     assert!(!wanted.needs_conf_dir(&folder.found));
     at(Files::default()).refused(&["`/etc/cni/nets`", "no network configuration"]);
     at(conf_dir(&[("a.conf", r#"{"name":"x"}"#)])).refused(&["no plugin"]);
+    // A file that the value names itself counts without a known ending.
+    assert_eq!(at(conf_dir(&[("nets", r#"{"name":"itself","type":"fake"}"#)])).at(0).display, "itself");
     let mut nothing = at(Files::default());
     nothing.found.paths.clear();
     nothing.refused(&["`/etc/cni/nets`"]);

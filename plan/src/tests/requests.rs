@@ -167,6 +167,18 @@ fn a_device_is_told_to_every_plugin_under_both_names() {
     assert_eq!(planned.device.unwrap().device.as_str(), "0000:03:02.1");
 }
 
+// Proves: S-17, P-COR-6
+#[test]
+fn a_device_of_no_resource_is_the_pods_to_choose_only_where_the_network_says_so() {
+    for capabilities in [json!({}), json!({"deviceID": false})] {
+        let refused = bed(&json!({"deviceID": "0000:03:02.1"}), &capabilities);
+        refused.refused(&["`shop/d`", "`deviceID`"]);
+        let lenient = refused.with(|bed| bed.policy.compat.drop_unsupported_requests = true);
+        let planned = lenient.at(1);
+        assert!(planned.device.is_none() && plugins(&planned).iter().all(|p| p.get("deviceID").is_none()));
+    }
+}
+
 // Proves: S-17, MLT-DLG-10, NPWG-DI-4.1-2
 #[test]
 fn a_network_with_a_resource_takes_the_pods_own_devices() {
