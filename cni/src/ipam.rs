@@ -54,6 +54,8 @@ impl<'a> Ipam<'a> {
     pub fn add(&self, at: &Attachment) -> Result<CniResult, CniError> {
         match self.try_add(at) {
             Ok(result) => Ok(result),
+            // Refused because the attachment lives: releasing now would take the living one's address.
+            Err(error) if self.bundled.is_some() && error.code == code::ALREADY_ATTACHED => Err(error),
             Err(error) => Err(match self.del(&at.detach()) {
                 Ok(()) => error,
                 Err(undo) => also(error, &undo),
@@ -82,10 +84,14 @@ impl<'a> Ipam<'a> {
         }
     }
 
-    /// `keep` must be the list of the call itself: an executed plugin reads it from the same configuration.
+    /// `keep` must be the list of the call itself: an executed plugin reads it from the same configuration, and where
+    /// that has none there is nothing to clear (CNI-GC-3).
     pub fn gc(&self, keep: &[AttachmentId]) -> Result<(), CniError> {
         match self.direct(Verb::Gc)? {
-            Some(plugin) => plugin.gc(self.input, keep),
+            Some(plugin) if crate::call::valid_attachments(&self.input.config)?.is_some() => {
+                plugin.gc(self.input, keep)
+            }
+            Some(_) => Ok(()),
             None => self.execute(Verb::Gc, None).map(drop),
         }
     }

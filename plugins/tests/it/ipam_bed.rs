@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use manifold_cni::{Plugin, skel};
+use manifold_cni::{Attachment, Input, Plugin, RawObject, skel};
 use serde_json::{Value, json};
 
 /// The network of every test here.
@@ -66,6 +67,27 @@ impl Bed {
         let mut config = self.config(ipam);
         config["cniVersion"] = json!("1.1.0");
         config
+    }
+}
+
+/// The configuration as a plugin gets it, with ten seconds to work.
+pub(crate) fn input(config: &Value) -> Input {
+    Input {
+        version: config["cniVersion"].as_str().unwrap().parse().unwrap(),
+        name: NETWORK.parse().unwrap(),
+        config: RawObject::parse(config.to_string().as_bytes()).unwrap(),
+        prev_result: None,
+        path: Vec::new(),
+        deadline: Instant::now() + Duration::from_secs(10),
+    }
+}
+
+pub(crate) fn attachment(id: &str) -> Attachment {
+    Attachment {
+        container: id.parse().unwrap(),
+        netns: "/nonexistent/netns".into(),
+        ifname: "eth0".parse().unwrap(),
+        args: Default::default(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::run;
-use crate::ipam_bed::{Bed, add, call, del};
+use crate::ipam_bed::{Bed, add, attachment, call, del, input};
 
 // Proves: PLG-HL-14, F-DSK-3
 #[test]
@@ -99,28 +99,15 @@ fn killed_anywhere_in_add_or_del_a_later_del_leaves_no_lease_and_the_lock_free()
 // Proves: P-PERF-6
 #[test]
 fn a_lock_that_is_never_freed_ends_the_call_at_its_deadline() {
-    use manifold_cni::{Attachment, Input, Plugin, RawObject, Version};
+    use manifold_cni::{Input, Plugin};
     let bed = Bed::new();
     let config = bed.config(json!({"subnet": "10.1.0.0/24"}));
     run(&add("a"), &config).ok();
     let lock = std::fs::File::open(bed.folder().join("lock")).unwrap();
     lock.lock().unwrap();
     let began = Instant::now();
-    let input = Input {
-        version: Version::NEWEST,
-        name: crate::ipam_bed::NETWORK.parse().unwrap(),
-        config: RawObject::parse(config.to_string().as_bytes()).unwrap(),
-        prev_result: None,
-        path: Vec::new(),
-        deadline: began + Duration::from_millis(100),
-    };
-    let at = Attachment {
-        container: "b".parse().unwrap(),
-        netns: "/nonexistent".into(),
-        ifname: "eth0".parse().unwrap(),
-        args: Default::default(),
-    };
-    let error = manifold_plugins::ipam::HostLocal.add(&input, &at).unwrap_err();
+    let input = Input { deadline: began + Duration::from_millis(100), ..input(&config) };
+    let error = manifold_plugins::ipam::HostLocal.add(&input, &attachment("b")).unwrap_err();
     assert_eq!(error.code, 11, "{error}");
     assert!(began.elapsed() >= Duration::from_millis(100) && began.elapsed() < Duration::from_secs(10));
     assert_eq!(bed.leases().len(), 1);

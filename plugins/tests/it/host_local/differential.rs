@@ -113,7 +113,8 @@ fn every_source_of_requested_addresses_does_the_same() {
         same(&ipam, &json!({"runtimeConfig": {"ips": ips}}), &[add("a"), add("b")]);
     }
     let both = json!({"args": {"cni": {"ips": ["fd00::50"]}}, "runtimeConfig": {"ips": ["10.1.0.50"]}});
-    same(&ipam, &both, &[add("a"), add("b"), add("c").args("IP=10.1.0.60")]);
+    // With two wishes for one set the reference picks one at random, so no third call that would make them.
+    same(&ipam, &both, &[add("a"), add("b")]);
 }
 
 // Proves: PLG-HL-6

@@ -82,6 +82,20 @@ fn a_second_add_is_refused_and_the_living_lease_stays() {
     run(&add("old"), &config).failed(102, "already");
 }
 
+// Proves: PLG-HL-9, F-POD-6
+#[test]
+fn a_second_add_of_an_interface_plugin_does_not_release_the_living_lease() {
+    let bed = Bed::new();
+    let config = bed.config(json!({"subnet": "10.1.2.0/24"}));
+    let input = crate::ipam_bed::input(&config);
+    let ipam = manifold_cni::Ipam::of(&input, manifold_plugins::bundled).unwrap().unwrap();
+    let at = crate::ipam_bed::attachment("a");
+    assert_eq!(ipam.add(&at).unwrap().ips.len(), 1);
+    let before = bed.files();
+    assert_eq!(ipam.add(&at).unwrap_err().code, 102);
+    assert_eq!(bed.files(), before);
+}
+
 // Proves: PLG-HL-6
 #[test]
 fn requested_addresses_are_given_each_out_of_its_set() {
