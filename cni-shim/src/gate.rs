@@ -6,10 +6,10 @@
 //! every closed slot file, so a free slot is taken at once. The gate comes before TLS and everything else that
 //! costs memory.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -160,7 +160,7 @@ fn lock_file(folder: &Path, name: &str) -> io::Result<File> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         other => return other,
     }
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    crate::ledger::make_folder(folder).map_err(io::Error::other)?;
     OpenOptions::new()
         .read(true)
         .write(true)
@@ -188,6 +188,19 @@ mod tests {
         assert_eq!(CniError::from(refused).code, code::TRY_AGAIN);
         drop(held);
         assert!(Gate::Add.enter(dir.path(), soon(0)).is_ok());
+    }
+
+    // Proves: S-3
+    #[test]
+    fn a_gate_that_comes_first_makes_the_folders_for_root_only() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("cni/manifold");
+        drop(Gate::Add.enter(&state, soon(0)).unwrap());
+        let mode = |p: &Path| std::fs::metadata(p).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&state), mode(&state.join(".gate"))), (0o700, 0o700));
+        assert_eq!(mode(&state.join(".gate/add-0")), 0o600);
+        assert_ne!(mode(&dir.path().join("cni")), 0o700, "what is above is not ours to close");
     }
 
     // Proves: F-RUN-4

@@ -177,6 +177,15 @@ impl Folder {
     }
 }
 
+/// Makes a folder of ours in the state folder, and that one too where it is missing: for the gate and the spool, which
+/// may come before the ledger.
+pub(crate) fn make_folder(path: &Path) -> Result<(), LedgerError> {
+    let (Some(state), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str())) else {
+        return Err(LedgerError::new("make the folder", path, Errno::EINVAL));
+    };
+    Folder::create(state)?.sub(name, true).map(drop)
+}
+
 /// What makes a file none of ours.
 pub(super) fn alien(stat: &FileStat) -> Option<String> {
     use nix::libc::{S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};

@@ -1,10 +1,8 @@
-//! Who may work on a sandbox, and on the node.
+//! Who may work on a sandbox.
 //!
-//! The *sandbox lock* is held by ADD, DEL and CHECK of one container id. Executed delegates inherit its descriptor, so
+//! The sandbox lock is held by ADD, DEL and CHECK of one container id. Executed delegates inherit its descriptor, so
 //! after a killed shim it is free only when the last of them has ended (F-RUN-1); a shim that ends in order unlocks it
 //! for all of them. The lock file lives as long as the entry, so that DEL on a full disk finds it there.
-//!
-//! The *node lock* is shared by ADD and DEL and exclusive for GC, which waits for them and holds new ones (F-RUN-5).
 
 use std::fs::File;
 use std::io;
@@ -21,9 +19,6 @@ use super::folder::{Folder, Lies};
 use super::{Ledger, LedgerError, LockError};
 
 const FOLDER: &str = ".locks";
-/// Not container ids: they begin with a dot.
-const NODE: &str = ".node";
-const TURN: &str = ".turn";
 
 /// The cancel mark is this bit of the lock file's mode: setting it needs no space, and it cannot outlive the file.
 const CANCEL: Mode = Mode::S_IXUSR;
@@ -123,7 +118,7 @@ impl Ledger {
         Err(folder.error("create the lock", name, Errno::EAGAIN))
     }
 
-    fn locks(&self) -> Result<Folder, LedgerError> {
+    pub(super) fn locks(&self) -> Result<Folder, LedgerError> {
         match self.folder.sub(FOLDER, true) {
             Ok(Some(folder)) => Ok(folder),
             Ok(None) => Err(self.folder.error("open the folder", FOLDER, Errno::ENOENT)),
@@ -191,53 +186,6 @@ fn is_same(folder: &Folder, name: &str, file: &File) -> bool {
     match (folder.stat(name), file.metadata()) {
         (Ok(there), Ok(here)) => there.st_ino == here.ino() && there.st_dev == here.dev(),
         _ => false,
-    }
-}
-
-/// The right to work on this node: shared, or alone.
-#[derive(Debug)]
-pub struct NodeLock(File);
-
-impl NodeLock {
-    pub fn raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
-}
-
-impl Drop for NodeLock {
-    fn drop(&mut self) {
-        let _ = self.0.unlock();
-    }
-}
-
-impl Ledger {
-    /// For ADD and DEL.
-    pub fn share_node(&self, deadline: Instant) -> Result<NodeLock, LockError> {
-        self.lock_node(How::Shared, deadline)
-    }
-
-    /// For GC.
-    pub fn own_node(&self, deadline: Instant) -> Result<NodeLock, LockError> {
-        self.lock_node(How::Exclusive, deadline)
-    }
-
-    /// Everybody passes the turnstile one by one, and GC stands in it until the node is its own: otherwise a stream of
-    /// ADDs, always some of them running, would keep it out for ever.
-    fn lock_node(&self, how: How, deadline: Instant) -> Result<NodeLock, LockError> {
-        let begun = Instant::now();
-        let busy = || LockError::Busy { what: "the node".to_owned(), seconds: begun.elapsed().as_secs() };
-        let folder = self.locks()?;
-        let wait = |name: &str, how: How| -> Result<File, LockError> {
-            let file = fixed_file(&folder, name)?;
-            match lock_until(file, how, deadline).map_err(|e| folder.error("lock", name, e))? {
-                Waited::Locked(file) => Ok(file),
-                Waited::Busy => Err(busy()),
-            }
-        };
-        let turn = wait(TURN, How::Exclusive)?;
-        let node = wait(NODE, how)?;
-        drop(turn);
-        Ok(NodeLock(node))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Appending a line, by many processes at once.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -85,7 +85,7 @@ fn options() -> OpenOptions {
 fn open_current(folder: &Path, path: &Path) -> io::Result<File> {
     match options().read(true).append(true).open(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            crate::ledger::make_folder(folder).map_err(io::Error::other)?;
             options().read(true).append(true).open(path)
         }
         other => other,
