@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::run;
 use crate::ipam_bed::{Bed, add, attachment, call, del, input};
 
-// Proves: PLG-HL-14, F-DSK-3
+// Proves: PLG-HL-14
 #[test]
 fn a_lease_cut_to_nothing_is_free_for_add_and_swept_by_del_and_gc() {
     let bed = Bed::new();
@@ -42,7 +42,6 @@ fn a_counter_cut_or_garbled_begins_anew() {
     }
 }
 
-// Proves: F-INP-5
 #[test]
 fn a_lease_with_any_content_is_somebody_elses() {
     let bed = Bed::new();
@@ -68,7 +67,7 @@ fn child_that_adds_and_dels_until_it_is_killed() {
     }
 }
 
-// Proves: F-RUN-1, CNI-DEL-1
+// Proves: CNI-DEL-1
 #[test]
 fn killed_anywhere_in_add_or_del_a_later_del_leaves_no_lease_and_the_lock_free() {
     let bed = Bed::new();
@@ -96,7 +95,6 @@ fn killed_anywhere_in_add_or_del_a_later_del_leaves_no_lease_and_the_lock_free()
     }
 }
 
-// Proves: P-PERF-6
 #[test]
 fn a_lock_that_is_never_freed_ends_the_call_at_its_deadline() {
     use manifold_cni::{Input, Plugin};

@@ -34,7 +34,7 @@ fn config(disk: &PathBuf) -> Value {
         "ipam": {"type": "host-local", "dataDir": disk, "subnet": "10.1.0.0/24"}})
 }
 
-// Proves: PLG-HL-14, F-DSK-1, F-DSK-2
+// Proves: PLG-HL-14, F-DSK-2
 #[test]
 fn a_full_disk_is_not_ready_and_add_leaves_nothing_while_del_works() {
     let Some(disk) = inside() else {

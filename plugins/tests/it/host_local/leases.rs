@@ -82,7 +82,7 @@ fn a_second_add_is_refused_and_the_living_lease_stays() {
     run(&add("old"), &config).failed(102, "already");
 }
 
-// Proves: PLG-HL-9, F-POD-6
+// Proves: PLG-HL-9, CNI-RUN-6
 #[test]
 fn a_second_add_of_an_interface_plugin_does_not_release_the_living_lease() {
     let bed = Bed::new();

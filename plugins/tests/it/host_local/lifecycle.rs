@@ -5,7 +5,7 @@ use serde_json::json;
 use super::run;
 use crate::ipam_bed::{Bed, add, call};
 
-// Proves: PLG-HL-14, CNI-STA-1, CNI-STA-2, CNI-STA-3
+// Proves: PLG-HL-14, CNI-STA-1, CNI-STA-2
 #[test]
 fn status_is_50_exactly_when_a_set_has_no_address_left() {
     let bed = Bed::new();
@@ -80,7 +80,7 @@ fn gc_frees_what_is_not_in_the_list_and_keeps_counters_and_lock() {
     assert!(bed.data_dir().join("net2/10.1.0.2").exists());
 }
 
-// Proves: CNI-GC-3, F-RUN-6
+// Proves: CNI-GC-3
 #[test]
 fn gc_without_a_list_frees_nothing_and_with_an_empty_one_all() {
     let bed = Bed::new();
