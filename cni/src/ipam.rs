@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 
-use crate::dispatch::{refuse_unsupported, refuse_verb};
+use crate::dispatch::{never_unknown_container, refuse_unsupported, refuse_verb};
 use crate::{
     Attachment, AttachmentId, CniError, CniResult, Delegate, Detachment, Executed, Input, Invocation, Plugin,
     PluginType, Verb, code,
@@ -98,7 +98,7 @@ impl<'a> Ipam<'a> {
 
     fn try_add(&self, at: &Attachment) -> Result<CniResult, CniError> {
         let mut result = match self.direct(Verb::Add)? {
-            Some(plugin) => plugin.add(self.input, at)?,
+            Some(plugin) => plugin.add(self.input, at).map_err(never_unknown_container)?,
             None => {
                 let answer = self.execute(Verb::Add, Some(&at.detach()))?;
                 CniResult::parse(&answer, self.input.version)
