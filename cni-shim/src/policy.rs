@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use manifold_cni::CniError;
 use manifold_crds::Namespace;
 use manifold_crds::name::BadName;
-use manifold_plan::{Isolation, NetworkValue, Policy};
+use manifold_plan::{Isolation, NetworkValue, Ours, Policy};
 
-use crate::config::{Config, DefaultNetwork};
+use crate::config::{Bundled, Config, DefaultNetwork};
 
 pub fn of(config: &Config) -> Result<Policy, CniError> {
     let default = match &config.default_network {
@@ -27,6 +27,14 @@ pub fn of(config: &Config) -> Result<Policy, CniError> {
     };
     policy.limits.selection.networks = config.limits.networks_per_pod;
     policy.device_info_dir = config.device_info_dir.join("cni");
+    policy.compat = config.compat;
+    policy.auxiliary_chain = config.auxiliary_chain.clone();
+    policy.ours = match &config.bundled {
+        Bundled::Prefer => Ours::All,
+        Bundled::Only(kinds) => Ours::Only(kinds.clone()),
+        // What runs is mostly the node's own executable, which has rules of its own.
+        Bundled::Fallback | Bundled::Off => Ours::Only(BTreeSet::new()),
+    };
     Ok(policy)
 }
 

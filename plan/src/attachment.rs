@@ -14,7 +14,8 @@ use crate::plan::{Planned, RuntimeInput};
 use crate::resolve::{Resolved, resolve};
 use crate::routes::RouteIntent;
 use crate::{
-    Definitions, Pod, Policy, Refusal, Role, Want, Wanted, args, check_config, device_file, predict,
+    Definitions, Pod, Policy, Refusal, Role, Want, Wanted, args, auxiliary, check_config, device_file,
+    predict,
 };
 
 /// Walks over the wants in order; devices and the size of the status run along.
@@ -50,10 +51,13 @@ impl<'a> Maker<'a> {
         let Resolved { nad, name, mut list, notes } =
             resolve(want, self.found, self.policy, self.runtime.version)?;
         self.notes.extend(notes);
+        if want.role == Role::Default {
+            auxiliary::extend(&mut list, self.policy, self.found)?;
+        }
         let selection = want.selection.as_ref();
         let device = self.device(want, nad, &list)?;
         configure(&mut list, selection, device.as_ref())?;
-        let odd = check_config::plugins(&list)?;
+        let odd = check_config::plugins(&list, &self.policy.ours)?;
         self.notes.extend(odd.into_iter().map(|note| format!("network `{}`: {note}", want.source)));
         let mut runtime_values = self.values(want, &list)?;
         if let Some(device) = &device {

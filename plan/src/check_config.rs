@@ -6,6 +6,7 @@
 use manifold_cni::{NetworkList, Version};
 use manifold_crds::Nad;
 
+use crate::policy::Ours;
 use crate::{Policy, Refusal, resolve};
 
 /// What a definition came out as.
@@ -28,7 +29,7 @@ pub fn check(nad: &Nad, policy: &Policy) -> Result<Checked, Refusal> {
         })?;
         let Some(config) = &nad.config else { return Ok(Checked { list: None, notes: Vec::new() }) };
         let list = resolve::parse(config.as_bytes(), policy.limits.config_bytes)?;
-        let notes = plugins(&list)?;
+        let notes = plugins(&list, &policy.ours)?;
         Ok(Checked { list: Some(list), notes })
     };
     whole().map_err(|refusal| refusal.about(&nad.reference))
@@ -36,9 +37,9 @@ pub fn check(nad: &Nad, policy: &Policy) -> Result<Checked, Refusal> {
 
 /// The keys of bundled plugins, by the rules that the plugins themselves read by. Other types are somebody else's to
 /// judge. What is odd but works comes back as notes.
-pub fn plugins(list: &NetworkList) -> Result<Vec<String>, Refusal> {
+pub fn plugins(list: &NetworkList, ours: &Ours) -> Result<Vec<String>, Refusal> {
     let mut notes = Vec::new();
-    for plugin in &list.plugins {
+    for plugin in list.plugins.iter().filter(|p| ours.has(&p.kind)) {
         // As the plugin will get it: the list's version decides some rules.
         let mut raw = plugin.raw.clone();
         raw.set("cniVersion", &list.version.unwrap_or(Version::NEWEST).as_str());

@@ -9,6 +9,7 @@
 pub mod allocation;
 pub mod args;
 mod attachment;
+mod auxiliary;
 pub mod capability;
 pub mod check_config;
 pub mod device_file;
@@ -30,7 +31,7 @@ pub use allocation::{Allocation, DeviceRequest};
 pub use found::{Definitions, Files};
 pub use plan::{Plan, Planned, RuntimeInput, plan};
 pub use pod::Pod;
-pub use policy::{Compat, DefaultNetwork, Isolation, Limits, NetworkValue, Policy};
+pub use policy::{Compat, DefaultNetwork, Isolation, Limits, NetworkValue, Ours, Policy};
 pub use refusal::Refusal;
 pub use routes::{Family, Intent, RouteChange, RouteIntent};
 pub use want::{Role, Source, Want, Wanted, want};

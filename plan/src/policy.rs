@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use manifold_cni::{NetworkName, RawObject};
+use manifold_cni::{NetworkName, PluginType, RawObject};
 use manifold_crds::name::BadName;
 use manifold_crds::{NadName, NadRef, Namespace, selection};
 
@@ -22,6 +22,28 @@ pub struct Policy {
     pub compat: Compat,
     /// Where delegates leave what they know of a device (NPWG-DI-4.2-1).
     pub device_info_dir: PathBuf,
+    /// Whose configurations are held against the rules of the bundled plugins.
+    pub ours: Ours,
+    /// A folder of plugins beside the default network's file that go on with its interface (MLT-EXE-9).
+    pub auxiliary_chain: Option<NetworkName>,
+}
+
+/// Which plugin types are ours on this node. Another executable of the same name has its own rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Ours {
+    /// Every bundled type.
+    #[default]
+    All,
+    Only(BTreeSet<PluginType>),
+}
+
+impl Ours {
+    pub(crate) fn has(&self, kind: &PluginType) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(kinds) => kinds.contains(kind),
+        }
+    }
 }
 
 /// Where the network comes from that every pod is in (MLT-CFG-2).
@@ -83,6 +105,8 @@ impl Policy {
             limits: Limits::default(),
             compat: Compat::default(),
             device_info_dir: PathBuf::from("/var/run/k8s.cni.cncf.io/devinfo/cni"),
+            ours: Ours::All,
+            auxiliary_chain: None,
         }
     }
 }

@@ -50,6 +50,7 @@ fn one(
     netns: &Path,
 ) -> Result<Vec<u8>, CniError> {
     let Some(recorded) = entry.attachments.get(n) else { return Ok(Vec::new()) };
+    make_room_for(recorded.device_info_file.as_deref())?;
     let done = Chain::of(recorded, setting).and_then(|chain| chain.add(netns, || go_on(lock)));
     done.map(|added| added.raw).map_err(|mut error| {
         // 3 would tell the runtime that no DEL is needed (invariant 5).
@@ -64,6 +65,17 @@ fn one(
             recorded.display, recorded.ifname, error.details
         );
         error
+    })
+}
+
+/// The folder in which a plugin leaves what it knows of its device (NPWG-DI-4.2-3).
+fn make_room_for(device_info_file: Option<&Path>) -> Result<(), CniError> {
+    let Some(folder) = device_info_file.and_then(Path::parent) else { return Ok(()) };
+    std::fs::create_dir_all(folder).map_err(|e| {
+        CniError::new(
+            code::TRY_AGAIN,
+            format!("the folder `{}` for device information cannot be made: {e}", folder.display()),
+        )
     })
 }
 

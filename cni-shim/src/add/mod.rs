@@ -225,7 +225,7 @@ impl Touched<'_> {
         pen: &mut Pen,
         source: Option<&mut (dyn Source + '_)>,
     ) -> Result<(), CniError> {
-        let text = report::text(self.plan, entry)?;
+        let text = report::text(self.plan, entry, self.shim.config.compat.status_per_interface)?;
         entry.status_text = Some(text.clone());
         if let (Some(source), Some(who)) = (source, self.who) {
             entry.status = match report::left_to_others(who, entry, self.shim.config.manifests.is_none()) {

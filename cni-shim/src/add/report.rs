@@ -17,15 +17,20 @@ use crate::ledger::{Entry, Exact, Recorded, Status};
 use crate::source::{Published, Source};
 
 /// The annotation's text.
-pub(crate) fn text(plan: &Plan, entry: &Entry) -> Result<String, CniError> {
+pub(crate) fn text(plan: &Plan, entry: &Entry, each_interface: bool) -> Result<String, CniError> {
+    let entries = if each_interface { Entries::EachSandboxInterface } else { Entries::default() };
     let mut all = Vec::new();
     for (planned, recorded) in plan.attachments.iter().zip(&entry.attachments) {
-        all.extend(one(recorded, planned.asked_default_route)?);
+        all.extend(one(recorded, planned.asked_default_route, entries)?);
     }
     Ok(status::to_json(&all))
 }
 
-fn one(recorded: &Recorded, asked_default_route: bool) -> Result<Vec<NetworkStatus>, CniError> {
+fn one(
+    recorded: &Recorded,
+    asked_default_route: bool,
+    entries: Entries,
+) -> Result<Vec<NetworkStatus>, CniError> {
     let raw = recorded.result.as_ref().map(Exact::as_slice).unwrap_or(b"{}");
     let (result, version) = CniResult::parse(raw, recorded.version)?;
     let device_info = recorded.device_info_file.as_deref().and_then(device_info);
@@ -38,7 +43,7 @@ fn one(recorded: &Recorded, asked_default_route: bool) -> Result<Vec<NetworkStat
         asked_default_route,
         device_info: device_info.as_ref(),
     };
-    Ok(NetworkStatus::of(&described, Entries::default()))
+    Ok(NetworkStatus::of(&described, entries))
 }
 
 /// What a plugin left about its device (NPWG-DI-6.1-1). Nothing, or nonsense, is no reason to fail.

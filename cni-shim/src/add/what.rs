@@ -36,7 +36,7 @@ pub(crate) fn bring(
 pub(crate) fn on_disk(config: &Config, wanted: &Wanted) -> Result<Definitions, CniError> {
     let mut found = Definitions::default();
     for path in wanted.paths() {
-        found.paths.insert(path.to_owned(), at(path)?);
+        found.paths.insert(path.to_owned(), at(config, path)?);
     }
     if let Some(nad) = mirrored(config, wanted)? {
         found.nads.insert(nad.reference.clone(), nad);
@@ -63,10 +63,19 @@ fn mirrored(config: &Config, wanted: &Wanted) -> Result<Option<Nad>, CniError> {
 }
 
 /// A file, or a folder of which the first configuration counts.
-fn at(path: &Path) -> Result<Files, CniError> {
+fn at(config: &Config, path: &Path) -> Result<Files, CniError> {
     match confdir::place(path)? {
         Place::Folder(found) => files(found, path),
-        Place::File(file) => files(vec![file], path.parent().unwrap_or(Path::new("/"))),
+        Place::File(file) => {
+            let mut files = files(vec![file], path.parent().unwrap_or(Path::new("/")))?;
+            if let Some(chain) = &config.auxiliary_chain {
+                let beside = confdir::beside(path, chain.as_str())?;
+                files
+                    .beside
+                    .insert(chain.to_string(), beside.into_iter().map(|f| (f.name, f.bytes)).collect());
+            }
+            Ok(files)
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use manifold_cni::{AttachmentId, CniError, CniResult, NetworkName, RawObject, Version, code};
+use manifold_plan::Compat;
 use serde_json::value::RawValue;
 
 pub use bundled::{Bundled, Choice};
@@ -62,6 +63,7 @@ pub struct Config {
     pub retry_delete_on_error: bool,
     pub auxiliary_chain: Option<NetworkName>,
     pub bundled: Bundled,
+    pub compat: Compat,
     pub limits: Limits,
     pub log: Log,
     raw: RawObject,
@@ -101,6 +103,7 @@ impl Config {
             retry_delete_on_error: keys.flag("retryDeleteOnError", false)?,
             auxiliary_chain: auxiliary_chain(&keys)?,
             bundled: Bundled::read(&keys)?,
+            compat: compat(&keys)?,
             limits: Limits::read(&keys)?,
             log: Log::read(&keys)?,
             raw,
@@ -198,6 +201,17 @@ fn default_network(keys: &Keys<'_>) -> Result<DefaultNetwork, CniError> {
         return Err(CniError::config(msg));
     }
     Ok(DefaultNetwork::Delegates(delegates))
+}
+
+/// Habits of Multus that a node may ask for where they differ from the standard (`compat`).
+fn compat(keys: &Keys<'_>) -> Result<Compat, CniError> {
+    let object = keys.object("compat")?.unwrap_or_default();
+    let inside = Keys::inside(&object, "compat");
+    Ok(Compat {
+        drop_unsupported_requests: inside.flag("dropUnsupportedRequests", false)?,
+        default_route_per_family: inside.flag("defaultRoutePerFamily", false)?,
+        status_per_interface: inside.flag("statusPerInterface", false)?,
+    })
 }
 
 /// Unset means `default`; once set, `default` is global only if it is listed (MLT-CFG-6).
