@@ -58,7 +58,8 @@ impl Plugin for Ptp {
         let mut teardown = Teardown::default();
         teardown.part(ipam(input).and_then(|ipam| ipam.del(at)));
         let pod = sandbox::find(at.netns.as_deref());
-        let known = masquerade::known_addresses(input, at, pod.as_ref().ok().and_then(Option::as_ref));
+        let reachable = pod.as_ref().ok().and_then(Option::as_ref);
+        let known = conf.ip_masq.then(|| masquerade::known_addresses(input, at, reachable)).flatten();
         teardown
             .part(pod.and_then(|pod| ownership::delete_veth(input, at, &Net::here().told()?, pod.as_ref())));
         if conf.ip_masq {

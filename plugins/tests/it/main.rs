@@ -5,7 +5,9 @@
 mod bed;
 mod bridge;
 mod bridge_vlan;
+mod cost;
 mod del;
+mod differential;
 mod faults;
 mod host_local;
 mod ipam_bed;

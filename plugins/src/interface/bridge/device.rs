@@ -50,6 +50,10 @@ fn create(host: &Net, conf: &BridgeConf) -> Result<Link, CniError> {
             let found = host.link(name).told()?;
             found.ok_or_else(|| CniError::new(manifold_cni::code::TRY_AGAIN, error.to_string()))
         }
+        Err(error) if error.is_unsupported() && conf.wants_vlans() => Err(CniError::failed(format!(
+            "{error}; the kernel may lack bridge VLAN filtering (CONFIG_BRIDGE_VLAN_FILTERING), which `vlan` and \
+             `vlanTrunk` need"
+        ))),
         made => made.told(),
     }
 }

@@ -68,7 +68,8 @@ impl Plugin for Bridge {
         let conf = BridgeConf::read_leniently(&input.config);
         let key = Key::of_detachment(input, at);
         let pod = sandbox::find(at.netns.as_deref());
-        let known = masquerade::known_addresses(input, at, pod.as_ref().ok().and_then(Option::as_ref));
+        let reachable = pod.as_ref().ok().and_then(Option::as_ref);
+        let known = conf.ip_masq.then(|| masquerade::known_addresses(input, at, reachable)).flatten();
         let mut teardown = Teardown::default();
         teardown
             .part(pod.and_then(|pod| ownership::delete_veth(input, at, &Net::here().told()?, pod.as_ref())));

@@ -1,0 +1,226 @@
+//! The same configurations through the reference plugins and ours, in twin hosts: the results and the kernel's state
+//! must be the same, names and MAC addresses apart.
+//!
+//! What differs on purpose, and is therefore taken out before the comparison:
+//!
+//! | difference | why |
+//! | --- | --- |
+//! | IPv6 link-local addresses and routes of a pod without IPv6 addresses | router advertisements could reroute it (S-10) |
+//! | `nodad` on a gateway's address | every node has that address on its bridge, so a duplicate is meant |
+//! | the network at the end of a MAC address check's comments | GC must tell its own from other networks' |
+//! | `mtu` of an interface in the result | it came with 1.1.0, which the reference of this age does not know |
+//! | `ndisc_notify` of a macvlan, `keep_addr_on_down` | the reference of this age does not set them yet |
+//! | the length of the transmit queue | the reference of this age sets 0, where no queue is used anyway |
+//! | `dns: {}` in the reference's result | it says as much as no `dns` |
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::bed::{Bed, PATIENCE, Pod, same, with};
+
+const FOLDER: &str = "/usr/lib/cni";
+
+/// Runs the reference; its answer.
+#[track_caller]
+fn reference(bed: &Bed, verb: &str, conf: &Value, pod: &Pod) -> Result<Value, Value> {
+    let plugin = Path::new(FOLDER).join(conf["type"].as_str().unwrap());
+    assert!(
+        plugin.is_file(),
+        "{} is missing: install the package `containernetworking-plugins`",
+        plugin.display()
+    );
+    let run = || {
+        let mut child = Command::new(&plugin)
+            .envs([("CNI_COMMAND", verb), ("CNI_CONTAINERID", &pod.id), ("CNI_IFNAME", "eth0")])
+            .env("CNI_NETNS", pod.path())
+            .env("CNI_PATH", FOLDER)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(conf.to_string().as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let output = bed.host.run(run).unwrap();
+    let answer = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+    if output.status.success() { Ok(answer) } else { Err(answer) }
+}
+
+/// Names and MAC addresses that chance gave, by the order they first stand there.
+fn normalised(text: &str, pod: &Pod) -> String {
+    let text = text.replace(pod.path().to_str().unwrap(), "SANDBOX").replace(" nodad", "");
+    let text = text.replace(", net d6077a19f538d533", "");
+    let mut out = String::new();
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find(|c: char| c.is_ascii_alphanumeric()) {
+        let (before, from) = rest.split_at(at);
+        let length = from.find(|c: char| !(c.is_ascii_alphanumeric() || c == ':')).unwrap_or(from.len());
+        let (word, after) = from.split_at(length);
+        out += before;
+        let mac = |w: &str| {
+            w.split(':').count() == 6
+                && w.split(':').all(|p| (1..=2).contains(&p.len()) && u8::from_str_radix(p, 16).is_ok())
+        };
+        let veth = |w: &str| w.trim_end_matches(':').len() == 12 && w.starts_with("veth");
+        out += if mac(word) && !word.starts_with("ff:ff") && !word.starts_with("01:80") {
+            "MAC"
+        } else if veth(word) {
+            "VETH"
+        } else {
+            word
+        };
+        rest = after;
+    }
+    (out + rest).replace("group default \\", "group default\\")
+}
+
+fn settings(pod: &Pod, link: &str) -> String {
+    let names = ["ipv4/conf/LINK/arp_notify", "ipv6/conf/LINK/accept_dad"];
+    let of = |name: &&str| {
+        format!("{name} {}\n", pod.sh(&format!("cat /proc/sys/net/{}", name.replace("LINK", link))))
+    };
+    names.iter().map(of).collect()
+}
+
+fn sorted(text: &str) -> String {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines.join("\n")
+}
+
+/// MACs tie result and kernel together: each must stand where the result says.
+fn mac_of_each_interface(result: &Value) -> HashMap<&str, &str> {
+    let interfaces = result["interfaces"].as_array().unwrap();
+    interfaces.iter().map(|i| (i["name"].as_str().unwrap(), i["mac"].as_str().unwrap())).collect()
+}
+
+/// The reference's gateway goes through duplicate address detection, so its routes come a second later.
+#[track_caller]
+fn alike(what: &str, both: impl Fn() -> (String, String)) {
+    let deadline = Instant::now() + PATIENCE;
+    let (mut theirs, mut ours) = both();
+    while theirs != ours && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(100));
+        (theirs, ours) = both();
+    }
+    same(what, &theirs, &ours);
+}
+
+/// ADD, then DEL, by both; `prepare` readies each host.
+fn equal(further: &Value, prepare: &str) {
+    let (theirs, ours) = (Bed::new(), Bed::new());
+    let (their_pod, our_pod) = (theirs.pod("c1"), ours.pod("c1"));
+    for bed in [&theirs, &ours] {
+        bed.sh(prepare);
+    }
+    let conf = |bed: &Bed| {
+        let mut conf = with(&json!({"cniVersion": "1.0.0", "name": "blue"}), further.clone());
+        if conf["ipam"]["type"] == "host-local" {
+            conf["ipam"]["dataDir"] = json!(bed.leases.path());
+        }
+        conf
+    };
+    let mut expected = reference(&theirs, "ADD", &conf(&theirs), &their_pod).unwrap();
+    if expected["dns"] == json!({}) {
+        expected.as_object_mut().unwrap().remove("dns");
+    }
+    let result = ours.add(&conf(&ours), &our_pod).unwrap();
+    let mut result: Value =
+        serde_json::from_slice(&result.to_json("1.0.0".parse().unwrap()).unwrap()).unwrap();
+    for interface in result["interfaces"].as_array_mut().unwrap() {
+        interface.as_object_mut().unwrap().remove("mtu");
+    }
+    assert_eq!(normalised(&result.to_string(), &our_pod), normalised(&expected.to_string(), &their_pod));
+    for (name, mac) in mac_of_each_interface(&result) {
+        let found = [ours.sh("ip -o link"), our_pod.sh("ip -o link")].concat();
+        let line = found
+            .lines()
+            .find(|l| l.contains(&format!(" {name}:")) || l.contains(&format!(" {name}@")))
+            .unwrap();
+        assert!(line.contains(mac), "{line}");
+    }
+    let whole = |bed: &Bed, pod: &Pod| {
+        let link = if conf(bed)["type"] == "loopback" { "lo" } else { "eth0" };
+        let rules = bed.sh("iptables -t nat -S; ip6tables -t nat -S");
+        sorted(&normalised(
+            &format!("{}\n{rules}\npod\n{}{}", bed.state(), pod.state(), settings(pod, link)),
+            pod,
+        ))
+    };
+    alike(&format!("after ADD of {further}"), || (whole(&theirs, &their_pod), whole(&ours, &our_pod)));
+    reference(&theirs, "DEL", &conf(&theirs), &their_pod).unwrap();
+    ours.del(&conf(&ours), &our_pod).unwrap();
+    if further["type"] != "loopback" {
+        let whole = |bed: &Bed, pod: &Pod| {
+            let rules = bed.sh("iptables -t nat -S; ip6tables -t nat -S");
+            sorted(&normalised(&format!("{}\n{rules}\npod\n{}", bed.state(), pod.state()), pod))
+        };
+        alike(&format!("after DEL of {further}"), || (whole(&theirs, &their_pod), whole(&ours, &our_pod)));
+    }
+}
+
+fn host_local() -> Value {
+    json!({"type": "host-local", "ranges": [[{"subnet": "10.1.0.0/24"}]], "routes": [{"dst": "10.8.0.0/16"}]})
+}
+
+fn dual_stack() -> Value {
+    json!({"type": "host-local", "ranges": [[{"subnet": "10.1.0.0/24"}], [{"subnet": "fd00:1::/64"}]]})
+}
+
+// Proves: PLG-BRIDGE-12, PLG-BRIDGE-15, PLG-BRIDGE-17, PLG-BRIDGE-20, PLG-COM-9
+#[test]
+fn bridge_does_what_the_reference_does() {
+    let bridge = |further: Value| with(&json!({"type": "bridge", "bridge": "br0"}), further);
+    for (conf, prepare) in [
+        (json!({"ipam": host_local()}), ""),
+        (json!({"ipam": host_local(), "isGateway": true, "hairpinMode": true, "mtu": 1400}), ""),
+        (json!({"ipam": dual_stack(), "isDefaultGateway": true}), ""),
+        (
+            json!({"ipam": host_local(), "isGateway": true, "promiscMode": true, "forceAddress": true}),
+            "ip link add br0 type bridge; ip addr add 10.99.0.1/24 dev br0",
+        ),
+        (json!({"ipam": host_local(), "macspoofchk": true}), ""),
+        (json!({"ipam": host_local(), "isGateway": true, "ipMasq": true, "ipMasqBackend": "iptables"}), ""),
+        (
+            json!({"ipam": {"type": "static", "addresses": [{"address": "10.1.0.7/24", "gateway": "10.1.0.9"}],
+            "routes": [{"dst": "0.0.0.0/0"}, {"dst": "10.3.0.0/16", "gw": "10.1.0.5"}], "dns": {"nameservers": ["10.0.0.1"]}},
+            "dns": {"domain": "example.org"}}),
+            "",
+        ),
+    ] {
+        equal(&bridge(conf), prepare);
+    }
+}
+
+// Proves: PLG-PTP-2, PLG-PTP-3, PLG-PTP-4, PLG-COM-20
+#[test]
+fn ptp_does_what_the_reference_does() {
+    let ptp = |further: Value| with(&json!({"type": "ptp"}), further);
+    equal(&ptp(json!({"ipam": with(&host_local(), json!({"routes": [{"dst": "0.0.0.0/0"}]}))})), "");
+    equal(&ptp(json!({"ipam": dual_stack(), "mtu": 1400, "ipMasq": true, "ipMasqBackend": "iptables"})), "");
+}
+
+// Proves: PLG-MACVLAN-1, PLG-MACVLAN-6
+#[test]
+fn macvlan_does_what_the_reference_does() {
+    let uplink = "ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up";
+    let macvlan = |further: Value| with(&json!({"type": "macvlan", "master": "up0"}), further);
+    for conf in [
+        json!({"ipam": host_local()}),
+        json!({"ipam": dual_stack(), "mode": "private", "mtu": 1300}),
+        json!({"mac": "02:00:00:00:00:17", "mode": "vepa", "ipam": host_local(), "dns": {"nameservers": ["10.0.0.1"]}}),
+    ] {
+        equal(&macvlan(conf), uplink);
+    }
+}
+
+// Proves: PLG-LO-2
+#[test]
+fn loopback_does_what_the_reference_does() {
+    equal(&json!({"type": "loopback"}), "");
+}
