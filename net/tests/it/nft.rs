@@ -20,12 +20,16 @@ fn chain(name: &'static str) -> NfListObject<'static> {
 }
 
 fn rule(chain: &'static str) -> NfListObject<'static> {
+    rule_about(chain, "shop/cart-7")
+}
+
+fn rule_about(chain: &'static str, comment: &'static str) -> NfListObject<'static> {
     NfListObject::Rule(Rule {
         family: FAMILY,
         table: "ours".into(),
         chain: chain.into(),
         expr: Cow::Owned(vec![Statement::Drop(None)]),
-        comment: Some("shop/cart-7".into()),
+        comment: Some(comment.into()),
         ..Rule::default()
     })
 }
@@ -53,6 +57,27 @@ fn a_batch_is_applied_and_listed_in_the_namespace_of_the_thread() {
         _ => true,
     }));
     assert!(other.netns().run(|| nft.list_table(FAMILY, "ours")).unwrap().unwrap().is_none());
+}
+
+// Proves: S-9
+#[test]
+fn text_from_users_stays_text() {
+    const TEXT: &str = "$(touch /x) `id`; flush ruleset # é";
+    let net = empty();
+    let nft = Nft::find().unwrap();
+    let mut batch = Batch::new();
+    batch.add(table());
+    batch.add(chain("one"));
+    batch.add(rule_about("one", TEXT));
+    let listed = net.netns().run(|| {
+        nft.apply("add our rules", batch).unwrap();
+        nft.list_table(FAMILY, "ours").unwrap().unwrap()
+    });
+    let listed = listed.unwrap();
+    assert!(listed.iter().any(|object| match object {
+        NfListObject::Rule(rule) => rule.comment.as_deref() == Some(TEXT),
+        _ => false,
+    }));
 }
 
 #[test]
