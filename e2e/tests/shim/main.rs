@@ -1,0 +1,16 @@
+//! The executable `manifold`, run as a runtime runs it: real API server, real kernel, real plugins.
+//!
+//! Every test makes a node of its own ([`node::Node`]): a network namespace in the machine's place, a namespace at the
+//! API server, folders for leases and state. Runs as root; nothing outside what a test made is touched.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "the configuration allows it inside test functions only, not in what they share"
+)]
+
+mod cleanup;
+mod crash;
+mod kernel;
+mod node;
+mod sandbox;

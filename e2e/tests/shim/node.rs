@@ -1,0 +1,206 @@
+//! A node: the machine's place taken by a network namespace, with folders, a plugin folder and an entry of its own.
+
+use std::path::{Path, PathBuf};
+
+use manifold_e2e::api_server::{ApiServer, ShimAccess, TestNamespace};
+use manifold_e2e::executable;
+use manifold_e2e::forward::Forward;
+use manifold_e2e::leaks::{Oracle, Snapshot};
+use manifold_e2e::netns::{HostNs, TestNetns};
+use manifold_e2e::runtime::{ANNOTATIONS, Runtime};
+use serde_json::{Map, Value, json};
+
+pub(crate) const NETWORKS: &str = "k8s.v1.cni.cncf.io/networks";
+pub(crate) const STATUS: &str = "k8s.v1.cni.cncf.io/network-status";
+pub(crate) const DEFAULT_NETWORK: &str = "v1.multus-cni.io/default-network";
+
+/// The executable under test: the one that the caller names, else a debug build.
+pub(crate) fn manifold() -> PathBuf {
+    named_or("MANIFOLD_EXECUTABLE", || executable::executable("manifold", "manifold").unwrap())
+}
+
+/// The one that can be killed at a named point (feature `crash-points`).
+pub(crate) fn manifold_with_crash_points() -> PathBuf {
+    named_or("MANIFOLD_CRASH_EXECUTABLE", build_with_crash_points)
+}
+
+fn named_or(variable: &str, build: impl FnOnce() -> PathBuf) -> PathBuf {
+    std::env::var_os(variable).filter(|path| !path.is_empty()).map_or_else(build, PathBuf::from)
+}
+
+fn build_with_crash_points() -> PathBuf {
+    static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+    let build = || {
+        let target = "x86_64-unknown-linux-gnu";
+        let root = manifold_e2e::project::root();
+        let words = ["build", "--quiet", "--package", "manifold", "--bin", "manifold"];
+        let more = ["--features", "crash-points", "--profile", "crash", "--target", target];
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = std::process::Command::new(cargo);
+        command.args(words).args(more).env("RUSTFLAGS", "-C target-feature=+crt-static").current_dir(root);
+        assert!(command.status().unwrap().success(), "the executable with crash points cannot be built");
+        let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        folder.join(target).join("crash/manifold")
+    };
+    BUILT.get_or_init(build).clone()
+}
+
+/// Dropped in this order: the way to the API server before the host it leads from.
+pub(crate) struct Node<'a> {
+    /// None: from this node the API server cannot be reached.
+    pub(crate) forward: Option<Forward>,
+    pub(crate) access: ShimAccess,
+    pub(crate) ns: TestNamespace<'a>,
+    pub(crate) host: HostNs,
+    /// The configuration entry, to be changed at will.
+    pub(crate) entry: Map<String, Value>,
+}
+
+impl Node<'static> {
+    /// With the default network `cluster-wide-network`, a bridge, at the shared API server.
+    pub(crate) fn new(prefix: &str) -> Self {
+        Self::on(ApiServer::shared().unwrap(), prefix)
+    }
+}
+
+impl<'a> Node<'a> {
+    pub(crate) fn on(api: &'a ApiServer, prefix: &str) -> Self {
+        let node = Self::bare(api, prefix);
+        node.define("cluster-wide-network", &node.default_network());
+        node
+    }
+
+    /// Without any definition.
+    pub(crate) fn bare(api: &'a ApiServer, prefix: &str) -> Self {
+        let ns = api.namespace(prefix).unwrap();
+        let access = api.shim_access(ns.name()).unwrap();
+        let host = HostNs::new().unwrap();
+        let forward = Some(Forward::new(&host, api.port()).unwrap());
+        host.exec(&["ip", "link", "add", "eth1", "type", "veth", "peer", "name", "wire"]).unwrap();
+        for link in ["eth1", "wire"] {
+            host.exec(&["ip", "link", "set", link, "up"]).unwrap();
+        }
+        let entry = entry(&host, &access, ns.name());
+        std::fs::create_dir(host.folder().join("bin")).unwrap();
+        std::fs::create_dir(host.folder().join("conf")).unwrap();
+        Self { forward, access, ns, host, entry }
+    }
+
+    /// From now on a connection to the API server is refused, as when it is down.
+    pub(crate) fn cut_off(&mut self) {
+        self.forward = None;
+    }
+
+    pub(crate) fn runtime(&self) -> Runtime<'_> {
+        self.runtime_of(&manifold())
+    }
+
+    pub(crate) fn runtime_of(&self, executable: &Path) -> Runtime<'_> {
+        let entry = Value::from(self.entry.clone()).to_string();
+        let mut runtime = Runtime::new(executable, &entry, &self.host).unwrap();
+        runtime.cni_path = vec![self.folder("bin")];
+        runtime
+    }
+
+    /// A folder of the node: `bin`, `conf`, `state`, `networks` (leases), `multus`, `devinfo`.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        self.host.folder().join(name)
+    }
+
+    pub(crate) fn define(&self, name: &str, config: &Value) {
+        self.ns.definition(name, &config.to_string()).unwrap();
+    }
+
+    /// Puts the program that misbehaves on demand into the plugin folder, under these names.
+    pub(crate) fn install_fakes(&self, names: &[&str]) {
+        executable::install(&executable::fake_delegate().unwrap(), &self.folder("bin"), names).unwrap();
+    }
+
+    /// Everything outside the ledger's own bookkeeping: host, pods, leases, device information.
+    pub(crate) fn oracle(&self, pods: &[&TestNetns]) -> Oracle<'_> {
+        let oracle = pods.iter().fold(Oracle::new(&self.host), |oracle, netns| oracle.pod(netns));
+        oracle.folder("leases", &self.folder("networks")).folder("devinfo", &self.folder("devinfo"))
+    }
+
+    /// Nothing that an ADD makes is left, and the ledger is empty.
+    #[track_caller]
+    pub(crate) fn assert_clean(&self, oracle: &Oracle<'_>, before: &Snapshot) {
+        oracle.assert_as_before(before);
+        assert_eq!(self.ledger(), Vec::<String>::new(), "entries, half-written ones, and locks held");
+    }
+
+    /// What the ledger holds: entries, unfinished writes, entries set aside, locks of sandboxes.
+    pub(crate) fn ledger(&self) -> Vec<String> {
+        let names = |folder: &str| -> Vec<String> {
+            let found = std::fs::read_dir(self.folder("state").join(folder)).into_iter().flatten();
+            found.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+        };
+        let ours = |name: &String| !name.starts_with('.') || name.starts_with(".new-");
+        let mut left: Vec<String> = names("").into_iter().filter(|n| ours(n) && n != "credentials").collect();
+        left.extend(names(".damaged").into_iter().map(|name| format!(".damaged/{name}")));
+        left.extend(names(".locks").into_iter().filter(ours).map(|name| format!(".locks/{name}")));
+        left.sort();
+        left
+    }
+
+    /// The addresses in use of one network, by its lease files.
+    pub(crate) fn leases(&self, network: &str) -> Vec<String> {
+        let found = std::fs::read_dir(self.folder("networks").join(network)).into_iter().flatten();
+        let names = found.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+        let mut leases: Vec<String> =
+            names.filter(|name| name != "lock" && !name.starts_with("last_reserved_ip")).collect();
+        leases.sort();
+        leases
+    }
+
+    pub(crate) fn default_network(&self) -> Value {
+        self.bridge("mf-cluster", &["10.244.0.0/24", "fd00:10:244::/64"])
+            .with("isDefaultGateway", json!(true))
+            .with("name", json!("cluster-wide-network"))
+    }
+
+    pub(crate) fn bridge(&self, bridge: &str, subnets: &[&str]) -> Value {
+        json!({"cniVersion": "1.1.0", "type": "bridge", "bridge": bridge, "ipam": self.ipam(subnets)})
+    }
+
+    pub(crate) fn macvlan(&self, subnets: &[&str]) -> Value {
+        json!({
+            "cniVersion": "1.1.0", "type": "macvlan", "master": "eth1", "mode": "bridge",
+            "capabilities": {"mac": true, "ips": true}, "ipam": self.ipam(subnets),
+        })
+    }
+
+    pub(crate) fn ptp(&self, subnets: &[&str]) -> Value {
+        json!({"cniVersion": "1.1.0", "type": "ptp", "ipMasq": true, "ipMasqBackend": "nftables", "ipam": self.ipam(subnets)})
+    }
+
+    /// Leases lie on this node, not on the machine.
+    pub(crate) fn ipam(&self, subnets: &[&str]) -> Value {
+        let ranges: Vec<Value> = subnets.iter().map(|subnet| json!([{"subnet": subnet}])).collect();
+        json!({"type": "host-local", "dataDir": self.folder("networks"), "ranges": ranges})
+    }
+}
+
+fn entry(host: &HostNs, access: &ShimAccess, namespace: &str) -> Map<String, Value> {
+    let folder = |name: &str| host.folder().join(name);
+    let entry = json!({
+        "cniVersion": "1.1.0", "name": "manifold", "type": "manifold",
+        "capabilities": {ANNOTATIONS: true, "portMappings": true},
+        "kubeconfig": access.kubeconfig, "clusterNetwork": "cluster-wide-network", "multusNamespace": namespace,
+        "binDir": folder("bin"), "confDir": folder("conf"), "cniDir": folder("multus"),
+        "stateDir": folder("state"), "deviceInfoDir": folder("devinfo"), "logLevel": "debug",
+    });
+    entry.as_object().unwrap().clone()
+}
+
+/// A JSON object with one key more, or another value.
+pub(crate) trait With {
+    fn with(self, key: &str, value: Value) -> Self;
+}
+
+impl With for Value {
+    fn with(mut self, key: &str, value: Value) -> Self {
+        self.as_object_mut().unwrap().insert(key.into(), value);
+        self
+    }
+}
