@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::dispatch::never_unknown_container;
-use crate::name::printable;
+use crate::name::{one_line, printable};
 use crate::process::{Ended, NoEnd};
 use crate::{CniError, Executed, Verb, code};
 
@@ -65,7 +65,7 @@ fn failure(who: &str, ended: &Ended) -> CniError {
     let (stdout, stderr) = (ended.stdout.bytes.trim_ascii(), ended.stderr.bytes.trim_ascii());
     CniError::failed(match (stdout.is_empty(), stderr.is_empty()) {
         (true, true) => format!("{how} and said nothing on stdout or stderr"),
-        (true, false) => format!("{how}: {}", quote(stderr)),
+        (true, false) => format!("{how}: {}", one_line(&String::from_utf8_lossy(stderr))),
         (false, _) if crate::json::strict(stdout).is_ok() => {
             format!("{how} and printed `{}`, which is not an error object", quote(stdout))
         }
@@ -93,9 +93,10 @@ fn stated(stdout: &[u8]) -> Option<CniError> {
 fn no_end(plugin: &Executed, verb: Verb, e: &NoEnd) -> CniError {
     let (kind, path) = (plugin.kind(), plugin.path().display());
     match e {
-        NoEnd::Deadline => CniError::failed(format!(
-            "plugin `{kind}` did not end in time and was killed during {}",
-            verb.as_str()
+        NoEnd::Deadline(after) => CniError::failed(format!(
+            "plugin `{kind}` was killed in {}, as it had not ended after {:.1} s",
+            verb.as_str(),
+            after.as_secs_f32()
         )),
         NoEnd::Start(e) if e.raw_os_error() == Some(nix::libc::ETXTBSY) => CniError::failed(format!(
             "plugin `{kind}`: `{path}` stayed open for writing, so it could not be started; try again"

@@ -40,7 +40,7 @@ impl Verb {
 }
 
 /// Arguments and configuration bytes: all that a delegate gets. STATUS and GC have no attachment.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Invocation<'a> {
     pub verb: Verb,
     pub container: Option<&'a ContainerId>,
@@ -51,6 +51,19 @@ pub struct Invocation<'a> {
     /// stdin, derived for this verb (`name`, `cniVersion`, `runtimeConfig`, `prevResult`).
     pub config: Vec<u8>,
     pub deadline: Instant,
+}
+
+/// Without the configuration, which may hold secrets (S-2).
+impl std::fmt::Debug for Invocation<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Invocation")
+            .field("verb", &self.verb)
+            .field("container", &self.container)
+            .field("netns", &self.netns)
+            .field("ifname", &self.ifname)
+            .field("config_bytes", &self.config.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// A plugin that can be called. The answer is stdout: a result for ADD, nothing for the others.

@@ -45,6 +45,7 @@ impl Delegate for Executed {
     }
 
     fn call(&self, invocation: &Invocation<'_>) -> Result<Vec<u8>, CniError> {
+        let begun = std::time::Instant::now();
         let mut command = Command::new(&self.path);
         environment(&mut command, invocation)?;
         let add = invocation.verb == Verb::Add;
@@ -56,7 +57,17 @@ impl Delegate for Executed {
             invocation.deadline,
             answered,
         );
-        crate::answer::judge(self, invocation.verb, ended)
+        let answer = crate::answer::judge(self, invocation.verb, ended);
+        // The length and not the text: configurations may hold secrets (S-2).
+        tracing::debug!(
+            plugin = %self.kind,
+            verb = invocation.verb.as_str(),
+            stdin_bytes = invocation.config.len(),
+            millis = begun.elapsed().as_millis(),
+            succeeded = answer.is_ok(),
+            "a plugin was executed"
+        );
+        answer
     }
 }
 

@@ -5,16 +5,27 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+mod strict;
+
+pub use strict::{locate, strict};
 
 /// Deeper input is refused before anything recurses over it (F-INP-5).
 pub const MAX_DEPTH: usize = 32;
 
 /// A JSON object in source order, values as raw bytes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct RawObject(Vec<(String, Box<RawValue>)>);
+
+/// Keys only: values may be somebody's secrets, and this ends up in logs (S-2).
+impl fmt::Debug for RawObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.keys()).finish()
+    }
+}
 
 /// Text that is not one well-formed JSON object. `line` and `column` count from 1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -119,132 +130,6 @@ impl<'de> Deserialize<'de> for RawObject {
     }
 }
 
-/// Walks the whole text once and refuses what lenient parsers would let differ between two readers.
-pub fn strict(bytes: &[u8]) -> Result<(), BadJson> {
-    let mut de = serde_json::Deserializer::from_slice(bytes);
-    Strict { depth: 0 }.deserialize(&mut de)?;
-    Ok(de.end()?)
-}
-
-/// Line and column, from 1, of the value that a JSON pointer names.
-pub fn locate(bytes: &[u8], pointer: &str) -> Option<(usize, usize)> {
-    let whole = std::str::from_utf8(bytes).ok()?;
-    let mut value: &RawValue = serde_json::from_str(whole).ok()?;
-    for step in pointer.split('/').skip(1) {
-        let step = step.replace("~1", "/").replace("~0", "~");
-        value = match value.get().as_bytes().first()? {
-            b'{' => {
-                serde_json::from_str::<Borrowed<'_>>(value.get())
-                    .ok()?
-                    .0
-                    .into_iter()
-                    .find(|(k, _)| *k == step)?
-                    .1
-            }
-            b'[' => {
-                let items: Vec<&RawValue> = serde_json::from_str(value.get()).ok()?;
-                *items.get(step.parse::<usize>().ok()?)?
-            }
-            _ => return None,
-        };
-    }
-    // The value borrows from `whole`, so the distance of the two addresses is the offset.
-    let before = whole.get(..(value.get().as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?)?;
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    Some((before.matches('\n').count() + 1, before.len() - line_start + 1))
-}
-
-/// The keys of an object with values that borrow from the text.
-struct Borrowed<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Borrowed<'a> {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct Pairs;
-        impl<'de> Visitor<'de> for Pairs {
-            type Value = Borrowed<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Borrowed<'de>, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(Borrowed(pairs))
-            }
-        }
-        d.deserialize_map(Pairs)
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Strict {
-    depth: usize,
-}
-
-impl Strict {
-    fn inner<E: serde::de::Error>(self) -> Result<Self, E> {
-        let depth = self.depth + 1;
-        if depth > MAX_DEPTH {
-            Err(E::custom(format_args!("nested deeper than {MAX_DEPTH} levels")))
-        } else {
-            Ok(Self { depth })
-        }
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Strict {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<(), D::Error> {
-        d.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Strict {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let inner = self.inner()?;
-        while seq.next_element_seed(inner)?.is_some() {}
-        Ok(())
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let inner = self.inner()?;
-        let mut seen = std::collections::HashSet::new();
-        while let Some(key) = map.next_key::<String>()? {
-            map.next_value_seed(inner)?;
-            if !seen.insert(key.clone()) {
-                return Err(A::Error::custom(format_args!(
-                    "key `{}` stands there twice",
-                    crate::name::printable(&key)
-                )));
-            }
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -267,7 +152,9 @@ mod tests {
         check("{\"a\":\"\\ud800\"}", "(line 1");
         check("\u{feff}{}", "line 1, column 1");
         check("{} {}", "trailing characters");
-        check(r#"{"a":1e999}"#, "out of range");
+        check("{\n \"a\": {\"b\": 1,\n  \"b\": 2}}", "(line 3, column 8)");
+        check("[1,\n {\"a\": \"\\ud800\"}]", "line 2");
+        check(r#"{"a":01}"#, "line 1");
         check("[]", "expected a JSON object");
         check("", "line 1, column 0");
         check("{\n  \"a\": 1,\n  oops\n}", "(line 3, column 3)");
@@ -277,11 +164,18 @@ mod tests {
     // Proves: CNI-CFG-16
     #[test]
     fn what_we_do_not_know_leaves_as_it_came() {
-        let raw = r#"{"big":123456789012345678901234567890,"float":1.10,"exp":1E+2,"deep":{"x":[null,{"y":null}]},"null":null}"#;
+        let raw = r#"{"huge":1e999,"big":123456789012345678901234567890,"float":1.10,"exp":1E+2,"deep":{"x":[null,{"y":null}]},"null":null}"#;
         let mut keys = RawObject::parse(raw.as_bytes()).expect("an object");
         keys.set("name", &"n");
         keys.remove("name");
         assert_eq!(String::from_utf8(keys.to_vec()).expect("UTF-8"), raw);
+    }
+
+    // Proves: S-2
+    #[test]
+    fn a_log_line_shows_keys_and_no_values() {
+        let keys = RawObject::parse(br#"{"password":"canary","x":{"y":"canary"}}"#).expect("an object");
+        assert_eq!(format!("{keys:?}"), r#"{"password", "x"}"#);
     }
 
     #[test]

@@ -40,7 +40,8 @@ pub(crate) struct Ended {
 pub(crate) enum NoEnd {
     Start(io::Error),
     Watch(io::Error),
-    Deadline,
+    /// It ran for this long and was killed.
+    Deadline(Duration),
 }
 
 /// Output up to a limit.
@@ -62,7 +63,11 @@ pub(crate) fn run(
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     die_with_us(command, keep_open.to_vec());
     let mut child = start(command, deadline)?;
-    let ended = watch(&mut child, stdin, deadline, answered);
+    let begun = Instant::now();
+    let ended = watch(&mut child, stdin, deadline, answered).map_err(|e| match e {
+        NoEnd::Deadline(_) => NoEnd::Deadline(begun.elapsed()),
+        other => other,
+    });
     if ended.is_err() {
         end(&mut child);
     }
@@ -117,7 +122,7 @@ fn watch(
         ];
         let Some(ready) = wait(streams, until).map_err(NoEnd::Watch)? else {
             match status {
-                None => return Err(NoEnd::Deadline),
+                None => return Err(NoEnd::Deadline(Duration::ZERO)),
                 Some(_) => break,
             }
         };

@@ -123,7 +123,7 @@ fn gc_without_a_list_clears_nothing_and_with_an_empty_one_everything() {
     assert_eq!(plugin.verbs(), [Verb::Gc]);
 }
 
-// Proves: CNI-VER-1, PLG-COM-1
+// Proves: CNI-VER-1
 #[test]
 fn version_names_what_the_plugin_lists() {
     let plugin = FakePlugin::leak(|_| Ok(one_address()), fine);

@@ -206,7 +206,7 @@ fn del_goes_on_without_a_result_that_is_missing_torn_or_of_no_version() {
     old.list().del(&attachment().detach(), Some(b"{}"), &mut go_on).expect("all work");
 }
 
-// Proves: CNI-RUN-DEL-4, CNI-RUN-4, F-PLG-1
+// Proves: CNI-RUN-DEL-4
 #[test]
 fn undo_reaches_every_plugin_whatever_the_others_say() {
     let bed = Bed::new(Version::V1_1_0, |name, verb| match verb {

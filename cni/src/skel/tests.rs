@@ -208,7 +208,6 @@ fn a_panic_is_an_error_object_too() {
     assert_eq!((got.exit, &got.json()["code"]), (1, &json!(code::PANICKED)));
 }
 
-// Proves: F-RUN-2
 #[test]
 fn an_answer_that_nobody_receives_is_a_failure() {
     struct Closed;

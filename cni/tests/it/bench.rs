@@ -70,15 +70,20 @@ impl Bench {
     }
 
     pub(crate) fn start(&self, name: &str, command: &str, more: &[(&str, &str)]) -> std::process::Child {
-        Command::new(self.path().join(name))
-            .env_clear()
-            .envs(self.environment(command))
-            .envs(more.iter().copied())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("starts")
+        let mut plugin = Command::new(self.path().join(name));
+        plugin.env_clear().envs(self.environment(command)).envs(more.iter().copied());
+        plugin.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let until = Instant::now() + Duration::from_secs(5);
+        loop {
+            match plugin.spawn() {
+                Ok(child) => return child,
+                // A neighbouring test forked while this one wrote the file; the fork has it open until it execs.
+                Err(e) if e.kind() == std::io::ErrorKind::ExecutableFileBusy && Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(e) => panic!("{name} does not start: {e}"),
+            }
+        }
     }
 
     pub(crate) fn environment(&self, command: &str) -> BTreeMap<String, String> {
