@@ -5,7 +5,7 @@ use std::time::Instant;
 use manifold_cni::{CniError, Detachment};
 
 use crate::gate::Gate;
-use crate::ledger::{Failures, Ledger, Opened, Unreadable, Uptime};
+use crate::ledger::{Ledger, Opened, Unreadable, Uptime};
 use crate::shim::Shim;
 use crate::undo::{self, Undone};
 use crate::{outcome, sweep, unrecorded};
@@ -31,7 +31,7 @@ pub fn del(shim: &Shim, at: &Detachment) -> Result<(), CniError> {
             answer(done, parked)
         }
         Ok(None) => unrecorded::del(shim, at),
-        Err(unreadable) => by_id(shim, at, unreadable),
+        Err(unreadable) => by_id(shim, &ledger, at, unreadable),
     };
     drop(lock);
     sweep::idle(shim, &ledger);
@@ -52,8 +52,10 @@ fn answer(done: Undone, parked: bool) -> Result<(), CniError> {
 
 /// What was done cannot be read: the default network is taken down by the container id, and the error stays until the
 /// entry is parked. This is never "nothing to do" (F-DSK-3).
-fn by_id(shim: &Shim, at: &Detachment, unreadable: Unreadable) -> Result<(), CniError> {
-    let parked = unreadable.failures.is_some_and(|f: Failures| f.is_parked(Uptime::now()));
+fn by_id(shim: &Shim, ledger: &Ledger, at: &Detachment, unreadable: Unreadable) -> Result<(), CniError> {
+    let now = Uptime::now();
+    let failures = ledger.note_damaged_failure(&at.container, now).or(unreadable.failures);
+    let parked = failures.is_some_and(|f| f.is_parked(now));
     let tried = unrecorded::del(shim, at).err();
     let all = undo::all_of([CniError::from(unreadable)].into_iter().chain(tried));
     answer(all.map_or(Undone::Clean, Undone::Left), parked)
