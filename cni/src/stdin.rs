@@ -141,4 +141,27 @@ mod tests {
         assert_eq!(version_hint(br#"{"cniVersion":"0.4.0","name":"-"}"#), Version::V0_4_0);
         assert_eq!(version_hint(b"rubbish"), Version::NEWEST);
     }
+
+    proptest::proptest! {
+        // Proves: S-8
+        #[test]
+        fn no_bytes_make_a_reader_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+            let _ = Input::from_stdin(&bytes, Vec::new(), Instant::now());
+            let _ = crate::NetworkList::parse(&bytes);
+            let _ = crate::cache::Cached::parse(&bytes);
+        }
+
+        // Proves: S-8
+        #[test]
+        fn no_value_at_a_key_makes_the_reader_panic(
+            key in "name|cniVersion|prevResult|ipam|cni.dev/valid-attachments",
+            value in "\\PC{0,30}|\"\\PC{0,10}\"|-?[0-9]{1,30}(e[0-9]{1,5})?|\\[\\{\\}\\]",
+        ) {
+            let raw = format!(r#"{{"cniVersion":"1.1.0","name":"n","x":{{}},"{key}":{value}}}"#).replacen(&format!("\"{key}\":\"n\","), "", 1);
+            if let Ok(input) = read(&raw) {
+                let _ = crate::call::valid_attachments(&input.config);
+                let _ = crate::Ipam::of(&input, |_| None);
+            }
+        }
+    }
 }
