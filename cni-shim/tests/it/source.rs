@@ -162,3 +162,35 @@ fn a_deleted_account_leaves_the_mark_and_a_renewed_token_is_taken_up() {
     assert_eq!(access.kubeconfig, bed.access.kubeconfig);
     assert_eq!(bed.source().pod(&who, soon()).unwrap().uid, uid);
 }
+
+#[test]
+fn a_client_certificate_is_enough() {
+    let bed = Bed::new("certificate");
+    let uid = bed.namespace.pod("cart", &[]).unwrap();
+    let admin = Credentials::Kubeconfig(bed.namespace.api().kubeconfig().to_owned());
+    let mut source = Kubernetes::new(admin, bed.state.path());
+    assert_eq!(source.pod(&bed.who("cart", &uid), soon()).unwrap().uid, uid);
+}
+
+// Proves: F-API-2
+#[test]
+fn an_api_server_that_is_down_is_code_11_and_one_that_comes_back_in_time_is_a_success() {
+    let api = ApiServer::start().unwrap();
+    let namespace = api.namespace("down").unwrap();
+    let uid = namespace.pod("cart", &[]).unwrap();
+    let access = api.shim_access(namespace.name()).unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let who = PodRef::new(namespace.name(), "cart", Some(&uid)).unwrap();
+    let mut source = Kubernetes::new(Credentials::Kubeconfig(access.kubeconfig), state.path());
+    source.pod(&who, soon()).unwrap();
+    api.stop();
+    // The connection of before is dead, and no new one is to be had.
+    let error = source.pod(&who, Instant::now() + Duration::from_secs(1)).unwrap_err();
+    assert_eq!((error.kind, error.code()), (Kind::Unreachable, 11), "{error}");
+    std::thread::scope(|scope| {
+        scope.spawn(|| api.start_again().unwrap());
+        // Several budgets: how long a start takes is the machine's affair.
+        let back = (0..3).find_map(|_| source.pod(&who, soon()).ok());
+        assert_eq!(back.expect("it came back").uid, uid);
+    });
+}
