@@ -1,12 +1,9 @@
 //! The executable killed at every named point of ADD: two DELs, or the sweep of the next boot, take everything away.
 
-use std::fs;
-use std::path::PathBuf;
-
 use manifold_e2e::runtime::Pod;
 
 use crate::cleanup::{ALL, assert_nothing_left, used_node};
-use crate::node::{Node, manifold, manifold_with_crash_points};
+use crate::node::{Node, manifold_with_crash_points};
 use crate::sandbox::Sandbox;
 
 /// Every point that an ADD of four networks passes, in order.
@@ -91,30 +88,6 @@ fn an_add_after_a_killed_one_undoes_it_first_and_succeeds() {
     }
 }
 
-/// A script that runs the executable where the machine seems to have booted anew.
-pub(crate) fn in_another_boot(node: &Node<'_>, boot_id: &str) -> PathBuf {
-    let (file, script) = (node.folder("boot_id"), node.folder(&format!("boot-{boot_id}")));
-    fs::write(&file, format!("{boot_id}\n")).unwrap();
-    let text = format!(
-        "#!/bin/sh\nexec unshare --mount --propagation private sh -c \
-         'mount --bind {} /proc/sys/kernel/random/boot_id && exec {}'\n",
-        file.display(),
-        manifold().display()
-    );
-    write_script(&script, &text);
-    script
-}
-
-/// Through another process: had this one the file open for writing while a thread forks, nobody could execute it.
-pub(crate) fn write_script(path: &std::path::Path, text: &str) {
-    let draft = path.with_extension("draft");
-    fs::write(&draft, text).unwrap();
-    let made =
-        std::process::Command::new("install").args(["-m", "755"]).args([&draft, path]).status().unwrap();
-    assert!(made.success());
-    fs::remove_file(draft).unwrap();
-}
-
 // Proves: F-NOD-1, P-DEL-9, P-DEL-10
 #[test]
 fn what_a_reboot_left_is_swept_before_the_first_add_is_answered() {
@@ -133,7 +106,7 @@ fn what_a_reboot_left_is_swept_before_the_first_add_is_answered() {
     left.iter().chain([&whole]).for_each(|sandbox| sandbox.netns.delete());
     assert!(node.leases("storage").len() > 5);
 
-    let rebooted = node.runtime_of(&in_another_boot(&node, "another-boot"));
+    let rebooted = node.runtime_of(&node.in_another_boot("another-boot"));
     rebooted.add(&living.pod).unwrap().must_succeed();
     assert_eq!(node.leases("storage").len(), 1, "all old leases are back, the new pod has its own");
     assert_eq!(node.ledger().len(), 2, "the new pod's entry and lock: {:?}", node.ledger());

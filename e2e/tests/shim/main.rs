@@ -11,6 +11,11 @@
 
 mod cleanup;
 mod crash;
+mod examples;
+mod failing_add;
+mod failing_del;
 mod kernel;
 mod node;
 mod sandbox;
+mod signals;
+mod wrapper;
