@@ -15,7 +15,7 @@ pub fn check(shim: &Shim, at: &Attachment) -> Result<(), CniError> {
             format!("config version `{version}` does not support the CHECK command; it needs 0.4.0 or later");
         return Err(CniError::new(code::INCOMPATIBLE_VERSION, msg));
     }
-    if shim.config.prev_result().is_none() {
+    if shim.config.parsed_prev_result()?.is_none() {
         return Err(CniError::config("CHECK needs the `prevResult` that ADD gave; the runtime sent none"));
     }
     let unknown = || {

@@ -34,6 +34,9 @@ pub mod skel;
 pub mod stdin;
 pub mod version;
 
+#[doc(hidden)]
+pub use serde;
+
 pub use args::CniArgs;
 pub use call::{Call, Request, Target};
 pub use config::{BadConfig, Inlined, NetworkList, PluginConf};

@@ -1,8 +1,5 @@
 //! Names that reach a path, an environment or the kernel: parsed once, then carried as types.
 
-use std::fmt;
-use std::str::FromStr;
-
 /// Why a name was refused: what it is for, the value, the reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} `{}` cannot be used: {why}", printable(.raw))]
@@ -40,6 +37,10 @@ fn escaped(raw: &str, most: usize, also: impl Fn(char) -> bool) -> String {
     out
 }
 
+/// Makes a type of a name that is checked once, where it is parsed: `FromStr`, `Display`, serde.
+///
+/// `name_type!(/** doc */ Type, "what it is, for messages", |raw| Some(reason) or None);`
+#[macro_export]
 macro_rules! name_type {
     ($(#[$doc:meta])* $name:ident, $what:literal, $check:expr) => {
         $(#[$doc])*
@@ -52,34 +53,34 @@ macro_rules! name_type {
             }
         }
 
-        impl FromStr for $name {
-            type Err = BadName;
+        impl std::str::FromStr for $name {
+            type Err = $crate::name::BadName;
 
-            fn from_str(raw: &str) -> Result<Self, BadName> {
+            fn from_str(raw: &str) -> Result<Self, $crate::name::BadName> {
                 let check: fn(&str) -> Option<&'static str> = $check;
                 match check(raw) {
-                    Some(why) => Err(BadName { what: $what, raw: raw.to_owned(), why }),
+                    Some(why) => Err($crate::name::BadName { what: $what, raw: raw.to_owned(), why }),
                     None => Ok(Self(raw.into())),
                 }
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(&self.0)
             }
         }
 
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        impl $crate::serde::Serialize for $name {
+            fn serialize<S: $crate::serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
                 s.serialize_str(&self.0)
             }
         }
 
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-                let raw = <std::borrow::Cow<'de, str>>::deserialize(d)?;
-                raw.parse().map_err(serde::de::Error::custom)
+        impl<'de> $crate::serde::Deserialize<'de> for $name {
+            fn deserialize<D: $crate::serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let raw = <std::borrow::Cow<'de, str> as $crate::serde::Deserialize>::deserialize(d)?;
+                raw.parse().map_err($crate::serde::de::Error::custom)
             }
         }
     };

@@ -1,54 +1,7 @@
 //! Kubernetes names that users write: each parsed once, then safe in a path, a URL and an environment.
 
-use std::fmt;
-use std::str::FromStr;
-
 pub use manifold_cni::name::BadName;
-
-macro_rules! name_type {
-    ($(#[$doc:meta])* $name:ident, $what:literal, $check:expr) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Box<str>);
-
-        impl $name {
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = BadName;
-
-            fn from_str(raw: &str) -> Result<Self, BadName> {
-                let check: fn(&str) -> Option<&'static str> = $check;
-                match check(raw) {
-                    Some(why) => Err(BadName { what: $what, raw: raw.to_owned(), why }),
-                    None => Ok(Self(raw.into())),
-                }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-                s.serialize_str(&self.0)
-            }
-        }
-
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-                let raw = String::deserialize(d)?;
-                raw.parse().map_err(serde::de::Error::custom)
-            }
-        }
-    };
-}
+use manifold_cni::name_type;
 
 name_type!(
     /// A namespace: one DNS-1123 label.
@@ -145,6 +98,8 @@ fn subdomain(raw: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::str::FromStr;
+
     use super::*;
 
     #[track_caller]

@@ -1,0 +1,92 @@
+//! Everything that comes before anything is touched: who, what, plan, find, and the entry as it will be recorded.
+
+use std::time::Instant;
+
+use manifold_cni::{Attachment, CniArgs, CniError, code};
+use manifold_net::{Netns, NetnsError};
+use manifold_plan::{Plan, Pod, RuntimeInput};
+
+use super::who::{self, Who};
+use super::{Held, attach, find, record, what};
+use crate::config::Limits;
+use crate::ledger::Entry;
+use crate::shim::Shim;
+use crate::source::Source;
+use crate::{crash, policy, ready};
+
+/// Everything that is known before anything is touched.
+pub(super) struct Prepared {
+    pub(super) who: Option<Who>,
+    pub(super) plan: Plan,
+    pub(super) netns: Netns,
+    pub(super) entry: Entry,
+}
+
+pub(super) fn prepare(
+    shim: &Shim,
+    at: &Attachment,
+    held: &Held<'_>,
+    source: &mut Option<Box<dyn Source>>,
+) -> Result<Prepared, CniError> {
+    manifold_cni::netns::refuse_own(&at.netns, shim.netns_override.as_deref())?;
+    let netns = Netns::open(&at.netns).map_err(bad_netns)?;
+    let budget = shim.add_deadline().min(Instant::now() + Limits::API);
+    let policy = policy::of(&shim.config)?;
+    ready::wait(shim.config.readiness_indicator_file.as_deref(), shim.add_deadline())?;
+    let who = who::of(&shim.config, at, source.as_deref_mut(), budget)?;
+    let pod = pod(who.as_ref());
+    let stand_in = Pod::new("default", "none", None).expect("both are valid names");
+    let planned_for = pod.as_ref().unwrap_or(&stand_in);
+    let wanted = manifold_plan::want(planned_for, &policy)?;
+    let found = what::bring(shim, &wanted, source.as_deref_mut(), budget)?;
+    let mut plan = manifold_plan::plan(planned_for, &policy, &found, &runtime(shim, at))?;
+    plan.notes.iter().for_each(|line| tracing::info!("{line}"));
+    if pod.is_none() {
+        own_args(&mut plan, &at.args);
+    }
+    let entry = record::entry(shim, at, pod.as_ref(), &plan, held.boot.clone())?;
+    find::names_free(&netns, &plan.attachments)?;
+    attach::go_on(held.lock)?;
+    crash::point("planned");
+    Ok(Prepared { who, plan, netns, entry })
+}
+
+/// A runtime that is no Kubernetes one gets no made-up pod in its delegates' arguments.
+fn own_args(plan: &mut Plan, args: &CniArgs) {
+    for planned in &mut plan.attachments {
+        planned.args = args.clone();
+        planned.later_args = args.clone();
+    }
+}
+
+fn pod(who: Option<&Who>) -> Option<Pod> {
+    let who = who?;
+    Some(Pod {
+        namespace: who.pod.namespace.clone(),
+        name: who.pod.name.clone(),
+        uid: who.pod.uid.clone(),
+        networks: who.annotations.networks().map(str::to_owned),
+        default_network: who.annotations.default_network().map(str::to_owned),
+    })
+}
+
+fn runtime(shim: &Shim, at: &Attachment) -> RuntimeInput {
+    RuntimeInput {
+        version: shim.config.cni_version,
+        container: at.container.clone(),
+        ifname: at.ifname.clone(),
+        args: at.args.clone(),
+        runtime_config: shim
+            .config
+            .runtime_config
+            .iter()
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect(),
+        allocation: None,
+    }
+}
+
+fn bad_netns(e: NetnsError) -> CniError {
+    let again = matches!(e, NetnsError::Open { .. } | NetnsError::Enter { .. });
+    CniError::new(if again { code::TRY_AGAIN } else { code::INVALID_ENVIRONMENT }, format!("CNI_NETNS: {e}"))
+}
