@@ -14,6 +14,7 @@ pub mod child;
 pub mod cluster_binary;
 pub mod executable;
 pub mod forward;
+pub mod guest;
 pub mod janitor;
 pub mod kubeconfig;
 pub mod leaks;

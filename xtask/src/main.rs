@@ -2,6 +2,7 @@
 
 mod build;
 mod conformance;
+mod guest;
 mod packages;
 mod progress;
 mod test;
@@ -21,6 +22,8 @@ enum Verb {
     Test(test::Options),
     /// Says for each row of docs/spec and docs/failures.md which test proves it
     Conformance(conformance::Options),
+    /// Runs a command of this machine under a guest kernel that has every link type
+    Guest(guest::Options),
     /// Builds the release executable `manifold` and prints its path
     Build,
 }
@@ -29,6 +32,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().verb {
         Verb::Test(options) => test::run(&options),
         Verb::Conformance(options) => conformance::run(&options),
+        Verb::Guest(options) => guest::run(&options),
         Verb::Build => build::release().map(|path| progress::line(&path.display().to_string())),
     }
 }
