@@ -20,6 +20,8 @@ use super::ruleset::{COMMENT_MOST, Home, equal, field, incoming_interface, jump,
 const HOME: Home = Home { family: NfFamily::Bridge, table: "nat" };
 const ENTRY: &str = "PREROUTING";
 const PRIORITY: i32 = -300;
+/// With what is added to it, well below what nft takes; ids of the known runtimes are far shorter.
+const CHAIN_MOST: usize = 120;
 
 pub(crate) fn set_up(key: &Key<'_>, port: &str, mac: Mac, deadline: Instant) -> Result<(), CniError> {
     let names = Names::of(key);
@@ -87,7 +89,10 @@ struct Names {
 
 impl Names {
     fn of(key: &Key<'_>) -> Self {
-        let port_chain = format!("cni-br-iface-{}-{}", key.container, key.ifname);
+        let mut port_chain = format!("cni-br-iface-{}-{}", key.container, key.ifname);
+        if port_chain.len() > CHAIN_MOST {
+            port_chain = format!("cni-br-iface-{}", key.instance());
+        }
         let network = format!(", net {}", network_hash(key.network));
         let mut comment = format!("macspoofchk-{}-{}", key.container, key.ifname);
         comment.retain(|c| c != '"' && c != '\\');

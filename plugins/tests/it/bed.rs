@@ -120,7 +120,8 @@ impl Bed {
             .iter()
             .map(|pod| AttachmentId { container: pod.id.clone(), ifname: "eth0".into() })
             .collect();
-        self.host.run(|| of(conf).gc(&input(conf), &keep)).unwrap()
+        let conf = with(conf, json!({"cni.dev/valid-attachments": &keep}));
+        self.host.run(|| of(&conf).gc(&input(&conf), &keep)).unwrap()
     }
 
     pub(crate) fn status(&self, conf: &Value) -> Result<(), CniError> {

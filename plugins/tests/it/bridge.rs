@@ -377,3 +377,34 @@ fn status_is_that_of_ipam() {
     bed.add(&conf(full.clone()), &bed.pod("a")).unwrap();
     assert_eq!(bed.status(&conf(full)).unwrap_err().code, 50);
 }
+
+// Proves: S-9
+#[test]
+fn hostile_names_reach_no_shell_and_no_rule_but_their_own() {
+    let bed = Bed::new();
+    let conf = with(
+        &conf(bed.host_local("10.1.0.0/24")),
+        json!({"macspoofchk": true, "ipMasq": true, "isGateway": true}),
+    );
+    let warm = bed.pod("warm");
+    bed.add(&conf, &warm).unwrap();
+    bed.del(&conf, &warm).unwrap();
+    let before = bed.state();
+    let long = "x".repeat(200);
+    for (id, ifname) in [
+        ("c1", "$(reboot)"),
+        ("c1", "a;b|c&d"),
+        ("c1", "a\"b\\"),
+        ("c1", "-j"),
+        ("c1", "'{}'"),
+        ("c1", "é*?"),
+        (long.as_str(), "eth0"),
+    ] {
+        let pod = bed.pod(id);
+        let result = bed.add_as(&conf, &pod, ifname, "").unwrap_or_else(|error| panic!("{ifname}: {error}"));
+        assert!(pod.pings("10.1.0.1"), "{ifname}");
+        bed.check_as(&conf, &pod, ifname, &result).unwrap();
+        bed.del_at(&conf, &pod.at(ifname, "").detach()).unwrap();
+        same(ifname, &before, &bed.state());
+    }
+}

@@ -180,20 +180,11 @@ fn routes_keep_every_attribute_and_the_same_destination_may_have_two_gateways() 
     let ipam = json!({"type": "static",
         "addresses": [{"address": "10.1.0.2/24", "gateway": "10.1.0.1"}, {"address": "fd00:1::2/64"}],
         "routes": [{"dst": "10.5.0.0/16", "gw": "10.1.0.7", "priority": 50, "mtu": 1300, "advmss": 1200},
-            {"dst": "10.6.0.0/16", "table": 77}, {"dst": "10.7.0.0/16", "scope": 253, "gw": null},
+            {"dst": "10.6.0.0/16", "table": 77},
             {"dst": "fd00:5::/64", "gw": "fd00:1::7"}, {"dst": "fd00:5::/64", "gw": "fd00:1::8"},
             {"dst": "fd00:6::/64"}]});
     let conf = conf(ipam);
-    let result = match bed.add(&conf, &pod) {
-        Ok(result) => result,
-        // A route of scope link has no gateway; the address's first one was filled in, as in the reference.
-        Err(error) => {
-            assert!(error.msg.contains("`10.7.0.0/16`"), "{error}");
-            let mut conf = conf.clone();
-            conf["ipam"]["routes"].as_array_mut().unwrap().remove(2);
-            bed.add(&conf, &pod).unwrap()
-        }
-    };
+    let result = bed.add(&conf, &pod).unwrap();
     let routes = pod.sh("ip route show table all; ip -6 route show table all");
     for expected in [
         "10.5.0.0/16 via 10.1.0.7 dev eth0 metric 50 mtu 1300 advmss 1200",
@@ -204,6 +195,20 @@ fn routes_keep_every_attribute_and_the_same_destination_may_have_two_gateways() 
     ] {
         assert!(routes.contains(expected), "{expected}: {routes}");
     }
+    bed.check(&conf, &pod, &result).unwrap();
+}
+
+// Proves: PLG-COM-9
+#[test]
+fn a_route_without_any_gateway_is_on_the_link_in_the_scope_asked_for() {
+    let bed = bed();
+    let pod = bed.pod("a");
+    let conf = conf(json!({"type": "static", "addresses": [{"address": "10.1.0.2/24"}],
+        "routes": [{"dst": "10.7.0.0/16", "scope": 253}, {"dst": "10.8.0.0/16"}]}));
+    let result = bed.add(&conf, &pod).unwrap();
+    let routes = pod.sh("ip route");
+    assert!(routes.lines().any(|route| route.trim() == "10.7.0.0/16 dev eth0 scope link"), "{routes}");
+    assert!(routes.lines().any(|route| route.trim() == "10.8.0.0/16 dev eth0"), "{routes}");
     bed.check(&conf, &pod, &result).unwrap();
 }
 

@@ -2,12 +2,19 @@
 //! packets where packets are what matters. Needs root, `ip`, `bridge`, `nft`, `iptables` and `ping`; a missing one
 //! fails the test that needs it.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what a test sets up is not what it is about; a failure names its line"
+)]
+
+mod advertisement;
 mod bed;
 mod bridge;
 mod bridge_vlan;
-mod cost;
 mod del;
 mod differential;
+mod executed_ipam;
 mod faults;
 mod host_local;
 mod ipam_bed;
@@ -16,3 +23,4 @@ mod macvlan;
 mod masquerade;
 mod ptp;
 mod static_ipam;
+mod versions;

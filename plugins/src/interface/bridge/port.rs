@@ -45,7 +45,8 @@ pub(super) fn set_vlans(
 pub(super) fn vlans(conf: &BridgeConf) -> Vec<BridgeVlan> {
     let access = conf.vlan.get().unwrap_or(DEFAULT_VLAN);
     let mut vlans = vec![BridgeVlan::access(access)];
-    for id in conf.vlan_trunk.ids().iter().copied() {
+    // Said again as tagged, the first would lose its untagged frames.
+    for id in conf.vlan_trunk.ids().iter().copied().filter(|id| *id != access) {
         match vlans.last_mut() {
             Some(run) if !run.pvid && run.last + 1 == id => run.last = id,
             _ => vlans.push(BridgeVlan::tagged(id)),
@@ -91,5 +92,6 @@ mod tests {
             r#"{"vlan": 100, "vlanTrunk": [{"id": 101}]}"#,
             &[BridgeVlan::access(100), BridgeVlan::tagged(101)],
         );
+        check(r#"{"vlan": 100, "vlanTrunk": [{"id": 100}]}"#, &[BridgeVlan::access(100)]);
     }
 }

@@ -1,0 +1,210 @@
+//! An IPAM plugin that is not ours: executed, with everything it may need, and never trusted to clean up by itself.
+
+use std::os::unix::fs::PermissionsExt;
+
+use manifold_cni::{AttachmentId, CniError, CniResult, Input, Plugin};
+use manifold_plugins::bundled;
+use serde_json::{Value, json};
+
+use crate::bed::{Bed, PATIENCE, Pod, runs, same, with, with_result};
+
+/// A folder with an IPAM plugin that notes what it is asked, and answers ADD from a file.
+struct Fake {
+    folder: tempfile::TempDir,
+}
+
+const SCRIPT: &str = r#"#!/bin/sh
+here=$(dirname "$0")
+{ printf '%s %s %s ' "$CNI_COMMAND" "$CNI_CONTAINERID" "$CNI_IFNAME"; cat; echo; } >> "$here/log"
+if [ -e "$here/fail-$CNI_COMMAND" ]; then cat "$here/fail-$CNI_COMMAND"; exit 1; fi
+nsenter --net="$CNI_NETNS" ip link show "$CNI_IFNAME" > "$here/link-at-$CNI_COMMAND" 2>/dev/null
+if [ "$CNI_COMMAND" = ADD ]; then cat "$here/answer"; fi
+"#;
+
+impl Fake {
+    fn new(answer: Value) -> Self {
+        let fake = Self { folder: tempfile::tempdir().unwrap() };
+        let program = fake.folder.path().join("calico-ipam");
+        std::fs::write(&program, SCRIPT).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::write(fake.folder.path().join("answer"), answer.to_string()).unwrap();
+        fake
+    }
+
+    fn fail(&self, verb: &str, error: Value) {
+        std::fs::write(self.folder.path().join(format!("fail-{verb}")), error.to_string()).unwrap();
+    }
+
+    /// What it was asked, and forgets it.
+    fn asked(&self) -> Vec<(String, Value)> {
+        let log = self.folder.path().join("log");
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        let _ = std::fs::remove_file(&log);
+        let ask = |line: &str| {
+            let (who, stdin) = line.split_once('{').unwrap();
+            (who.trim().to_owned(), serde_json::from_str(&format!("{{{stdin}")).unwrap())
+        };
+        text.lines().map(ask).collect()
+    }
+
+    fn verbs(&self) -> Vec<String> {
+        self.asked().into_iter().map(|(who, _)| who.split(' ').next().unwrap().to_owned()).collect()
+    }
+
+    fn input(&self, conf: &Value) -> Input {
+        let bytes = serde_json::to_vec(conf).unwrap();
+        let path = vec![self.folder.path().to_owned()];
+        Input::from_stdin(&bytes, path, std::time::Instant::now() + PATIENCE).unwrap()
+    }
+
+    fn add(&self, bed: &Bed, conf: &Value, pod: &Pod) -> Result<CniResult, CniError> {
+        let at = pod.at("eth0", "");
+        bed.host.run(|| plugin(conf).add(&self.input(conf), &at)).unwrap()
+    }
+}
+
+fn plugin(conf: &Value) -> &'static dyn Plugin {
+    bundled(conf["type"].as_str().unwrap()).unwrap()
+}
+
+fn configurations(bed: &Bed) -> [Value; 3] {
+    bed.sh("ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up");
+    ["bridge", "ptp", "macvlan"].map(|plugin| {
+        json!({"cniVersion": "1.0.0", "name": "blue", "type": plugin, "bridge": "br0", "master": "up0",
+            "ipam": {"type": "calico-ipam", "assign_ipv4": "true"}, "etcd_endpoints": "http://127.0.0.1:2379",
+            "datastore_type": "kubernetes", "args": {"cni": {"big": 12345678901234567890u64}}})
+    })
+}
+
+/// As calico-ipam answers: single addresses without gateway, a route to each.
+fn calico() -> Value {
+    json!({"cniVersion": "1.0.0", "ips": [{"address": "192.168.7.3/32"}], "routes": [{"dst": "192.168.7.3/32"}], "dns": {}})
+}
+
+fn with_gateway() -> Value {
+    json!({"cniVersion": "1.0.0", "ips": [{"address": "10.1.0.3/24", "gateway": "10.1.0.1"}], "dns": {}})
+}
+
+// Proves: PLG-CAL-1, PLG-CAL-2, PLG-COM-17
+#[test]
+fn it_gets_the_complete_configuration_and_every_verb() {
+    let bed = Bed::new();
+    for conf in configurations(&bed) {
+        let fake = Fake::new(with_gateway());
+        let pod = bed.pod("c1");
+        let result = fake.add(&bed, &conf, &pod).unwrap();
+        let checked = with_result(&conf, &result);
+        let at = pod.at("eth0", "");
+        bed.host.run(|| plugin(&conf).check(&fake.input(&checked), &at)).unwrap().unwrap();
+        bed.host.run(|| plugin(&conf).del(&fake.input(&conf), &at.detach())).unwrap().unwrap();
+        let asked = fake.asked();
+        let who: Vec<_> = asked.iter().map(|(who, _)| who.as_str()).collect();
+        assert_eq!(who, ["ADD c1 eth0", "CHECK c1 eth0", "DEL c1 eth0"], "{conf}");
+        assert_eq!(asked[0].1, conf);
+        assert_eq!(asked[1].1, checked);
+    }
+}
+
+// Proves: PLG-CAL-3
+#[test]
+fn single_addresses_without_gateway_work_where_they_can_and_else_fail_clearly() {
+    let bed = Bed::new();
+    let [bridge, ptp, macvlan] = configurations(&bed);
+    for conf in [&macvlan, &bridge] {
+        let (fake, pod) = (Fake::new(calico()), bed.pod("c1"));
+        let result = fake.add(&bed, conf, &pod);
+        // The route to itself that comes with the address is refused by no kernel as long as it is on the link.
+        let result = result.unwrap_or_else(|error| panic!("{conf}: {error}"));
+        assert!(pod.sh("ip -4 -o addr show eth0").contains("192.168.7.3/32"));
+        let checked = with_result(conf, &result);
+        bed.host.run(|| plugin(conf).check(&fake.input(&checked), &pod.at("eth0", ""))).unwrap().unwrap();
+    }
+    for (conf, complaint) in [
+        (with(&bridge, json!({"isGateway": true})), "`isGateway` needs a gateway in the pod's subnet"),
+        (ptp, "without a gateway"),
+    ] {
+        let (fake, pod) = (Fake::new(calico()), bed.pod("c2"));
+        let inside = pod.state();
+        let error = fake.add(&bed, &conf, &pod).unwrap_err();
+        assert!(error.msg.contains(complaint), "{error}");
+        assert_eq!(fake.verbs(), ["ADD", "DEL"]);
+        same("pod", &inside, &pod.state());
+    }
+}
+
+// Proves: PLG-COM-15, PLG-COM-16
+#[test]
+fn an_answer_without_addresses_is_an_error_and_is_released() {
+    let bed = Bed::new();
+    for conf in configurations(&bed) {
+        let (fake, pod) = (Fake::new(json!({"cniVersion": "1.0.0", "dns": {}})), bed.pod("c1"));
+        let error = fake.add(&bed, &conf, &pod).unwrap_err();
+        assert!(error.msg.contains("gave no IP config"), "{error}");
+        assert_eq!(fake.verbs(), ["ADD", "DEL"], "{conf}");
+        assert!(!runs(&pod.netns, "ip link show eth0"));
+    }
+}
+
+// Proves: PLG-COM-16
+#[test]
+fn what_comes_after_it_and_fails_releases_its_addresses() {
+    let bed = Bed::new();
+    for conf in configurations(&bed) {
+        let unreachable =
+            with(&with_gateway(), json!({"routes": [{"dst": "10.9.0.0/16", "gw": "172.31.0.1"}]}));
+        let (fake, pod) = (Fake::new(unreachable), bed.pod("c1"));
+        let error = fake.add(&bed, &conf, &pod).unwrap_err();
+        assert!(error.msg.contains("`10.9.0.0/16` via `172.31.0.1`"), "{error}");
+        assert_eq!(fake.verbs(), ["ADD", "DEL"], "{conf}");
+        assert!(!runs(&pod.netns, "ip link show eth0"));
+    }
+}
+
+// Proves: PLG-COM-17, P-DEL-3
+#[test]
+fn its_failure_to_release_does_not_keep_the_link() {
+    let bed = Bed::new();
+    for conf in configurations(&bed) {
+        let (fake, pod) = (Fake::new(with_gateway()), bed.pod("c1"));
+        fake.add(&bed, &conf, &pod).unwrap();
+        fake.fail("DEL", json!({"cniVersion": "1.0.0", "code": 11, "msg": "the pool is busy"}));
+        let at = pod.at("eth0", "").detach();
+        let error = bed.host.run(|| plugin(&conf).del(&fake.input(&conf), &at)).unwrap().unwrap_err();
+        assert_eq!((error.code, error.msg.contains("the pool is busy")), (11, true), "{error}");
+        assert!(!runs(&pod.netns, "ip link show eth0"), "{conf}");
+    }
+}
+
+// Proves: PLG-COM-18, PLG-COM-19
+#[test]
+fn status_and_gc_reach_it_and_its_code_comes_back() {
+    let bed = Bed::new();
+    for conf in configurations(&bed) {
+        let keep = json!([{"containerID": "c1", "ifname": "eth0"}]);
+        let conf = with(&conf, json!({"cniVersion": "1.1.0", "cni.dev/valid-attachments": keep}));
+        let fake = Fake::new(with_gateway());
+        let status = || bed.host.run(|| plugin(&conf).status(&fake.input(&conf))).unwrap();
+        status().unwrap();
+        let keep = [AttachmentId { container: "c1".into(), ifname: "eth0".into() }];
+        bed.host.run(|| plugin(&conf).gc(&fake.input(&conf), &keep)).unwrap().unwrap();
+        let asked = fake.asked();
+        assert_eq!(asked.iter().map(|(who, _)| who.as_str()).collect::<Vec<_>>(), ["STATUS", "GC"], "{conf}");
+        assert_eq!(asked[1].1["cni.dev/valid-attachments"], conf["cni.dev/valid-attachments"]);
+        fake.fail("STATUS", json!({"cniVersion": "1.1.0", "code": 50, "msg": "no API"}));
+        assert_eq!(status().unwrap_err().code, 50);
+    }
+}
+
+// Proves: PLG-COM-17
+#[test]
+fn bridge_removes_the_link_before_the_lease_and_the_others_after() {
+    let bed = Bed::new();
+    for conf in configurations(&bed) {
+        let (fake, pod) = (Fake::new(with_gateway()), bed.pod("c1"));
+        fake.add(&bed, &conf, &pod).unwrap();
+        let at = pod.at("eth0", "").detach();
+        bed.host.run(|| plugin(&conf).del(&fake.input(&conf), &at)).unwrap().unwrap();
+        let seen = std::fs::read_to_string(fake.folder.path().join("link-at-DEL")).unwrap();
+        assert_eq!(seen.is_empty(), conf["type"] == "bridge", "{conf}: {seen}");
+    }
+}
