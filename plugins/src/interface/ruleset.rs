@@ -1,7 +1,7 @@
 //! The few words of nftables that our rules are made of, and how they reach the kernel.
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use manifold_net::nft::expr::{Expression, Meta, MetaKey, NamedExpression, Payload, PayloadField, Prefix};
@@ -13,9 +13,12 @@ use manifold_net::nft::{Nft, NftError};
 /// Longer comments are refused by the kernel.
 pub(crate) const COMMENT_MOST: usize = 127;
 
-/// The tool, which never works past the caller's deadline.
+/// What a call may still take that begins after the caller's deadline: the undoing of an ADD that ran out of time.
+pub(crate) const LAST_GRACE: Duration = Duration::from_secs(2);
+
+/// The tool, which works no longer than the caller waits.
 pub(crate) fn tool(deadline: Instant) -> Result<Nft, NftError> {
-    Ok(Nft::find()?.with_deadline(deadline.saturating_duration_since(Instant::now())))
+    Ok(Nft::find()?.with_deadline(deadline.saturating_duration_since(Instant::now()).max(LAST_GRACE)))
 }
 
 /// Where chains and rules live.

@@ -2,16 +2,19 @@
 //!
 //! The present rules are read once, what has to change is decided, and `iptables-restore` makes the change at one go.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::Instant;
 
 use ipnet::IpNet;
 use manifold_cni::{AttachmentId, CniError, NetworkName};
 use manifold_net::nft::USUAL_DIRECTORIES;
 
 use super::key::{Key, iptables_comment};
+use crate::interface::ruleset::LAST_GRACE;
 use crate::interface::teardown::Teardown;
 
 /// Seconds to wait for another user of iptables.
@@ -25,37 +28,51 @@ enum Family {
 
 const BOTH: [Family; 2] = [Family::V4, Family::V6];
 
-pub(super) fn set_up(key: &Key<'_>, addresses: &[IpNet]) -> Result<(), CniError> {
+pub(super) fn set_up(key: &Key<'_>, addresses: &[IpNet], deadline: Instant) -> Result<(), CniError> {
     for family in BOTH {
         let own: Vec<_> = addresses.iter().filter(|ip| family.has(ip.addr())).copied().collect();
         if own.is_empty() {
             continue;
         }
-        let tool = Tool::find(family).ok_or_else(|| missing(family))?;
+        let tool = Tool::find(family, deadline).ok_or_else(|| missing(family))?;
         tool.change(&additions(&tool.rules()?, key, &own))?;
     }
     Ok(())
 }
 
-pub(super) fn tear_down(key: &Key<'_>, addresses: Option<&[IpNet]>) -> Result<(), CniError> {
-    on_usable(|rules| removals(rules, key, addresses))
+pub(super) fn tear_down(
+    key: &Key<'_>,
+    addresses: Option<&[IpNet]>,
+    deadline: Instant,
+) -> Result<(), CniError> {
+    let concerned =
+        |family: &Family| addresses.is_none_or(|known| known.iter().any(|ip| family.has(ip.addr())));
+    let families = BOTH.into_iter().filter(concerned);
+    on_usable(families, deadline, |rules| removals(rules, key, addresses))
 }
 
-pub(super) fn collect(network: &NetworkName, keep: &[AttachmentId]) -> Result<(), CniError> {
-    on_usable(|rules| {
+pub(super) fn collect(
+    network: &NetworkName,
+    keep: &[AttachmentId],
+    deadline: Instant,
+) -> Result<(), CniError> {
+    on_usable(BOTH, deadline, |rules| {
         let stale = stale_containers(rules, network, keep);
         let all = stale.iter().map(|container| Key { network, container, ifname: "" });
         all.flat_map(|key| removals(rules, &key, None)).collect()
     })
 }
 
-/// Changes both families where the host has the tool and the tool works; a host without has no rules either.
-fn on_usable(decide: impl Fn(&[String]) -> Vec<String>) -> Result<(), CniError> {
+/// Changes the rules where the host has the tool and the tool works; a host without has no rules either.
+fn on_usable(
+    families: impl IntoIterator<Item = Family>,
+    deadline: Instant,
+    decide: impl Fn(&[String]) -> Vec<String>,
+) -> Result<(), CniError> {
     let mut teardown = Teardown::default();
-    for tool in BOTH.into_iter().filter_map(Tool::find) {
+    for tool in families.into_iter().filter_map(|family| Tool::find(family, deadline)) {
         if let Ok(rules) = tool.rules() {
-            let lines = decide(&rules);
-            teardown.part(if lines.is_empty() { Ok(()) } else { tool.change(&lines) });
+            teardown.part(tool.change(&decide(&rules)));
         }
     }
     teardown.finish()
@@ -131,15 +148,17 @@ struct Tool {
     family: Family,
     list: PathBuf,
     restore: PathBuf,
+    deadline: Instant,
 }
 
 impl Tool {
-    fn find(family: Family) -> Option<Self> {
+    fn find(family: Family, deadline: Instant) -> Option<Self> {
         let find = |name: String| {
             USUAL_DIRECTORIES.iter().map(|d| PathBuf::from(d).join(&name)).find(|path| path.is_file())
         };
         let name = family.tool();
-        Some(Self { family, list: find(name.into())?, restore: find(format!("{name}-restore"))? })
+        let (list, restore) = (find(name.into())?, find(format!("{name}-restore"))?);
+        Some(Self { family, list, restore, deadline: deadline.max(Instant::now() + LAST_GRACE) })
     }
 
     /// Table `nat` as commands that would make it.
@@ -167,13 +186,35 @@ impl Tool {
             // A tool that ended early says why; that it did not read is no news.
             let _ = stdin.write_all(input.as_bytes());
         }
-        let output = child.wait_with_output().map_err(broken)?;
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        let Some((status, said, complained)) = outcome(child, self.deadline).map_err(broken)? else {
+            return Err(CniError::failed(format!("`{name}` did not end in time and was stopped")));
+        };
+        if status.success() {
+            return Ok(said);
         }
-        let said = String::from_utf8_lossy(&output.stderr);
-        let said = said.lines().next().unwrap_or("it gave no reason").trim();
-        Err(CniError::failed(format!("`{name}` refused to change masquerading: {said}")))
+        let complaint = complained.lines().next().unwrap_or("it gave no reason").trim();
+        Err(CniError::failed(format!("`{name}` refused to change masquerading: {complaint}")))
+    }
+}
+
+/// How the tool ended and what it wrote, or `None` after stopping one that did not end in time.
+fn outcome(mut child: Child, deadline: Instant) -> io::Result<Option<(ExitStatus, String, String)>> {
+    let (tell, told) = mpsc::channel();
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    // It ends by itself when the tool does, and with it the tool's ends of the pipes.
+    std::thread::Builder::new().name("iptables".into()).spawn(move || {
+        let (mut said, mut complained) = (Vec::new(), Vec::new());
+        let _ = stdout.map(|mut pipe| pipe.read_to_end(&mut said));
+        let _ = stderr.map(|mut pipe| pipe.read_to_end(&mut complained));
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let _ = tell.send((text(said), text(complained)));
+    })?;
+    match told.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        Ok((said, complained)) => Ok(Some((child.wait()?, said, complained))),
+        Err(_) => {
+            child.kill()?;
+            child.wait().map(|_| None)
+        }
     }
 }
 
@@ -242,6 +283,15 @@ mod tests {
                 format!("-A POSTROUTING -s 10.1.2.3/32 {comment} -j {chain}"),
             ]
         );
+    }
+
+    #[test]
+    fn a_tool_that_hangs_is_stopped_at_the_deadline() {
+        let mut command = Command::new("sleep");
+        let child = command.arg("60").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let begin = Instant::now();
+        assert!(outcome(child, begin + std::time::Duration::from_millis(50)).unwrap().is_none());
+        assert!(begin.elapsed().as_secs() < 10);
     }
 
     #[test]

@@ -29,10 +29,9 @@ pub(crate) fn set_up(
     deadline: Instant,
 ) -> Result<(), CniError> {
     match (backend, ruleset::tool(deadline)) {
-        (MasqBackend::Iptables, _) => iptables::set_up(key, addresses),
-        (MasqBackend::Auto, Err(NftError::NotInstalled { .. })) => {
-            iptables::set_up(key, addresses).map_err(|error| error.context("there is no `nft` either"))
-        }
+        (MasqBackend::Iptables, _) => iptables::set_up(key, addresses, deadline),
+        (MasqBackend::Auto, Err(NftError::NotInstalled { .. })) => iptables::set_up(key, addresses, deadline)
+            .map_err(|error| error.context("there is no `nft` either")),
         (_, nft) => nftables::set_up(&nft.told()?, key, addresses).told(),
     }
 }
@@ -48,7 +47,7 @@ pub(crate) fn tear_down(
     if let Some(nft) = usable(ruleset::tool(deadline))? {
         teardown.part(nftables::tear_down(&nft, key).told());
     }
-    teardown.part(iptables::tear_down(key, addresses));
+    teardown.part(iptables::tear_down(key, addresses, deadline));
     teardown.finish()
 }
 
@@ -62,7 +61,7 @@ pub(crate) fn collect(
     if let Some(nft) = usable(ruleset::tool(deadline))? {
         teardown.part(nftables::collect(&nft, network, keep).told());
     }
-    teardown.part(iptables::collect(network, keep));
+    teardown.part(iptables::collect(network, keep, deadline));
     teardown.finish()
 }
 
