@@ -11,11 +11,14 @@
 
 mod cleanup;
 mod crash;
+mod definitions;
 mod examples;
 mod failing_add;
 mod failing_del;
+mod hostile;
 mod kernel;
 mod node;
+mod pods;
 mod sandbox;
 mod signals;
 mod wrapper;

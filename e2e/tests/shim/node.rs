@@ -129,6 +129,12 @@ impl<'a> Node<'a> {
         calls.iter().map(|call| format!("{} {}", call.verb, call.var("CNI_IFNAME"))).collect()
     }
 
+    /// The lines of the spool.
+    pub(crate) fn outcomes(&self) -> Vec<Value> {
+        let spool = std::fs::read_to_string(self.folder("state/.spool/outcomes")).unwrap();
+        spool.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
     /// Everything outside the ledger's own bookkeeping: host, pods, leases, device information.
     pub(crate) fn oracle(&self, pods: &[&TestNetns]) -> Oracle<'_> {
         let oracle = pods.iter().fold(Oracle::new(&self.host), |oracle, netns| oracle.pod(netns));
