@@ -4,7 +4,9 @@
 //! the pipe closes and the shell removes everything that was ever registered. Names are never used twice, so removing
 //! what is gone already does no harm, and nothing has to be unregistered.
 
+use std::fs::DirBuilder;
 use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
@@ -77,6 +79,12 @@ impl Scratch {
         let path = tempfile::Builder::new().prefix(&format!("manifold-{what}-")).tempdir()?.keep();
         folder(&path)?;
         Ok(Self { path })
+    }
+
+    /// A folder of this path, gone when dropped; one that is killed leaves it for its successor to remove.
+    pub fn at(path: &Path) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        Ok(Self { path: path.to_path_buf() })
     }
 
     pub fn path(&self) -> &Path {

@@ -18,6 +18,7 @@ pub mod guest;
 pub mod janitor;
 pub mod kubeconfig;
 pub mod leaks;
+pub mod mounts;
 pub mod netns;
 pub mod project;
 pub mod runtime;

@@ -34,16 +34,23 @@ impl TestNetns {
     pub fn new() -> anyhow::Result<Self> {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let name = format!("{PREFIX}{}-{}", process::id(), MADE.fetch_add(1, Ordering::Relaxed));
-        let path = Path::new(FOLDER).join(&name);
+        janitor::netns(&Path::new(FOLDER).join(&name)).context("cannot start the janitor")?;
+        Self::named(&name)
+    }
+
+    /// Under a name that people will use. It takes the place of one of that name, and outlives a process that is
+    /// killed: whoever wants such names removes what an earlier run left.
+    pub fn named(name: &str) -> anyhow::Result<Self> {
+        let path = Path::new(FOLDER).join(name);
         fs::create_dir_all(FOLDER)
             .with_context(|| format!("cannot make `{FOLDER}`; tests of this kind run as root"))?;
         // A killed process of the same number may have left one, if its janitor was killed too.
         remove(&path);
         File::create_new(&path).with_context(|| format!("cannot make `{}`", path.display()))?;
-        janitor::netns(&path).context("cannot start the janitor")?;
-        on_own_thread(|| make(&path))
+        let netns = Self { name: name.to_string(), path };
+        on_own_thread(|| make(&netns.path))
             .with_context(|| format!("cannot make the network namespace `{name}`"))?;
-        Ok(Self { name, path })
+        Ok(netns)
     }
 
     pub fn name(&self) -> &str {
@@ -99,9 +106,18 @@ pub struct HostNs {
 
 impl HostNs {
     pub fn new() -> anyhow::Result<Self> {
-        let netns = TestNetns::new()?;
+        Self::of(TestNetns::new()?, Scratch::new("host").context("cannot make a temporary folder")?)
+    }
+
+    /// Under a name, and with a folder, that people will use; see [`TestNetns::named`].
+    pub fn named(name: &str, folder: &Path) -> anyhow::Result<Self> {
+        let kept = Scratch::at(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
+        Self::of(TestNetns::named(name)?, kept)
+    }
+
+    fn of(netns: TestNetns, folder: Scratch) -> anyhow::Result<Self> {
         netns.exec(&["ip", "link", "set", "lo", "up"])?;
-        Ok(Self { netns, folder: Scratch::new("host").context("cannot make a temporary folder")? })
+        Ok(Self { netns, folder })
     }
 
     pub fn netns(&self) -> &TestNetns {
@@ -160,7 +176,7 @@ pub fn inside<T: Send>(path: &Path, act: impl FnOnce() -> T + Send) -> anyhow::R
 }
 
 /// A thread that changed its namespace must not be used again: this one ends with the closure.
-fn on_own_thread<T: Send>(act: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+pub(crate) fn on_own_thread<T: Send>(act: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     thread::scope(|scope| match scope.spawn(act).join() {
         Ok(result) => result,
         Err(panic) => std::panic::resume_unwind(panic),
@@ -173,7 +189,8 @@ fn make(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn remove(path: &Path) {
+/// Removes the namespace mounted at `path`, whoever made it. What lives in it goes with its last user.
+pub fn remove(path: &Path) {
     // Both fail when it is gone already, which is what is wanted.
     let _ = umount2(path, MntFlags::MNT_DETACH);
     let _ = fs::remove_file(path);

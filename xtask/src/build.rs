@@ -1,9 +1,13 @@
 //! Builds of the executables: the release one that users get, and the one with crash points for the tests.
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread;
 
 use anyhow::{Context as _, bail};
+
+use crate::progress::Detail;
 
 /// Naming the target keeps `crt-static` away from build scripts and procedural macros, which cannot be static.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -17,28 +21,59 @@ pub(crate) fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
+/// The executable that `MANIFOLD_EXECUTABLE` names, if it does: to show or measure one that is there already.
+pub(crate) fn given() -> anyhow::Result<Option<PathBuf>> {
+    let Some(path) = std::env::var_os("MANIFOLD_EXECUTABLE").filter(|path| !path.is_empty()) else {
+        return Ok(None);
+    };
+    let path = PathBuf::from(path);
+    match path.canonicalize() {
+        Ok(whole) => Ok(Some(whole)),
+        Err(e) => bail!(
+            "`{}` cannot be used ({e}); mend MANIFOLD_EXECUTABLE, or unset it to build one",
+            path.display()
+        ),
+    }
+}
+
 /// The static, stripped release executable `manifold`.
-pub(crate) fn release() -> anyhow::Result<PathBuf> {
-    cargo(&["build", "--release", "--package", "manifold", "--bin", "manifold"])?;
+pub(crate) fn release(detail: &Detail) -> anyhow::Result<PathBuf> {
+    cargo(&["build", "--release", "--package", "manifold", "--bin", "manifold"], detail)?;
     Ok(target_dir().join(TARGET).join("release/manifold"))
 }
 
 /// The same code, not optimised, that can be told to die at a named point (feature `crash-points`).
-pub(crate) fn with_crash_points() -> anyhow::Result<PathBuf> {
-    cargo(&["build", "--package", "manifold", "--bin", "manifold", "--features", "crash-points", "--profile", "crash"])?;
+pub(crate) fn with_crash_points(detail: &Detail) -> anyhow::Result<PathBuf> {
+    let words = ["build", "--package", "manifold", "--bin", "manifold"];
+    cargo(&[&words[..], &["--features", "crash-points", "--profile", "crash"]].concat(), detail)?;
     Ok(target_dir().join(TARGET).join("crash/manifold"))
 }
 
-fn cargo(words: &[&str]) -> anyhow::Result<()> {
-    let out = Command::new(env!("CARGO"))
+/// Hides what cargo says unless it fails, and tells how many crates are done.
+fn cargo(words: &[&str], detail: &Detail) -> anyhow::Result<()> {
+    let mut child = Command::new(env!("CARGO"))
         .args(words)
-        .args(["--target", TARGET, "--quiet"])
+        .args(["--target", TARGET, "--quiet", "--message-format", "json-render-diagnostics"])
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .current_dir(root())
-        .output()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .context("cargo cannot be run")?;
-    if !out.status.success() {
-        bail!("`cargo {}` failed:\n{}", words.join(" "), String::from_utf8_lossy(&out.stderr));
+    let mut stderr = child.stderr.take().expect("stderr was asked to be a pipe");
+    let said = thread::spawn(move || {
+        let mut said = Vec::new();
+        stderr.read_to_end(&mut said).map(|_| said)
+    });
+    let messages = BufReader::new(child.stdout.take().expect("stdout was asked to be a pipe")).lines();
+    let built = messages.map_while(Result::ok).filter(|m| m.contains("\"reason\":\"compiler-artifact\""));
+    for (count, _) in built.enumerate() {
+        detail.say(&format!("{} crates", count + 1));
+    }
+    let status = child.wait().context("cannot wait for cargo")?;
+    if !status.success() {
+        let said = said.join().ok().and_then(Result::ok).unwrap_or_default();
+        bail!("`cargo {}` failed:\n{}", words.join(" "), String::from_utf8_lossy(&said));
     }
     Ok(())
 }

@@ -65,7 +65,8 @@ impl Survey {
         let folder = root.join("docs/conformance");
         let claims = lines(&folder.join("claims.txt"))?.into_iter().collect();
         let reason = |l: String| l.split_once(": ").map(|(id, why)| (id.to_owned(), why.to_owned()));
-        let not_applicable = lines(&folder.join("not-applicable.txt"))?.into_iter().filter_map(reason).collect();
+        let not_applicable =
+            lines(&folder.join("not-applicable.txt"))?.into_iter().filter_map(reason).collect();
         Ok(Self { lists, proofs, claims, not_applicable })
     }
 
@@ -87,7 +88,10 @@ impl Survey {
             match (self.proofs.get(row), passed) {
                 (None, _) => wrong.push(format!("`{row}` is claimed as done but no test cites it")),
                 (Some(tests), Some(passed)) if tests.is_disjoint(passed) => {
-                    wrong.push(format!("`{row}` is claimed as done but {} did not pass in this run", join(tests)));
+                    wrong.push(format!(
+                        "`{row}` is claimed as done but {} did not pass in this run",
+                        join(tests)
+                    ));
                 }
                 _ => {}
             }
@@ -106,8 +110,12 @@ impl Survey {
 
     fn count<'a>(&self, name: &str, all: usize, rows: impl Iterator<Item = &'a String> + Clone) -> String {
         let proven = rows.clone().filter(|r| self.proofs.contains_key(*r)).count();
-        let apart = rows.filter(|r| !self.proofs.contains_key(*r) && self.not_applicable.contains_key(*r)).count();
-        format!("{name:<28} {all:>4} rows: {proven:>4} proven, {:>4} not yet, {apart:>3} not applicable", all - proven - apart)
+        let apart =
+            rows.filter(|r| !self.proofs.contains_key(*r) && self.not_applicable.contains_key(*r)).count();
+        format!(
+            "{name:<28} {all:>4} rows: {proven:>4} proven, {:>4} not yet, {apart:>3} not applicable",
+            all - proven - apart
+        )
     }
 
     fn row(&self, row: &str) -> String {
@@ -120,12 +128,15 @@ impl Survey {
 
     fn write_claims(&self, root: &Path) -> anyhow::Result<()> {
         let known: BTreeSet<&String> = self.lists.iter().flat_map(|l| &l.rows).collect();
-        let mut text = String::from("# Rows that the project says are done. Each needs a test that cites it; see CONTRIBUTING.md.\n");
+        let mut text = String::from(
+            "# Rows that the project says are done. Each needs a test that cites it; see CONTRIBUTING.md.\n",
+        );
         for row in self.proofs.keys().filter(|r| known.contains(r)) {
             text.push_str(row);
             text.push('\n');
         }
-        fs::write(root.join("docs/conformance/claims.txt"), text).context("writing docs/conformance/claims.txt")
+        fs::write(root.join("docs/conformance/claims.txt"), text)
+            .context("writing docs/conformance/claims.txt")
     }
 }
 
@@ -136,14 +147,20 @@ fn join(tests: &BTreeSet<String>) -> String {
 /// Lines of a text file without comments and blanks; a missing file has none.
 fn lines(path: &Path) -> anyhow::Result<Vec<String>> {
     match fs::read_to_string(path) {
-        Ok(text) => Ok(text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')).map(str::to_owned).collect()),
+        Ok(text) => Ok(text
+            .lines()
+            .map(str::trim)
+            .filter(|l| !l.is_empty() && !l.starts_with('#'))
+            .map(str::to_owned)
+            .collect()),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(e) => Err(e).with_context(|| format!("reading {}", path.display())),
     }
 }
 
 fn lists(root: &Path) -> anyhow::Result<Vec<List>> {
-    let mut files: Vec<PathBuf> = fs::read_dir(root.join("docs/spec"))?.map(|e| Ok(e?.path())).collect::<std::io::Result<_>>()?;
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(root.join("docs/spec"))?.map(|e| Ok(e?.path())).collect::<std::io::Result<_>>()?;
     files.push(root.join("docs/failures.md"));
     files.sort();
     let read = |path: PathBuf| {
@@ -168,8 +185,12 @@ fn citations(text: &str) -> Vec<(String, String)> {
     let mut open: Vec<String> = Vec::new();
     let mut found = Vec::new();
     for line in text.lines().map(str::trim_start) {
-        if let Some((_, ids)) = line.split_once("// Proves: ") {
-            open.extend(ids.split(',').map(|id| id.trim().trim_end_matches('.').to_owned()).filter(|id| !id.is_empty()));
+        if let Some(ids) = line.strip_prefix("// Proves: ") {
+            open.extend(
+                ids.split(',')
+                    .map(|id| id.trim().trim_end_matches('.').to_owned())
+                    .filter(|id| !id.is_empty()),
+            );
         } else if let Some(name) = function_name(line).filter(|_| !open.is_empty()) {
             found.extend(open.drain(..).map(|row| (row, name.to_owned())));
         }
@@ -219,7 +240,10 @@ mod tests {
     fn the_rows_of_a_comment_belong_to_the_next_function() {
         let text = "// Proves: A-1, A-2\n// Proves: A-3\n#[test]\nfn one() {}\nfn two() {}\n";
         let rows: Vec<_> = citations(text);
-        assert_eq!(rows, [("A-1", "one"), ("A-2", "one"), ("A-3", "one")].map(|(a, b)| (a.to_owned(), b.to_owned())));
+        assert_eq!(
+            rows,
+            [("A-1", "one"), ("A-2", "one"), ("A-3", "one")].map(|(a, b)| (a.to_owned(), b.to_owned()))
+        );
     }
 
     fn survey(claims: &[&str], proofs: &[(&str, &str)]) -> Survey {

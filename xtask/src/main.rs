@@ -2,10 +2,13 @@
 
 mod build;
 mod conformance;
+mod demo;
 mod guest;
 mod packages;
 mod progress;
 mod test;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -18,6 +21,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Shows two pods with three networks each, from deploy/examples; needs no cluster
+    Demo(demo::Options),
     /// Installs what is needed and runs every test: unit, property, kernel, API
     Test(test::Options),
     /// Says for each row of docs/spec and docs/failures.md which test proves it
@@ -28,11 +33,23 @@ enum Verb {
     Build,
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().verb {
+fn main() -> ExitCode {
+    match run(Cli::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            progress::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: Verb) -> anyhow::Result<()> {
+    match verb {
+        Verb::Demo(options) => demo::run(&options),
         Verb::Test(options) => test::run(&options),
         Verb::Conformance(options) => conformance::run(&options),
         Verb::Guest(options) => guest::run(&options),
-        Verb::Build => build::release().map(|path| progress::line(&path.display().to_string())),
+        Verb::Build => progress::watched("release executable, static, link-time optimised", build::release)
+            .map(|path| progress::line(&path.display().to_string())),
     }
 }

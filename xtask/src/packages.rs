@@ -35,11 +35,7 @@ pub(crate) fn for_test() -> anyhow::Result<()> {
 }
 
 fn install<'a>(needs: impl Iterator<Item = &'a Need>) -> anyhow::Result<()> {
-    let there = |program: &str| {
-        // Debian's merged /usr: the same program may be named from either root.
-        Path::new(program).exists() || Path::new(program.trim_start_matches("/usr")).exists()
-    };
-    let missing: Vec<&str> = needs.filter(|n| !there(n.program)).map(|n| n.package).collect();
+    let missing: Vec<&str> = needs.filter(|n| !is_there(n.program)).map(|n| n.package).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -49,6 +45,14 @@ fn install<'a>(needs: impl Iterator<Item = &'a Need>) -> anyhow::Result<()> {
         words.extend(&missing);
         apt(&words)
     })
+}
+
+/// At its place on Debian, or anywhere on the PATH: other systems have other places.
+fn is_there(program: &str) -> bool {
+    let program = Path::new(program);
+    let Some(name) = program.file_name() else { return false };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    program.exists() || std::env::split_paths(&path).any(|folder| folder.join(name).exists())
 }
 
 fn apt(words: &[&str]) -> anyhow::Result<()> {

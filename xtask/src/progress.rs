@@ -1,29 +1,102 @@
 //! What a person sees while a verb works: one line a step, with the time it took.
+//!
+//! On a terminal a long step counts its seconds and says how far it is. Elsewhere there are whole lines and no escape
+//! codes.
 
 #![expect(clippy::print_stdout, reason = "this is the one place of the tool box that talks to its user")]
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
+
+/// How far a running step is, in a few words.
+#[derive(Debug, Default)]
+pub(crate) struct Detail(Mutex<String>);
+
+impl Detail {
+    pub(crate) fn say(&self, words: &str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = words.to_owned();
+    }
+
+    fn said(&self) -> String {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
 
 /// One plain line.
 pub(crate) fn line(text: &str) {
     println!("{text}");
 }
 
+/// Why a verb failed, on one line where it is one sentence. No backtrace: it is the user's to mend, not ours.
+pub(crate) fn error(error: &anyhow::Error) {
+    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+}
+
+/// A line that begins something.
+pub(crate) fn heading(text: &str) {
+    println!("{}", bold(text));
+}
+
+pub(crate) fn bold(text: &str) -> String {
+    paint("1", text)
+}
+
+/// Green or red, where there are colours.
+pub(crate) fn verdict(good: bool, text: &str) -> String {
+    paint(if good { "32" } else { "31" }, text)
+}
+
+fn paint(code: &str, text: &str) -> String {
+    let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    if colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+}
+
 /// Says what begins, runs it, and says how long it took. On a failure the error carries on.
 pub(crate) fn step<T>(what: &str, run: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    watched(what, |_| run())
+}
+
+/// The same for what takes long and can say how far it is.
+pub(crate) fn watched<T>(what: &str, run: impl FnOnce(&Detail) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let begin = Instant::now();
+    let detail = Detail::default();
     print!("  {what} … ");
     let _ = std::io::stdout().flush();
-    let begin = Instant::now();
-    let outcome = run();
-    let mark = if outcome.is_ok() { "done" } else { "FAILED" };
+    let outcome = thread::scope(|scope| {
+        let (running, over) = mpsc::channel::<()>();
+        if std::io::stdout().is_terminal() {
+            scope.spawn(|| tick(what, begin, &detail, over));
+        }
+        let outcome = run(&detail);
+        drop(running);
+        outcome
+    });
+    let mark = if outcome.is_ok() { verdict(true, "done") } else { verdict(false, "FAILED") };
     println!("{mark} ({})", seconds(begin.elapsed()));
     outcome
+}
+
+/// Draws the line anew each second, and leaves it as it was in the beginning.
+fn tick(what: &str, begin: Instant, detail: &Detail, over: mpsc::Receiver<()>) {
+    let draw = |words: &str| {
+        print!("\r\x1b[K  {what} … {words}");
+        let _ = std::io::stdout().flush();
+    };
+    while over.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+        let said = detail.said();
+        let comma = if said.is_empty() { "" } else { ", " };
+        draw(&format!("{said}{comma}{} s", begin.elapsed().as_secs()));
+    }
+    draw("");
 }
 
 pub(crate) fn seconds(took: Duration) -> String {
     match took.as_secs() {
         s if s >= 60 => format!("{} min {:02} s", s / 60, s % 60),
+        _ if took < Duration::from_millis(100) => format!("{:.0} ms", took.as_secs_f64() * 1e3),
         _ => format!("{:.1} s", took.as_secs_f64()),
     }
 }

@@ -44,11 +44,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     progress::line("Preparing");
     packages::for_test()?;
-    progress::step("control plane (etcd, kube-apiserver, kubectl in one executable; cached)", || {
-        manifold_e2e::cluster_binary::ensure(&mut |_| {}).map(drop)
+    progress::watched("control plane (etcd, kube-apiserver, kubectl in one executable; cached)", |detail| {
+        manifold_e2e::cluster_binary::cluster_binary(&mut |step| detail.say(step)).map(drop)
     })?;
-    let release = progress::step("release executable, static, link-time optimised", build::release)?;
-    let crash = progress::step("executable with crash points", build::with_crash_points)?;
+    let release = progress::watched("release executable, static, link-time optimised", build::release)?;
+    let crash = progress::watched("executable with crash points", build::with_crash_points)?;
     check_size(&release)?;
     if options.only.is_none() {
         progress::step("lints", lints)?;

@@ -29,10 +29,13 @@ pub(super) fn thing(kind: Kind, name: &str, fields: &Fields) -> bool {
         }
         // A counter under the name of a setting.
         Kind::Sysctl => name == "net/netfilter/nf_conntrack_count",
-        // host-local keeps the last address given, and its lock, for ever.
+        // host-local keeps a folder for each network, the last address given, and its lock, for ever.
         Kind::File => {
             let file = name.rsplit('/').next().unwrap_or_default();
-            name.starts_with("leases/") && (file == "lock" || file.starts_with("last_reserved_ip."))
+            let network =
+                name.matches('/').count() == 1 && fields.get("mode").is_some_and(|m| m.starts_with("40"));
+            name.starts_with("leases/")
+                && (network || file == "lock" || file.starts_with("last_reserved_ip."))
         }
         _ => false,
     }
