@@ -408,3 +408,23 @@ fn hostile_names_reach_no_shell_and_no_rule_but_their_own() {
         same(ifname, &before, &bed.state());
     }
 }
+
+// Proves: PLG-BRIDGE-17, PLG-BRIDGE-20
+#[test]
+fn the_bridge_keeps_its_mac_address_as_pods_with_lower_ones_come_and_go() {
+    for prepare in ["", "ip link add br0 type bridge"] {
+        let bed = Bed::new();
+        bed.sh(prepare);
+        let (a, b) = (bed.pod("a"), bed.pod("b"));
+        let conf = with(&conf(bed.host_local("10.1.0.0/24")), json!({"isGateway": true}));
+        let first = bed.add(&conf, &a).unwrap();
+        let mac = &first.interfaces[0].mac;
+        assert!(bed.sh("ip link show br0").contains(mac));
+        bed.sh("ip link add low0 address 00:00:00:00:00:01 type veth peer name low1; ip link set low0 master br0 up");
+        let second = bed.add(&conf, &b).unwrap();
+        assert_eq!(&second.interfaces[0].mac, mac, "{prepare}");
+        bed.check(&conf, &a, &first).unwrap();
+        bed.del(&conf, &a).unwrap();
+        assert!(bed.sh("ip link show br0").contains(mac));
+    }
+}

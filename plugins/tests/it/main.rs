@@ -1,6 +1,6 @@
 //! The bundled plugins on a real kernel: every test makes a host and pods of its own, as namespaces, and looks at
-//! packets where packets are what matters. Needs root, `ip`, `bridge`, `nft`, `iptables` and `ping`; a missing one
-//! fails the test that needs it.
+//! packets where packets are what matters. Needs root, `ip`, `bridge`, `nft`, `iptables`, `nsenter`, `ping`, and the
+//! reference plugins (package `containernetworking-plugins`); a missing one fails the test that needs it.
 
 #![expect(
     clippy::unwrap_used,
