@@ -9,6 +9,8 @@
     reason = "the configuration allows it inside test functions only, not in what they share"
 )]
 
+mod api_down;
+mod api_faults;
 mod cleanup;
 mod crash;
 mod definitions;
@@ -17,8 +19,10 @@ mod failing_add;
 mod failing_del;
 mod hostile;
 mod kernel;
+mod no_calls;
 mod node;
 mod pods;
+mod proxy;
 mod sandbox;
 mod signals;
 mod wrapper;

@@ -163,7 +163,9 @@ impl<'a> Node<'a> {
             found.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
         };
         let ours = |name: &String| !name.starts_with('.') || name.starts_with(".new-");
-        let mut left: Vec<String> = names("").into_iter().filter(|n| ours(n) && n != "credentials").collect();
+        let mut left: Vec<String> = names("").into_iter().filter(ours).collect();
+        // What the node role keeps there.
+        left.retain(|name| name != "credentials" && name != "cluster-wide-network.json");
         left.extend(names(".damaged").into_iter().map(|name| format!(".damaged/{name}")));
         left.extend(names(".locks").into_iter().filter(ours).map(|name| format!(".locks/{name}")));
         left.sort();
