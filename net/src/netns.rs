@@ -1,7 +1,7 @@
 //! Network namespaces: is this path one, is it the same as that one, and how work is done inside it.
 //!
-//! A thread that entered another namespace is never trusted to come back: work runs on a thread of its own that enters
-//! and then dies, so no other work of the process can ever land in the wrong namespace.
+//! A thread that entered another namespace comes back before anything else runs on it, or the process ends: no other
+//! work can ever land in the wrong namespace.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -10,7 +10,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -85,11 +84,10 @@ impl Netns {
 
     /// A new empty namespace, which ends with this value (and its links with it, save physical ones).
     pub fn create() -> Result<Self, NetnsError> {
-        on_a_thread(|| {
-            let what = "create a network namespace";
-            unshare(CloneFlags::CLONE_NEWNET).map_err(|e| NetnsError::Enter { what, source: e.into() })?;
-            Self::current()
-        })
+        let _returns = WayBack::from_here()?;
+        let what = "create a network namespace";
+        unshare(CloneFlags::CLONE_NEWNET).map_err(|e| NetnsError::Enter { what, source: e.into() })?;
+        Self::current()
     }
 
     fn from_file(file: File) -> io::Result<Self> {
@@ -108,13 +106,13 @@ impl Netns {
         Ok(self.id == NetnsId { dev: metadata.dev(), ino: metadata.ino() })
     }
 
-    /// Does the work on a thread that entered this namespace and ends with the work. A panic in it goes on in the caller.
-    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, NetnsError> {
-        on_a_thread(|| {
-            setns(self.as_fd(), CloneFlags::CLONE_NEWNET)
-                .map_err(|e| NetnsError::Enter { what: "enter the network namespace", source: e.into() })?;
-            Ok(work())
-        })
+    /// Does the work inside this namespace and returns to the one the calling thread is in now, also after a panic. No
+    /// other thread is moved. A thread for it would cost more than the work mostly does: a socket, some settings.
+    pub fn run<T>(&self, work: impl FnOnce() -> T) -> Result<T, NetnsError> {
+        let _returns = WayBack::from_here()?;
+        setns(self.as_fd(), CloneFlags::CLONE_NEWNET)
+            .map_err(|e| NetnsError::Enter { what: "enter the network namespace", source: e.into() })?;
+        Ok(work())
     }
 
     pub(crate) fn raw_fd(&self) -> i32 {
@@ -122,14 +120,22 @@ impl Netns {
     }
 }
 
-fn on_a_thread<T: Send>(work: impl FnOnce() -> Result<T, NetnsError> + Send) -> Result<T, NetnsError> {
-    thread::scope(|scope| {
-        let worker = thread::Builder::new()
-            .name("netns".into())
-            .spawn_scoped(scope, work)
-            .map_err(|source| NetnsError::Enter { what: "start a thread", source })?;
-        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
+/// Brings the thread back. A thread that cannot return must not go on: it would take the pod for the host.
+struct WayBack(File);
+
+impl WayBack {
+    fn from_here() -> Result<Self, NetnsError> {
+        let home = File::open(CURRENT).map_err(|source| NetnsError::Open { path: CURRENT.into(), source })?;
+        Ok(Self(home))
+    }
+}
+
+impl Drop for WayBack {
+    fn drop(&mut self) {
+        if setns(&self.0, CloneFlags::CLONE_NEWNET).is_err() {
+            std::process::abort();
+        }
+    }
 }
 
 /// Namespaces live on nsfs (on proc, before Linux 3.19); other kinds of namespaces live there too.
