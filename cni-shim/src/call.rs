@@ -14,9 +14,12 @@ use crate::source::ClusterEnvironment;
 /// A configuration that lists every pod annotation is far below this. Bytes.
 const MOST_STDIN: u64 = 4 << 20;
 
-/// The variables a call may read, taken once.
+/// Reads one variable.
+type Var = dyn Fn(&str) -> Option<String>;
+
+/// The variables of the process, handed in by `main`.
 pub struct Environment {
-    var: Box<dyn Fn(&str) -> Option<String>>,
+    var: Box<Var>,
 }
 
 impl std::fmt::Debug for Environment {

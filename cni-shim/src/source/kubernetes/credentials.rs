@@ -74,7 +74,9 @@ fn from_kubeconfig(path: &Path) -> Result<(Config, TokenFrom), SourceError> {
     let (cluster, user) = chosen(&file, &place)?;
     refuse_unsafe(cluster, user, &place)?;
     let beside = |name: &str| path.parent().unwrap_or(Path::new("/")).join(name);
-    let url = cluster.server.as_deref().ok_or_else(|| bad(format!("{place} names no `server`; add it")))?;
+    let url = cluster.server.as_deref().ok_or_else(|| {
+        bad(format!("{place} names no `server`; add it, or see that the node role writes the file anew"))
+    })?;
     let mut config = Config::new(server(url, &place)?);
     config.tls_server_name = cluster.tls_server_name.clone().filter(|n| !n.is_empty());
     config.root_cert = match (&cluster.certificate_authority_data, &cluster.certificate_authority) {
@@ -105,8 +107,10 @@ fn token(user: &AuthInfo, beside: &dyn Fn(&str) -> PathBuf, place: &str) -> Resu
 
 /// The cluster and user of the current context.
 fn chosen<'a>(file: &'a Kubeconfig, place: &str) -> Result<(&'a Cluster, &'a AuthInfo), SourceError> {
-    let missing =
-        |what: &str, name: &str| bad(format!("{place} has no {what} `{}`; add it", printable(name)));
+    let missing = |what: &str, name: &str| {
+        let name = printable(name);
+        bad(format!("{place} has no {what} `{name}`; add it, or see that the node role writes the file anew"))
+    };
     let current = file.current_context.as_deref().unwrap_or_default();
     let context = (file.contexts.iter().find(|c| c.name == current))
         .and_then(|c| c.context.as_ref())
