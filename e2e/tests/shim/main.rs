@@ -11,12 +11,15 @@
 
 mod api_down;
 mod api_faults;
+mod check;
 mod cleanup;
+mod concurrency;
 mod crash;
 mod definitions;
 mod examples;
 mod failing_add;
 mod failing_del;
+mod gc;
 mod hostile;
 mod kernel;
 mod no_calls;

@@ -1,0 +1,137 @@
+//! GC clears what the runtime no longer knows, in every network, and nothing else.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::cleanup::ALL;
+use crate::node::Node;
+use crate::sandbox::Sandbox;
+
+/// A node that finds its default network on disk, with two pods of four networks each.
+fn node_with_two_pods(prefix: &str) -> (Node<'static>, Sandbox, Sandbox) {
+    let mut node = Node::new(prefix);
+    node.define("storage", &node.bridge("mf-storage", &["10.50.0.0/24"]));
+    node.define("wire", &node.macvlan(&["10.60.0.0/24"]));
+    node.define("link", &node.ptp(&["10.70.0.0/24"]));
+    let default = node.default_network();
+    node.entry.remove("clusterNetwork");
+    node.entry.insert("delegates".into(), json!([default]));
+    let (living, dead) = (node.sandbox("living", ALL), node.sandbox("dead", ALL));
+    for sandbox in [&living, &dead] {
+        node.runtime().add(&sandbox.pod).unwrap().must_succeed();
+    }
+    (node, living, dead)
+}
+
+const NETWORKS: [&str; 4] = ["cluster-wide-network", "storage", "wire", "link"];
+
+/// How many addresses are in use in each network.
+fn in_use(node: &Node<'_>) -> [usize; 4] {
+    NETWORKS.map(|network| node.leases(network).len())
+}
+
+/// A lease of a sandbox of which no entry tells.
+fn plant_lease(node: &Node<'_>, network: &str, address: &str, container: &str, ifname: &str) {
+    fs::write(node.folder("networks").join(network).join(address), format!("{container}\r\n{ifname}"))
+        .unwrap();
+}
+
+// Proves: P-COR-9, P-DEL-10, MLT-GC-1, F-RUN-6
+#[test]
+fn what_the_list_lacks_is_cleared_in_every_network_and_the_living_pod_is_untouched() {
+    let (node, living, dead) = node_with_two_pods("gc");
+    assert_eq!(in_use(&node), [4, 2, 2, 2]);
+    dead.netns.delete();
+    plant_lease(&node, "storage", "10.50.0.99", "forgotten", "net1");
+    plant_lease(&node, "cluster-wide-network", "10.244.0.99", "forgotten", "eth0");
+    // Attached before this plugin came to the node: the runtime knows it, the ledger does not.
+    plant_lease(&node, "cluster-wide-network", "10.244.0.98", "older", "eth0");
+    let runtime = node.runtime();
+    runtime.gc(&[(&living.pod.container_id, "eth0"), ("older", "eth0")]).unwrap().must_succeed();
+    assert_eq!(in_use(&node), [3, 1, 1, 1]);
+    assert!(node.leases("cluster-wide-network").contains(&"10.244.0.98".into()));
+    let of_the_living = format!(".locks/{}", living.pod.container_id);
+    assert_eq!(node.ledger(), [of_the_living, living.pod.container_id.clone()]);
+    runtime.del(&dead.pod).unwrap().must_succeed();
+    assert_eq!(living.links(), ["eth0", "net1", "net2", "net3"]);
+    node.runtime().del(&living.pod).unwrap().must_succeed();
+    assert_eq!(in_use(&node), [1, 0, 0, 0]);
+}
+
+/// GC with exactly this list, or none.
+fn gc_with(node: &Node<'_>, list: Option<Value>) {
+    let mut entry = node.entry.clone();
+    if let Some(list) = list {
+        entry.insert("cni.dev/valid-attachments".into(), list);
+    }
+    node.runtime().call("GC", None, entry.into()).unwrap().must_succeed();
+}
+
+// Proves: F-RUN-6
+#[test]
+fn no_list_clears_nothing_and_an_empty_one_everything_of_this_configuration_only() {
+    let (mut node, living, dead) = node_with_two_pods("lists");
+    let third = node.sandbox("third", ALL);
+    let ours = node.entry.clone();
+    node.entry.insert("name".into(), json!("another-runtime"));
+    node.runtime().add(&third.pod).unwrap().must_succeed();
+    node.entry = ours;
+    gc_with(&node, None);
+    gc_with(&node, Some(Value::Null));
+    assert_eq!(in_use(&node)[1..], [3, 3, 3]);
+    gc_with(&node, Some(json!([])));
+    assert_eq!(in_use(&node)[1..], [1, 1, 1], "the other runtime's pod is none of our business");
+    for sandbox in [&living, &dead] {
+        assert_eq!(sandbox.links(), Vec::<String>::new());
+    }
+    assert_eq!(third.links(), ["eth0", "net1", "net2", "net3"]);
+    node.entry.insert("name".into(), json!("another-runtime"));
+    node.runtime().del(&third.pod).unwrap().must_succeed();
+    assert_eq!(node.ledger(), Vec::<String>::new());
+}
+
+// Proves: F-RUN-5
+#[test]
+fn gc_waits_for_an_add_that_is_under_way() {
+    let (node, living, dead) = node_with_two_pods("waits");
+    node.install_fakes(&["fake"]);
+    node.define("slow", &node.fake(&json!({"ADD": {"delayMs": 1500}})));
+    let starting = node.sandbox("starting", "slow");
+    let ids = [&living, &dead, &starting].map(|sandbox| sandbox.pod.container_id.as_str());
+    std::thread::scope(|scope| {
+        let add = scope.spawn(|| node.runtime().add(&starting.pod).unwrap());
+        while node.trace().is_empty() {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        node.runtime().gc(&ids.map(|id| (id, "eth0"))).unwrap().must_succeed();
+        let calls = manifold_e2e::trace::read(&node.folder("trace")).unwrap();
+        let gc = calls.iter().find(|call| call.verb == "GC").expect("GC of a network that is in use");
+        assert!(calls[0].end.unwrap() <= gc.start, "ADD and GC of one network at the same time");
+        add.join().unwrap().must_succeed();
+    });
+    for sandbox in [&living, &dead, &starting] {
+        node.runtime().del(&sandbox.pod).unwrap().must_succeed();
+    }
+    assert_eq!(in_use(&node), [0, 0, 0, 0]);
+}
+
+// Proves: F-RUN-7, F-NOD-2
+#[test]
+fn a_sandbox_that_the_runtime_forgot_is_swept_ten_minutes_after_its_namespace_is_gone() {
+    let (node, living, dead) = node_with_two_pods("idle");
+    dead.netns.delete();
+    let passes_by = |seconds| {
+        let sandbox = node.sandbox(&format!("passer-{seconds}"), "");
+        let runtime = node.runtime_of(&node.later(seconds));
+        runtime.add(&sandbox.pod).unwrap().must_succeed();
+        runtime.del(&sandbox.pod).unwrap().must_succeed();
+    };
+    passes_by(100);
+    passes_by(400);
+    assert_eq!(in_use(&node), [4, 2, 2, 2], "five minutes are not ten");
+    passes_by(800);
+    assert_eq!(in_use(&node), [2, 1, 1, 1]);
+    assert_eq!(living.links().len(), 4);
+    node.runtime().del(&living.pod).unwrap().must_succeed();
+}
