@@ -1,14 +1,20 @@
 //! `cargo xtask test`: everything that must hold, in one run, with the time of each part.
 
+mod in_guest;
+mod verdict;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
+use manifold_e2e::guest;
 use serde::Deserialize;
 
 use crate::{build, conformance, packages, progress};
+use in_guest::Part;
+use verdict::Outcome;
 
 /// The size a node is asked to hold, of the release executable. Bytes.
 const MOST_BYTES: u64 = 12 * 1024 * 1024;
@@ -30,11 +36,25 @@ struct Suite {
     path: PathBuf,
 }
 
-/// What one suite said.
-struct Outcome {
-    passed: Vec<String>,
-    failed: Vec<String>,
-    text: String,
+/// What was heard of all suites so far.
+#[derive(Default)]
+struct Tally {
+    /// Names without their modules, as tests cite rows.
+    passed: BTreeSet<String>,
+    good: usize,
+    bad: Vec<String>,
+}
+
+impl Tally {
+    fn add(&mut self, suite: &str, outcome: Outcome) {
+        self.good += outcome.passed.len();
+        self.passed
+            .extend(outcome.passed.iter().map(|name| name.rsplit("::").next().unwrap_or(name).to_owned()));
+        if !outcome.failed.is_empty() {
+            progress::line(&outcome.text);
+        }
+        self.bad.extend(outcome.failed.into_iter().map(|name| format!("{suite} {name}")));
+    }
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
@@ -56,17 +76,20 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let suites = progress::step("test executables", || suites(options.only.as_deref()))?;
 
     progress::line("Testing");
-    let mut passed = BTreeSet::new();
-    let (mut good, mut bad) = (0, Vec::new());
+    let executables: [(&str, &Path); 2] =
+        [("MANIFOLD_EXECUTABLE", &release), ("MANIFOLD_CRASH_EXECUTABLE", &crash)];
+    let mut tally = Tally::default();
+    let mut parts = Vec::new();
     for suite in &suites {
-        let outcome = run_suite(suite, &release, &crash, options.filter.as_deref())?;
-        good += outcome.passed.len();
-        passed.extend(outcome.passed.iter().map(|name| name.rsplit("::").next().unwrap_or(name).to_owned()));
-        if !outcome.failed.is_empty() {
-            progress::line(&outcome.text);
+        let mut outcome = run_suite(suite, &executables, options.filter.as_deref())?;
+        let tests = std::mem::take(&mut outcome.for_guest);
+        if !tests.is_empty() {
+            parts.push((suite, tests));
         }
-        bad.extend(outcome.failed.into_iter().map(|name| format!("{} {name}", suite.name)));
+        tally.add(&suite.name, outcome);
     }
+    run_in_guest(parts, &executables, &mut tally);
+    let Tally { passed, good, bad } = tally;
     let survey = conformance::Survey::read(&build::root())?;
     progress::line(&survey.total());
     let whole = options.only.is_none() && options.filter.is_none();
@@ -90,7 +113,9 @@ fn check_size(path: &Path) -> anyhow::Result<()> {
     let bytes = std::fs::metadata(path)?.len();
     progress::line(&format!("  `manifold` is {:.1} MB", bytes as f64 / 1e6));
     if bytes > MOST_BYTES {
-        bail!("`manifold` has {bytes} bytes, more than the {MOST_BYTES} it may have; look at what was linked in");
+        bail!(
+            "`manifold` has {bytes} bytes, more than the {MOST_BYTES} it may have; look at what was linked in"
+        );
     }
     Ok(())
 }
@@ -101,7 +126,11 @@ fn lints() -> anyhow::Result<()> {
 }
 
 fn cargo(words: &[&str]) -> anyhow::Result<Vec<u8>> {
-    let out = Command::new(env!("CARGO")).args(words).current_dir(build::root()).output().context("cargo cannot be run")?;
+    let out = Command::new(env!("CARGO"))
+        .args(words)
+        .current_dir(build::root())
+        .output()
+        .context("cargo cannot be run")?;
     if !out.status.success() {
         let said = [out.stdout, out.stderr].concat();
         bail!("`cargo {}` failed:\n{}", words.join(" "), String::from_utf8_lossy(&said));
@@ -127,17 +156,33 @@ fn suites(only: Option<&str>) -> anyhow::Result<Vec<Suite>> {
     struct Profile {
         test: bool,
     }
-    let out = cargo(&["test", "--workspace", "--no-run", "--message-format", "json-render-diagnostics", "--quiet"])?;
+    let out = cargo(&[
+        "test",
+        "--workspace",
+        "--no-run",
+        "--message-format",
+        "json-render-diagnostics",
+        "--quiet",
+    ])?;
     let mut found = Vec::new();
     for line in out.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
-        let message: Message = serde_json::from_slice(line).context("cargo's messages changed their shape")?;
-        let (Some(path), Some(manifest), Some(target)) = (message.executable, message.manifest_path, message.target) else { continue };
+        let message: Message =
+            serde_json::from_slice(line).context("cargo's messages changed their shape")?;
+        let (Some(path), Some(manifest), Some(target)) =
+            (message.executable, message.manifest_path, message.target)
+        else {
+            continue;
+        };
         if !message.profile.is_some_and(|p| p.test) {
             continue;
         }
         let folder = manifest.parent().context("a manifest lies in a folder")?.to_owned();
         let room = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let name = if target.kind.iter().any(|k| k == "test") { format!("{room} ({})", target.name) } else { format!("{room} ({}, unit)", target.name) };
+        let name = if target.kind.iter().any(|k| k == "test") {
+            format!("{room} ({})", target.name)
+        } else {
+            format!("{room} ({}, unit)", target.name)
+        };
         if only.is_none_or(|o| name.contains(o)) {
             found.push(Suite { name, folder, path });
         }
@@ -146,24 +191,48 @@ fn suites(only: Option<&str>) -> anyhow::Result<Vec<Suite>> {
     Ok(found)
 }
 
-fn run_suite(suite: &Suite, release: &Path, crash: &Path, filter: Option<&str>) -> anyhow::Result<Outcome> {
+fn run_suite(suite: &Suite, executables: &[(&str, &Path)], filter: Option<&str>) -> anyhow::Result<Outcome> {
     let begin = Instant::now();
     let mut command = Command::new(&suite.path);
     command.args(filter).current_dir(&suite.folder).env("CARGO_MANIFEST_DIR", &suite.folder);
-    command.env("MANIFOLD_EXECUTABLE", release).env("MANIFOLD_CRASH_EXECUTABLE", crash);
+    command.envs(executables.iter().copied());
     let out = command.output().with_context(|| format!("running {}", suite.path.display()))?;
     let text = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
-    let named = |mark: &str| -> Vec<String> {
-        let of = |l: &str| l.strip_prefix("test ")?.strip_suffix(mark).map(|n| n.trim_end_matches(" - should panic").to_owned());
-        text.lines().filter_map(of).collect()
-    };
-    let (passed, mut failed) = (named(" ... ok"), named(" ... FAILED"));
-    if !out.status.success() && failed.is_empty() {
-        failed.push(format!("ended with {}", out.status));
+    let failure = (!out.status.success()).then(|| format!("ended with {}", out.status));
+    let outcome = Outcome::read(text, failure);
+    report(&suite.name, &outcome, &progress::seconds(begin.elapsed()));
+    Ok(outcome)
+}
+
+fn report(name: &str, outcome: &Outcome, took: &str) {
+    let (passed, failed) = (outcome.passed.len(), outcome.failed.len());
+    progress::line(format!("  {name:<32} {passed:>5} passed {failed:>3} failed  {took}").trim_end());
+}
+
+/// A guest that does not boot is a failure like any other: the rest of the run is still told.
+fn run_in_guest(parts: Vec<(&Suite, Vec<String>)>, executables: &[(&str, &Path)], tally: &mut Tally) {
+    if parts.is_empty() {
+        return;
     }
-    // A test that is left out is no success: whoever needs one to be left out must say so here.
-    failed.extend(named(" ... ignored").into_iter().map(|n| format!("{n} is ignored")));
-    let took = progress::seconds(begin.elapsed());
-    progress::line(&format!("  {:<32} {:>5} passed {:>3} failed  {took}", suite.name, passed.len(), failed.len()));
-    Ok(Outcome { passed, failed, text })
+    let (suites, parts): (Vec<&Suite>, Vec<Part<'_>>) = parts
+        .into_iter()
+        .map(|(suite, tests)| (suite, Part { folder: &suite.folder, executable: &suite.path, tests }))
+        .unzip();
+    progress::line("Testing in the guest kernel");
+    let ran =
+        progress::watched("QEMU and a kernel (cached)", |detail| guest::ensure(&mut |step| detail.say(step)))
+            .and_then(|_| progress::step("boot, tests and end", || in_guest::run(&parts, executables)));
+    match ran {
+        Ok(outcomes) => {
+            for (suite, outcome) in suites.into_iter().zip(outcomes) {
+                report(&suite.name, &outcome, "");
+                tally.add(&format!("{} in the guest", suite.name), outcome);
+            }
+        }
+        Err(error) => {
+            progress::line(&format!("{error:#}"));
+            let left: usize = parts.iter().map(|part| part.tests.len()).sum();
+            tally.bad.push(format!("the guest kernel, with {left} tests that need it"));
+        }
+    }
 }

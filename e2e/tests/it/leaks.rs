@@ -283,18 +283,12 @@ fn neighbours_and_bridge_entries_that_somebody_set_are_told() {
     );
 }
 
-/// Where the kernel can filter VLANs. Where it cannot, none can leak either, and the test is that it says so; that
-/// the oracle reads them is then proved from a recording, beside the code.
 // Proves: T-1
 #[test]
+#[ignore = "needs a kernel with bridge VLAN filtering: run it in the guest kernel"]
 fn a_vlan_on_a_bridge_port_is_told() {
-    let bed = Bed::new();
-    let filtering = "ip link set br0 type bridge vlan_filtering 1";
-    if let Err(refusal) = bed.host.exec(&filtering.split(' ').collect::<Vec<_>>()) {
-        assert!(format!("{refusal:#}").contains("not supported"), "{refusal:#}");
-        bed.host.exec(&["bridge", "vlan", "add", "dev", "v0", "vid", "7"]).unwrap_err();
-        return;
-    }
+    let mut bed = Bed::new();
+    bed.prepare("ip link set br0 type bridge vlan_filtering 1");
     bed.leak(
         "host",
         "bridge vlan add dev v0 vid 7",

@@ -1,0 +1,98 @@
+//! What a test executable said: which of its tests passed, which failed, and which are left to the guest kernel.
+//!
+//! A test that is left out is no success. `#[ignore]` is for a test with a reason that stands here: it needs the guest
+//! kernel, or it is no test of its own. Any other ignored test is a failure.
+
+/// A test that is ignored for a reason with this word is run in the guest kernel.
+const GUEST: &str = "guest";
+/// How the reasons begin of what carries the attribute and claims nothing: halves of other tests, and tools.
+const NO_CLAIMS: [&str; 4] = [
+    "runs as a child of another test",
+    "run by the test above",
+    "a measurement, not a claim",
+    "writes files; only for a new format",
+];
+
+/// What one suite said.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) passed: Vec<String>,
+    pub(crate) failed: Vec<String>,
+    /// Those that only the guest kernel can run.
+    pub(crate) for_guest: Vec<String>,
+    /// Everything the executable printed.
+    pub(crate) text: String,
+}
+
+impl Outcome {
+    /// Reads what was printed. `failure` says how the executable ended, when that was not well.
+    pub(crate) fn read(text: String, failure: Option<String>) -> Self {
+        let mut outcome = Self::default();
+        for (name, verdict) in text.lines().filter_map(said_of_a_test) {
+            match verdict {
+                Verdict::Passed => outcome.passed.push(name.to_owned()),
+                Verdict::Failed => outcome.failed.push(name.to_owned()),
+                Verdict::Ignored(why) if why.contains(GUEST) => outcome.for_guest.push(name.to_owned()),
+                Verdict::Ignored(why) if NO_CLAIMS.iter().any(|begin| why.starts_with(begin)) => {}
+                Verdict::Ignored(_) => outcome.failed.push(format!("{name} is ignored")),
+            }
+        }
+        if let Some(failure) = failure.filter(|_| outcome.failed.is_empty()) {
+            outcome.failed.push(failure);
+        }
+        outcome.text = text;
+        outcome
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict<'a> {
+    Passed,
+    Failed,
+    Ignored(&'a str),
+}
+
+fn said_of_a_test(line: &str) -> Option<(&str, Verdict<'_>)> {
+    let (name, verdict) = line.strip_prefix("test ")?.split_once(" ... ")?;
+    let verdict = match verdict {
+        "ok" => Verdict::Passed,
+        "FAILED" => Verdict::Failed,
+        ignored => Verdict::Ignored(ignored.strip_prefix("ignored")?.trim_start_matches(", ")),
+    };
+    Some((name.trim_end_matches(" - should panic"), verdict))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(line: &str, passed: &[&str], failed: &[&str], for_guest: &[&str]) {
+        let outcome = Outcome::read(format!("\nrunning 1 test\n{line}\n\n"), None);
+        assert_eq!(outcome.passed, passed);
+        assert_eq!(outcome.failed, failed);
+        assert_eq!(outcome.for_guest, for_guest);
+    }
+
+    #[test]
+    fn each_verdict_of_a_test_is_understood() {
+        check("test a::b ... ok", &["a::b"], &[], &[]);
+        check("test a::b - should panic ... ok", &["a::b"], &[], &[]);
+        check("test a::b ... FAILED", &[], &["a::b"], &[]);
+        check("test result: ok. 1 passed; 0 failed; 0 ignored", &[], &[], &[]);
+    }
+
+    #[test]
+    fn an_ignored_test_fails_unless_its_reason_is_known() {
+        check("test a::b ... ignored", &[], &["a::b is ignored"], &[]);
+        check("test a::b ... ignored, flaky", &[], &["a::b is ignored"], &[]);
+        check("test a::b ... ignored, runs as a child of another test", &[], &[], &[]);
+        check("test a::b ... ignored, needs VLANs: run it in the guest kernel", &[], &[], &["a::b"]);
+    }
+
+    #[test]
+    fn an_executable_that_dies_is_a_failure() {
+        let outcome = Outcome::read("test a ... ok\n".into(), Some("ended with signal 11".into()));
+        assert_eq!(outcome.failed, ["ended with signal 11"]);
+    }
+}
