@@ -1,11 +1,14 @@
 //! `cargo xtask`: the tool box of the project. Each verb is one module.
 
+mod able;
+mod bench;
 mod build;
 mod conformance;
 mod demo;
 mod guest;
 mod packages;
 mod progress;
+mod table;
 mod test;
 
 use std::process::ExitCode;
@@ -25,6 +28,8 @@ enum Verb {
     Demo(demo::Options),
     /// Installs what is needed and runs every test: unit, property, kernel, API
     Test(test::Options),
+    /// Measures ADD and DEL through a real API server, beside the floors and beside peers
+    Bench(bench::Options),
     /// Says for each row of docs/spec and docs/failures.md which test proves it
     Conformance(conformance::Options),
     /// Runs a command of this machine under a guest kernel that has every link type
@@ -47,6 +52,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
     match verb {
         Verb::Demo(options) => demo::run(&options),
         Verb::Test(options) => test::run(&options),
+        Verb::Bench(options) => bench::run(&options),
         Verb::Conformance(options) => conformance::run(&options),
         Verb::Guest(options) => guest::run(&options),
         Verb::Build => progress::watched("release executable, static, link-time optimised", build::release)

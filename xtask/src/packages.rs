@@ -1,4 +1,4 @@
-//! The Debian packages that the demo and the tests need, installed when a program of theirs is missing.
+//! The Debian packages that the demo, the tests and the benchmark need, installed when a program of theirs is missing.
 
 use std::path::Path;
 use std::process::Command;
@@ -26,12 +26,22 @@ const TEST: &[Need] = &[
     Need { program: "/usr/bin/strace", package: "strace" },
 ];
 
+const BENCH: &[Need] = &[
+    Need { program: "/usr/bin/python3", package: "python3" },
+    Need { program: "/usr/lib/x86_64-linux-gnu/libc.a", package: "libc6-dev" },
+    Need { program: "/usr/lib/cni/host-local", package: "containernetworking-plugins" },
+];
+
 pub(crate) fn for_demo() -> anyhow::Result<()> {
     install(DEMO.iter())
 }
 
 pub(crate) fn for_test() -> anyhow::Result<()> {
     install(DEMO.iter().chain(TEST))
+}
+
+pub(crate) fn for_bench() -> anyhow::Result<()> {
+    install(DEMO.iter().chain(BENCH))
 }
 
 fn install<'a>(needs: impl Iterator<Item = &'a Need>) -> anyhow::Result<()> {

@@ -3,7 +3,6 @@
 //! A network namespace takes the node's place, so nothing of the machine is touched. The executable is the one that
 //! users get; a small runtime calls it as containerd does; pods and networks are read from the YAML files themselves.
 
-mod able;
 mod examples;
 mod interrupt;
 mod json;
@@ -11,19 +10,18 @@ mod look;
 mod node;
 mod ping;
 mod place;
-mod table;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 
-use crate::{build, packages, progress};
+use crate::table::Table;
+use crate::{able, build, packages, progress};
 use examples::Applied;
 use look::Attachment;
 use node::{Node, Sandbox};
 use place::Place;
-use table::Table;
 
 /// What is compared before and after, in words.
 const COMPARED: &str = "links, addresses, routes, rules, neighbours, bridge entries,\n            \
@@ -43,7 +41,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    able::check()?;
+    able::check("demo")?;
     let place = Place::new(&options.name);
     let _one_at_a_time = place.lock()?;
     if options.clean {

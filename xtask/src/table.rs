@@ -5,24 +5,24 @@ use crate::progress;
 const GAP: &str = "  ";
 
 /// The lines of one cell.
-pub(super) type Cell = Vec<String>;
+pub(crate) type Cell = Vec<String>;
 
-pub(super) struct Table {
+pub(crate) struct Table {
     heads: Vec<String>,
     rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
-    pub(super) fn new(heads: &[&str]) -> Self {
+    pub(crate) fn new(heads: &[&str]) -> Self {
         Self { heads: heads.iter().map(|head| (*head).to_owned()).collect(), rows: Vec::new() }
     }
 
-    pub(super) fn row(&mut self, cells: Vec<Cell>) {
+    pub(crate) fn row(&mut self, cells: Vec<Cell>) {
         self.rows.push(cells);
     }
 
     /// Indented by two, the heads in bold where that is possible.
-    pub(super) fn print(&self) {
+    pub(crate) fn print(&self) {
         let mut lines = self.lines().into_iter();
         if let Some(heads) = lines.next() {
             progress::line(&format!("  {}", progress::bold(&heads)));
