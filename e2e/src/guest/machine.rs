@@ -27,17 +27,21 @@ pub(super) enum End {
     Deadline,
 }
 
-/// Boots, and waits until the machine has switched itself off; QEMU does not outlive this call.
+/// Boots, and waits until the machine has switched itself off; QEMU does not outlive this call. The deadline counts
+/// from the command's start.
 pub(super) fn boot(kit: &Kit, job: &Path, deadline: Duration) -> anyhow::Result<End> {
     let mut qemu = start(kit, job)?;
-    let began = Instant::now();
     let there = |name: &str| job.join(name).exists();
+    let (mut since, mut limit) = (Instant::now(), BOOT_DEADLINE);
+    let mut booting = true;
     let late = loop {
         if qemu.try_wait().context("cannot wait for QEMU")?.is_some() {
             break false;
         }
-        let limit = if there("started") { deadline } else { deadline.min(BOOT_DEADLINE) };
-        if began.elapsed() > limit {
+        if booting && there("started") {
+            (booting, since, limit) = (false, Instant::now(), deadline);
+        }
+        if since.elapsed() > limit {
             // It may have ended just now, and then both find nothing to do.
             let _ = qemu.kill();
             let _ = qemu.wait();

@@ -10,6 +10,7 @@
 mod api_server;
 mod fake_delegate;
 mod forward;
+mod guest;
 mod leaks;
 mod netns;
 mod runtime;
