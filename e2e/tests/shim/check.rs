@@ -111,7 +111,7 @@ fn status_is_told_from_files_and_by_the_default_network() {
     assert!(text.contains("flannel"), "a node without Kubernetes has nobody else to ask: {text}");
 }
 
-// Proves: MLT-RDY-1
+// Proves: MLT-RDY-1, MLT-DEL-4, NPWG-6.1.2-1
 #[test]
 fn add_waits_for_the_readiness_file_and_del_does_not() {
     let mut node = Node::new("ready");

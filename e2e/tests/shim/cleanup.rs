@@ -57,7 +57,7 @@ fn del_leaves_nothing_of_a_pod_with_four_networks() {
     add_and_del("plain", |_, _| ());
 }
 
-// Proves: F-API-9, P-DEL-4
+// Proves: F-API-9, P-DEL-4, MLT-DEL-4
 #[test]
 fn del_needs_no_api_server_and_no_credentials() {
     add_and_del("down", |node, _| {
@@ -78,7 +78,7 @@ fn del_needs_neither_the_definitions_nor_the_pod() {
     });
 }
 
-// Proves: P-DEL-7, P-DEL-4
+// Proves: P-DEL-7, P-DEL-4, MLT-DEL-4
 #[test]
 fn del_succeeds_when_the_namespace_is_gone() {
     add_and_del("gone", |_, sandbox| {

@@ -117,7 +117,7 @@ fn networks_of_another_namespace_are_refused_the_same_whether_they_exist_or_not(
     node.runtime().del(&sandbox.pod).unwrap().must_succeed();
 }
 
-// Proves: F-POD-2, P-DEL-1, MLT-CACHE-4, NPWG-4.2.1-1
+// Proves: F-POD-2, P-DEL-1, MLT-CACHE-4, NPWG-4.2.1-1, MLT-DEL-1, CNI-RUN-5
 #[test]
 fn check_and_del_use_the_bytes_of_add_whatever_the_definition_says_now() {
     let node = node("edited");

@@ -26,7 +26,7 @@ fn fails_always(_: &Node<'_>) -> Value {
     json!({"behave": "fail", "msg": "never", "code": 144})
 }
 
-// Proves: F-PLG-7, P-DEL-3, NPWG-7.2-4, NPWG-7.2-5, MLT-DEL-3
+// Proves: F-PLG-7, P-DEL-3, NPWG-7.2-4, NPWG-7.2-5, MLT-DEL-3, MLT-DEP-12, MLT-DEL-6
 #[test]
 fn whichever_fails_the_others_are_taken_down_and_the_next_del_does_the_rest() {
     for k in 1..=3 {

@@ -91,7 +91,7 @@ fn no_list_clears_nothing_and_an_empty_one_everything_of_this_configuration_only
     assert_eq!(node.ledger(), Vec::<String>::new());
 }
 
-// Proves: F-RUN-5
+// Proves: F-RUN-5, CNI-RUN-3
 #[test]
 fn gc_waits_for_an_add_that_is_under_way() {
     let (node, living, dead) = node_with_two_pods("waits");
