@@ -124,9 +124,7 @@ impl Node {
         let entries = fs::read_dir(self.state().join("manifold")).into_iter().flatten().flatten();
         let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
         // Its own bookkeeping (locks, marks) begins with a dot.
-        left.extend(
-            names.filter(|n| !n.starts_with('.') && n != "spool").map(|n| format!("ledger: entry `{n}`")),
-        );
+        left.extend(names.filter(|n| !n.starts_with('.')).map(|n| format!("ledger: entry `{n}`")));
         Ok(left)
     }
 
