@@ -1,7 +1,8 @@
 //! The pod's default routes: applied once, after every network is attached, and verified by what the kernel says then.
 
 use manifold_cni::{CniError, CniResult, code};
-use manifold_net::{Net, NetError, Netns, Route, RouteAdd, RouteFilter, route::MAIN_TABLE};
+use manifold_net::route::{MAIN_TABLE, NextHop};
+use manifold_net::{Net, NetError, Netns, Route, RouteAdd, RouteFilter};
 use manifold_plan::{Family, Plan, RouteChange};
 
 use crate::ledger::{Entry, Exact};
@@ -40,10 +41,7 @@ fn apply(net: &Net, plan: &Plan, change: &RouteChange) -> Result<(), CniError> {
         return if change.gateway.is_none() { Ok(()) } else { Err(no_interface(plan, change)) };
     };
     for route in defaults(net, link, change)? {
-        match net.del_route(&route) {
-            Err(e) if !e.is_not_found() => return Err(failed(e)),
-            _ => {}
-        }
+        remove(net, &route, link)?;
     }
     if let Some(gateway) = change.gateway {
         let route =
@@ -51,6 +49,35 @@ fn apply(net: &Net, plan: &Plan, change: &RouteChange) -> Result<(), CniError> {
         net.add_route(&route, RouteAdd::Create).map_err(|e| unreachable(plan, change, e))?;
     }
     Ok(())
+}
+
+/// Takes the ways over one link out of a route, and leaves those of other networks: the kernel keeps equal IPv6 default
+/// routes as one with several ways, and a route of several ways goes as a whole unless one of them is named.
+fn remove(net: &Net, route: &Route, link: u32) -> Result<(), CniError> {
+    let gone = |route: &Route| match net.del_route(route) {
+        Err(e) if !e.is_not_found() => Err(failed(e)),
+        _ => Ok(()),
+    };
+    let of_one = |hop: &NextHop| Route {
+        gateway: hop.gateway,
+        oif: Some(hop.oif),
+        multipath: Vec::new(),
+        ..route.clone()
+    };
+    if route.multipath.is_empty() {
+        return gone(route);
+    }
+    if route.family() == manifold_net::Family::V6 {
+        return route.multipath.iter().filter(|hop| hop.oif == link).try_for_each(|hop| gone(&of_one(hop)));
+    }
+    gone(route)?;
+    let left: Vec<NextHop> = route.multipath.iter().filter(|hop| hop.oif != link).copied().collect();
+    let rest = match left.as_slice() {
+        [] => return Ok(()),
+        [only] => of_one(only),
+        _ => Route { multipath: left, ..route.clone() },
+    };
+    net.add_route(&rest, RouteAdd::Create).map_err(failed)
 }
 
 /// A dump, after everything was applied: exactly the wanted ways out are there.
