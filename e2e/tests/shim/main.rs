@@ -11,12 +11,15 @@
 
 mod api_down;
 mod api_faults;
+mod asked;
 mod check;
 mod cleanup;
 mod concurrency;
 mod crash;
 mod definitions;
+mod device_files;
 mod examples;
+mod executed;
 mod failing_add;
 mod failing_del;
 mod gc;
@@ -28,6 +31,7 @@ mod order;
 mod pods;
 mod proxy;
 mod results;
+mod routes;
 mod sandbox;
 mod signals;
 mod sources;

@@ -97,7 +97,11 @@ impl<'a> Node<'a> {
     }
 
     pub(crate) fn runtime_of(&self, executable: &Path) -> Runtime<'_> {
-        let entry = Value::from(self.entry.clone()).to_string();
+        // In a list, as a bare plugin cannot have the key `plugins`.
+        let entry = json!({
+            "cniVersion": self.entry.get("cniVersion"), "name": self.entry.get("name"), "plugins": [self.entry],
+        })
+        .to_string();
         let mut runtime = Runtime::new(executable, &entry, &self.host).unwrap();
         runtime.cni_path = vec![self.folder("bin")];
         runtime
