@@ -77,7 +77,7 @@ fn status(node: &Node<'_>, key: &str, value: serde_json::Value, expected: Option
     outcome.error_text()
 }
 
-// Proves: MLT-STA-1, F-NOD-5, P-UP-9
+// Proves: MLT-STA-1
 #[test]
 fn status_is_told_from_files_and_by_the_default_network() {
     let mut node = Node::new("status");

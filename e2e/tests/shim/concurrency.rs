@@ -18,7 +18,6 @@ fn together<T: Send>(work: Vec<Box<dyn FnOnce() -> T + Send + '_>>) -> Vec<T> {
 
 type Call<'a> = Box<dyn FnOnce() -> CallOutcome + Send + 'a>;
 
-// Proves: T-9, F-RUN-4
 #[test]
 fn thirty_pods_at_once_share_a_range_of_thirty_addresses() {
     const PODS: usize = 30;
@@ -49,7 +48,7 @@ fn thirty_pods_at_once_share_a_range_of_thirty_addresses() {
     node.assert_clean(&oracle, &before);
 }
 
-// Proves: F-RUN-3, T-9
+// Proves: F-RUN-3
 #[test]
 fn two_adds_and_two_dels_of_one_sandbox_at_once_end_in_all_or_nothing() {
     let node = Node::new("duel");

@@ -26,7 +26,10 @@ fn what_a_plugin_writes_about_its_device_is_told_in_the_status_and_removed_on_de
     assert_eq!(files.len(), 2, "one file for each attachment with the capability: {files:?}");
     let status = node.status("cart").unwrap();
     let address = |n: usize| status[n].pointer("/device-info/pci/pci-address").cloned().unwrap_or_default();
-    assert_eq!([address(1), address(2), address(3)], [json!("0000:03:02.1"), Value::Null, json!("0000:03:02.3")]);
+    assert_eq!(
+        [address(1), address(2), address(3)],
+        [json!("0000:03:02.1"), Value::Null, json!("0000:03:02.3")]
+    );
     runtime.del(&sandbox.pod).unwrap().must_succeed();
     assert_eq!(fs::read_dir(node.folder("devinfo/cni")).unwrap().count(), 0);
 }
@@ -42,7 +45,10 @@ fn an_interface_that_is_in_the_pod_already_is_told_before_anything_is_made_and_l
         let oracle = node.oracle(&[&sandbox.netns]);
         let before = oracle.snapshot().unwrap();
         let text = node.runtime().add(&sandbox.pod).unwrap().must_fail_with(7);
-        assert!(text.contains(&format!("is to be interface `{name}`, and the pod has one of that name already")), "{text}");
+        assert!(
+            text.contains(&format!("is to be interface `{name}`, and the pod has one of that name already")),
+            "{text}"
+        );
         node.assert_clean(&oracle, &before);
         node.runtime().del(&sandbox.pod).unwrap().must_succeed();
         assert_eq!(sandbox.links(), [name], "DEL of what was refused does not take what was there");

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::node::{Node, With};
 
-// Proves: F-API-9, F-API-1, P-PERF-2, P-UP-7
+// Proves: F-API-9, F-API-1
 #[test]
 fn an_add_is_one_get_of_the_pod_one_of_each_definition_and_one_patch_and_a_del_is_nothing() {
     let api = ApiServer::start().unwrap();
@@ -44,6 +44,10 @@ fn an_add_is_one_get_of_the_pod_one_of_each_definition_and_one_patch_and_a_del_i
         runtime.del(&sandbox.pod).unwrap().must_succeed();
         node.assert_clean(&oracle, &before);
         api.start_again().unwrap();
-        assert_eq!(api.request_counts().unwrap().total(), 0, "a server that was started anew counts from zero");
+        assert_eq!(
+            api.request_counts().unwrap().total(),
+            0,
+            "a server that was started anew counts from zero"
+        );
     }
 }

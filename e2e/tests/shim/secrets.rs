@@ -10,7 +10,8 @@ use crate::node::{Node, With};
 
 /// Every file and folder below, with its mode.
 fn modes(folder: &Path) -> Vec<(String, u32)> {
-    let mut found = vec![(folder.display().to_string(), fs::metadata(folder).unwrap().permissions().mode() & 0o777)];
+    let mut found =
+        vec![(folder.display().to_string(), fs::metadata(folder).unwrap().permissions().mode() & 0o777)];
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
         if entry.metadata().unwrap().is_dir() {
             found.extend(modes(&entry.path()));
@@ -38,7 +39,10 @@ fn no_token_and_no_configuration_is_ever_said_and_only_root_reads_the_state() {
         let mut runtime = node.runtime();
         runtime.pass_annotations = false;
         let outcome = runtime.add(&sandbox.pod).unwrap();
-        assert!(serde_json::from_slice::<serde_json::Value>(&outcome.stdout).is_ok(), "stdout is one object: {outcome}");
+        assert!(
+            serde_json::from_slice::<serde_json::Value>(&outcome.stdout).is_ok(),
+            "stdout is one object: {outcome}"
+        );
         said += &format!("{outcome}");
         if name == "good" {
             for (path, mode) in modes(&node.folder("state")) {
@@ -53,7 +57,10 @@ fn no_token_and_no_configuration_is_ever_said_and_only_root_reads_the_state() {
     assert_eq!(fs::metadata(node.folder("log")).unwrap().permissions().mode() & 0o077, 0, "the log");
     let spool = fs::read_to_string(node.folder("state/.spool/outcomes")).unwrap();
     for (what, text) in [("outputs", said), ("log", log), ("spool", spool)] {
-        assert!(!text.contains(token.trim()) && !text.contains("canary-in-a-configuration"), "{what}: {text}");
+        assert!(
+            !text.contains(token.trim()) && !text.contains("canary-in-a-configuration"),
+            "{what}: {text}"
+        );
     }
 }
 
@@ -70,7 +77,6 @@ fn a_plugin_that_others_could_replace_is_never_executed() {
     assert_eq!(node.trace(), Vec::<String>::new());
 }
 
-// Proves: S-6
 #[test]
 fn an_annotation_that_changes_later_changes_nothing() {
     let node = Node::new("frozen");

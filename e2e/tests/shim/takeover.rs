@@ -46,10 +46,16 @@ fn left_of_multus(node: &Node<'_>) -> usize {
 #[test]
 fn a_state_file_of_multus_is_replayed_backwards_and_forgotten() {
     let (node, _netns, pod) = node_after_multus("state");
-    let conf = |name: &str| node.fake(&json!({})).with("name", json!(name)).with("cniVersion", json!("1.0.0")).with("private", json!([1.5]));
+    let conf = |name: &str| {
+        node.fake(&json!({}))
+            .with("name", json!(name))
+            .with("cniVersion", json!("1.0.0"))
+            .with("private", json!([1.5]))
+    };
     let mut second = delegate("shop/storage", &conf("same-name"));
     second = second.with("ifnameRequest", json!("data0")).with("macRequest", json!("02:00:00:00:00:05"));
-    let state = json!([delegate("cluster", &conf("cluster")), second, delegate("shop/third", &conf("same-name"))]);
+    let state =
+        json!([delegate("cluster", &conf("cluster")), second, delegate("shop/third", &conf("same-name"))]);
     let file = node.folder("multus").join(&pod.container_id);
     fs::write(&file, state.to_string()).unwrap();
     for (network, ifname) in [("cluster", "eth0"), ("same-name", "data0"), ("same-name", "net2")] {
@@ -59,7 +65,11 @@ fn a_state_file_of_multus_is_replayed_backwards_and_forgotten() {
     assert_eq!(node.trace(), ["DEL net2", "DEL data0", "DEL eth0"]);
     for call in trace::read(&node.folder("trace")).unwrap() {
         assert_eq!(call.input("/private"), &json!([1.5]));
-        assert_eq!(call.input("/prevResult/interfaces/0/name"), call.var("CNI_IFNAME"), "each has its own result");
+        assert_eq!(
+            call.input("/prevResult/interfaces/0/name"),
+            call.var("CNI_IFNAME"),
+            "each has its own result"
+        );
     }
     assert_eq!(left_of_multus(&node), 0);
     assert_eq!(node.ledger(), Vec::<String>::new());
@@ -88,7 +98,8 @@ fn a_torn_state_file_is_replaced_by_libcnis_results_and_without_those_is_an_erro
 #[test]
 fn what_fails_keeps_the_state_file_for_the_next_del() {
     let (node, _netns, pod) = node_after_multus("kept");
-    let once = json!({"DEL": {"behave": "fail", "msg": "not yet", "times": 1, "counter": node.folder("counter")}});
+    let once =
+        json!({"DEL": {"behave": "fail", "msg": "not yet", "times": 1, "counter": node.folder("counter")}});
     let conf = node.fake(&once).with("name", json!("cluster"));
     let file = node.folder("multus").join(&pod.container_id);
     fs::write(&file, json!([delegate("cluster", &conf)]).to_string()).unwrap();
