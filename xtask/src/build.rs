@@ -38,23 +38,34 @@ pub(crate) fn given() -> anyhow::Result<Option<PathBuf>> {
 
 /// The static, stripped release executable `manifold`.
 pub(crate) fn release(detail: &Detail) -> anyhow::Result<PathBuf> {
-    cargo(&["build", "--release", "--package", "manifold", "--bin", "manifold"], detail)?;
+    let mut words = vec!["build", "--release", "--package", "manifold", "--bin", "manifold"];
+    words.extend(["--target", TARGET]);
+    cargo(&words, &[("RUSTFLAGS", "-C target-feature=+crt-static")], detail)?;
     Ok(target_dir().join(TARGET).join("release/manifold"))
 }
 
-/// The same code, not optimised, that can be told to die at a named point (feature `crash-points`).
+/// The same code, not optimised, that can be told to die at a named point (feature `crash-points`). It shares the
+/// tests' libraries, so it costs seconds, and has a name of its own, so that no other build takes its place.
 pub(crate) fn with_crash_points(detail: &Detail) -> anyhow::Result<PathBuf> {
-    let words = ["build", "--package", "manifold", "--bin", "manifold"];
-    cargo(&[&words[..], &["--features", "crash-points", "--profile", "crash"]].concat(), detail)?;
-    Ok(target_dir().join(TARGET).join("crash/manifold"))
+    cargo(
+        &["build", "--package", "manifold", "--bin", "manifold", "--features", "crash-points"],
+        &[],
+        detail,
+    )?;
+    let folder = target_dir().join("debug");
+    let path = folder.join("manifold-crash-points");
+    // A running copy cannot be written, but it can be replaced.
+    let _ = std::fs::remove_file(&path);
+    std::fs::copy(folder.join("manifold"), &path).context("keeping the executable with crash points")?;
+    Ok(path)
 }
 
 /// Hides what cargo says unless it fails, and tells how many crates are done.
-fn cargo(words: &[&str], detail: &Detail) -> anyhow::Result<()> {
+fn cargo(words: &[&str], env: &[(&str, &str)], detail: &Detail) -> anyhow::Result<()> {
     let mut child = Command::new(env!("CARGO"))
         .args(words)
-        .args(["--target", TARGET, "--quiet", "--message-format", "json-render-diagnostics"])
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .args(["--quiet", "--message-format", "json-render-diagnostics"])
+        .envs(env.iter().copied())
         .current_dir(root())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

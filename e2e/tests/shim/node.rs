@@ -32,16 +32,21 @@ fn named_or(variable: &str, build: impl FnOnce() -> PathBuf) -> PathBuf {
 fn build_with_crash_points() -> PathBuf {
     static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
     let build = || {
-        let target = "x86_64-unknown-linux-gnu";
         let root = manifold_e2e::project::root();
-        let words = ["build", "--quiet", "--package", "manifold", "--bin", "manifold"];
-        let more = ["--features", "crash-points", "--profile", "crash", "--target", target];
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = std::process::Command::new(cargo);
-        command.args(words).args(more).env("RUSTFLAGS", "-C target-feature=+crt-static").current_dir(root);
-        assert!(command.status().unwrap().success(), "the executable with crash points cannot be built");
         let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-        folder.join(target).join("crash/manifold")
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let words =
+            ["build", "--quiet", "--package", "manifold", "--bin", "manifold", "--features", "crash-points"];
+        // A folder of its own, so that nobody takes it for the one without.
+        let apart = folder.join("crash-points");
+        let status = std::process::Command::new(cargo)
+            .args(words)
+            .arg("--target-dir")
+            .arg(&apart)
+            .current_dir(root)
+            .status();
+        assert!(status.unwrap().success(), "the executable with crash points cannot be built");
+        apart.join("debug/manifold")
     };
     BUILT.get_or_init(build).clone()
 }

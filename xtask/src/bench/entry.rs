@@ -18,11 +18,13 @@ const MULTUS: &str = r#"{"cniVersion": "1.0.0", "name": "multus", "type": "multu
   "binDir": "@CNI@", "cniDir": "@STATE@/multus"}"#;
 
 const MULTUS_SHIM: &str = r#"{"cniVersion": "1.0.0", "name": "multus", "type": "multus-shim",
-  "socketDir": "@RUN@", "delegates": [@DEFAULT@]}"#;
+  "daemonSocketDir": "@RUN@/socket", "delegates": [@DEFAULT@]}"#;
 
-const MULTUS_DAEMON: &str = r#"{"cniVersion": "1.0.0", "name": "multus", "type": "multus", "logLevel": "error",
-  "kubeconfig": "@KUBECONFIG@", "socketDir": "@RUN@", "binDir": "@CNI@", "cniDir": "@STATE@/multus",
-  "delegates": [@DEFAULT@]}"#;
+/// It empties its socket's folder, and goes on only once it has found a primary network in its folder of configurations.
+const MULTUS_DAEMON: &str = r#"{"cniVersion": "1.0.0", "logLevel": "error", "logToStderr": true,
+  "kubeconfig": "@KUBECONFIG@", "socketDir": "@RUN@/socket", "multusConfigFile": "auto",
+  "cniConfigDir": "@RUN@/net.d", "multusAutoconfigDir": "@RUN@/net.d",
+  "binDir": "@CNI@", "cniDir": "@STATE@/multus"}"#;
 
 /// Writes the entry of one executable; returns its path.
 pub(super) fn write(bed: &Bed, name: &str) -> anyhow::Result<String> {
@@ -37,10 +39,16 @@ pub(super) fn write(bed: &Bed, name: &str) -> anyhow::Result<String> {
 /// How the driver starts the thick plugin's daemon.
 pub(super) fn daemon_words(bed: &Bed, daemon: &Path) -> anyhow::Result<Vec<String>> {
     let conf = file(bed, "daemon.conf", MULTUS_DAEMON)?;
+    let primary = format!("{}=@RUN@/net.d/10-default.conf", file(bed, "primary.conf", "@DEFAULT@")?);
     let command = format!("exec {} -config @CONF@", daemon.display());
-    let words =
-        ["--daemon", &command, "--daemon-conf", &conf, "--daemon-ready", "@RUN@/multus.sock", "--in-cluster"];
-    Ok(words.into_iter().map(str::to_owned).collect())
+    let words = [
+        ["--daemon", &command],
+        ["--daemon-conf", &conf],
+        ["--render", &primary],
+        ["--daemon-ready", "@RUN@/socket/multus.sock"],
+    ];
+    let words = words.into_iter().flatten().chain(["--in-cluster"]);
+    Ok(words.map(str::to_owned).collect())
 }
 
 fn file(bed: &Bed, name: &str, text: &str) -> anyhow::Result<String> {

@@ -110,22 +110,31 @@ fn measure(options: &Options, bed: &Bed, manifold: &Path) -> anyhow::Result<(Flo
     let mut runs = vec![meta(options, bed, "manifold", manifold, &[])?];
     let floors = floors.with_api(bed)?;
     match &options.multus {
-        Some(path) => runs.push(meta(options, bed, "multus", &absolute(path)?, &[])?),
-        None => not_measured("Multus, thin", "--multus PATH"),
+        Some(path) => {
+            runs.extend(peer("Multus, thin", || meta(options, bed, "multus", &absolute(path)?, &[])))
+        }
+        None => not_measured("Multus, thin", "give --multus PATH to compare with it"),
     }
     match options.multus_shim.as_deref().zip(options.multus_daemon.as_deref()) {
-        Some((shim, daemon)) => {
+        Some((shim, daemon)) => runs.extend(peer("Multus, thick", || {
             let daemon = entry::daemon_words(bed, &absolute(daemon)?)?;
-            runs.push(meta(options, bed, "multus-thick", &absolute(shim)?, &daemon)?);
+            meta(options, bed, "multus-thick", &absolute(shim)?, &daemon)
+        })),
+        None => {
+            not_measured("Multus, thick", "give --multus-shim PATH --multus-daemon PATH to compare with it");
         }
-        None => not_measured("Multus, thick", "--multus-shim PATH --multus-daemon PATH"),
     }
     Ok((floors, runs))
 }
 
-fn not_measured(what: &str, flags: &str) {
+/// A peer that cannot be measured does not cost what was measured before it.
+fn peer(what: &str, measure: impl FnOnce() -> anyhow::Result<Run>) -> Option<Run> {
+    measure().inspect_err(|error| not_measured(what, &format!("{error:#}"))).ok()
+}
+
+fn not_measured(what: &str, why: &str) {
     let mark = progress::verdict(false, "NOT MEASURED");
-    progress::line(&format!("  {what}: {mark}; give {flags} to compare with it"));
+    progress::line(&format!("  {what}: {mark}; {why}"));
 }
 
 fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
