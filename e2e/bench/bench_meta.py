@@ -529,7 +529,9 @@ class Meta:
         for x in self.a.render:
             src, dst = x.split("=", 1); dst = self.ren(dst); os.makedirs(os.path.dirname(dst), exist_ok=True); open(dst, "w").write(self.ren(open(src).read()))
         if self.a.in_cluster:
-            d = "/var/run/secrets/kubernetes.io/serviceaccount"; os.makedirs(d, exist_ok=True)
+            d = "/var/run/secrets/kubernetes.io/serviceaccount"
+            if os.path.exists(d): raise SystemExit(d + " is there already, and --in-cluster would replace it")
+            os.makedirs(d)
             for f, c in (("token", self.token), ("ca.crt", self.ca)): open(d + "/" + f, "w").write(c); self.inc.append(d + "/" + f)
         h, p = re.match(r"https://([^:/]+):?(\d*)", self.server).groups()
         env = dict(PATH="/usr/sbin:/usr/bin:/sbin:/bin", KUBERNETES_SERVICE_HOST=h, KUBERNETES_SERVICE_PORT=p or "443", HOME="/root", **dict(x.split("=", 1) for x in self.a.daemon_env))

@@ -79,7 +79,9 @@ fn against_floors(floors: &Floors, ours: &Run) -> Goal {
     let ratio = |row: &Row| Some(row.add.wall / floors.of_add(&row.kind, row.attach)?);
     let rows = ours.seq.iter().filter_map(|row| Some((ratio(row)?, row)));
     let worst = rows.max_by(|(a, _), (b, _)| a.total_cmp(b));
-    let place = worst.map(|(_, row)| format!(" (highest: {} {})", row.attach, row.kind)).unwrap_or_default();
+    let name =
+        |row: &Row| if row.attach == 0 { "0".to_owned() } else { format!("{} {}", row.attach, row.kind) };
+    let place = worst.map(|(_, row)| format!(" (highest: {})", name(row))).unwrap_or_default();
     Goal::at_most(format!("ADD ≤ 2.5 × sum of the floors, in every row{place}"), worst.map(|w| w.0), 2.5)
 }
 
