@@ -1,8 +1,9 @@
 //! A plugin that is linked into this executable, behind the same contract as an executed one.
 //!
-//! Each call runs on a thread of its own: the thread may enter the pod's namespace and ends there, and a panic ends
-//! the thread and not us. There is no deadline to enforce from outside: a thread cannot be killed, so plugins bound
-//! every wait of theirs by `Input::deadline`.
+//! A call runs on the caller's thread, and a panic in it becomes its error. A thread for each call would only cost: work
+//! in a pod's namespace returns from it or ends the process (`manifold_net::Netns::run`), so nothing of a plugin stays
+//! with the thread. There is no deadline to enforce from outside, so plugins bound every wait of theirs by
+//! `Input::deadline`.
 
 use std::any::Any;
 
@@ -20,22 +21,11 @@ impl Delegate for Bundled {
     }
 
     fn call(&self, invocation: &Invocation<'_>) -> Result<Vec<u8>, CniError> {
-        let request = request(invocation)?;
-        let plugin = self.0;
-        std::thread::scope(|scope| {
-            let worker = std::thread::Builder::new()
-                .name(plugin.name().to_owned())
-                .spawn_scoped(scope, || dispatch(plugin, &request))
-                .map_err(|e| {
-                    // Nothing has begun, so the runtime may simply ask again.
-                    CniError::new(code::TRY_AGAIN, format!("no thread for plugin `{}`: {e}", plugin.name()))
-                })?;
-            worker.join().unwrap_or_else(|panic| Err(panicked(plugin, panic.as_ref())))
-        })
+        dispatch_caught(self.0, &request(invocation)?)
     }
 }
 
-/// The same for a caller that already is on the plugin's own thread (an executable that is this one plugin).
+/// Calls the plugin; a panic of it ends here.
 pub(crate) fn dispatch_caught(plugin: &dyn Plugin, request: &Request) -> Result<Vec<u8>, CniError> {
     let call = std::panic::AssertUnwindSafe(|| dispatch(plugin, request));
     std::panic::catch_unwind(call).unwrap_or_else(|panic| Err(panicked(plugin, panic.as_ref())))

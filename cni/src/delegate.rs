@@ -74,8 +74,7 @@ pub trait Delegate: Send + Sync {
     fn call(&self, invocation: &Invocation<'_>) -> Result<Vec<u8>, CniError>;
 }
 
-/// A plugin of ours, called in this process on a thread of its own: it may enter the pod's namespace, and its panic
-/// becomes this call's error.
+/// A plugin of ours, called in this process. It may visit the pod's namespace, and its panic becomes this call's error.
 #[derive(Clone, Copy)]
 pub struct Bundled(pub &'static dyn Plugin);
 

@@ -172,14 +172,3 @@ fn an_attachment_without_addresses_is_refused_in_0_2_0_before_anything_is_touche
     call(plugin, Verb::Add, &config("0.1.0")).expect_err("no address");
     assert_eq!(plugin.verbs(), [Verb::Add, Verb::Del]);
 }
-
-// Proves: PLG-COM-4
-#[test]
-fn a_call_runs_on_a_thread_of_its_own() {
-    fn thread() -> CniError {
-        CniError::failed(format!("{:?}", std::thread::current().id()))
-    }
-    let plugin = FakePlugin::leak(|_| Err(thread()), fine);
-    let error = call(plugin, Verb::Add, &config("1.1.0")).expect_err("its thread");
-    assert_ne!(error, thread());
-}
