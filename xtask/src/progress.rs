@@ -11,6 +11,9 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// Columns that every terminal has.
+const NARROW: usize = 78;
+
 /// How far a running step is, in a few words.
 #[derive(Debug, Default)]
 pub(crate) struct Detail(Mutex<String>);
@@ -82,7 +85,9 @@ pub(crate) fn watched<T>(what: &str, run: impl FnOnce(&Detail) -> anyhow::Result
 /// Draws the line anew each second, and leaves it as it was in the beginning.
 fn tick(what: &str, begin: Instant, detail: &Detail, over: mpsc::Receiver<()>) {
     let draw = |words: &str| {
-        print!("\r\x1b[K  {what} … {words}");
+        // A line that is wrapped cannot be drawn over.
+        let line: String = format!("  {what} … {words}").chars().take(NARROW).collect();
+        print!("\r\x1b[K{line}");
         let _ = std::io::stdout().flush();
     };
     while over.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
@@ -90,7 +95,8 @@ fn tick(what: &str, begin: Instant, detail: &Detail, over: mpsc::Receiver<()>) {
         let comma = if said.is_empty() { "" } else { ", " };
         draw(&format!("{said}{comma}{} s", begin.elapsed().as_secs()));
     }
-    draw("");
+    print!("\r\x1b[K  {what} … ");
+    let _ = std::io::stdout().flush();
 }
 
 pub(crate) fn seconds(took: Duration) -> String {

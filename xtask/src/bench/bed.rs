@@ -82,7 +82,7 @@ impl Bed {
         let stdout = child.stdout.take().expect("stdout was asked to be a pipe");
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
             writeln!(log, "{line}").context("cannot write the driver's log")?;
-            detail.say(&line.chars().take(70).collect::<String>());
+            detail.say(line.trim());
         }
         let status = child.wait().context("cannot wait for python3")?;
         if !status.success() {
