@@ -10,6 +10,7 @@ use manifold_e2e::forward::{Forward, Mode};
 use serde_json::{Value, json};
 
 use crate::node::{Node, With};
+use crate::proxy::{Fate, Proxy};
 use crate::sandbox::Sandbox;
 
 fn node_with_storage(prefix: &str) -> Node<'static> {
@@ -83,34 +84,38 @@ fn a_plain_pod_starts_without_credentials_and_one_with_networks_is_told_who_writ
     told_to_try_again(&node, &asking, &["node role", &node.access.token_file.display().to_string()]);
 }
 
-// Proves: F-API-2
-#[test]
-fn a_server_that_is_down_is_asked_again_until_the_budget_ends() {
-    let mut node = node_with_storage("refused");
+/// A pod that meets this on the way to the server is told to try again when the budget ends, and not before.
+fn given_up(prefix: &str, way: Option<Mode>, part: &str) {
+    let mut node = node_with_storage(prefix);
     let sandbox = node.sandbox("cart", "storage");
-    node.cut_off();
-    let wall =
-        told_to_try_again(&node, &sandbox, &["the API server", "gave no usable answer to `get` of network"]);
-    assert!(wall > Duration::from_secs(7), "it gave up after {wall:?}");
+    match way {
+        Some(mode) => node.forward.as_ref().unwrap().set(mode),
+        None => node.cut_off(),
+    }
+    let wall = told_to_try_again(&node, &sandbox, &["the API server", part]);
+    assert!(wall > Duration::from_secs(7), "{prefix}: it gave up after {wall:?}");
+    let tries = node.forward.as_ref().map_or(2, Forward::connections);
+    assert!(tries >= 2, "{prefix}: it was asked {tries} times");
 }
 
 // Proves: F-API-2
 #[test]
-fn a_server_that_says_nothing_is_not_waited_for_for_ever() {
-    let node = node_with_storage("silent");
-    let sandbox = node.sandbox("cart", "storage");
-    node.forward.as_ref().unwrap().set(Mode::Silence);
-    told_to_try_again(&node, &sandbox, &["the API server", "none within"]);
+fn a_server_that_is_down_or_silent_or_talks_nonsense_is_asked_again_until_the_budget_ends() {
+    std::thread::scope(|scope| {
+        scope.spawn(|| given_up("refused", None, "gave no usable answer to `get` of network"));
+        scope.spawn(|| given_up("silent", Some(Mode::Silence), "none within"));
+        let other = Mode::Answer(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec());
+        scope.spawn(|| given_up("nonsense", Some(other), "gave no usable answer"));
+        scope.spawn(an_answer_without_end_is_not_read_to_the_end);
+    });
 }
 
-// Proves: F-API-2
-#[test]
-fn a_server_that_talks_nonsense_is_asked_again_and_then_given_up() {
-    let node = node_with_storage("nonsense");
+fn an_answer_without_end_is_not_read_to_the_end() {
+    let mut node = node_with_storage("endless");
     let sandbox = node.sandbox("cart", "storage");
-    node.forward.as_ref().unwrap().set(Mode::Answer(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()));
-    told_to_try_again(&node, &sandbox, &["the API server"]);
-    assert!(node.forward.as_ref().unwrap().connections() > 3);
+    let large = format!("{{\"kind\": \"{}\"}}", "x".repeat(8 << 20));
+    let _proxy = Proxy::new(&mut node, move |_, _| Fate::Answer(200, "", large.clone()));
+    told_to_try_again(&node, &sandbox, &["is larger than", "make the object smaller"]);
 }
 
 // Proves: F-API-2

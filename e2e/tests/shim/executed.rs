@@ -69,7 +69,6 @@ fn ipvlans_configuration_reaches_the_nodes_own_plugin_and_its_word_reaches_the_r
         "ipam": node.ipam(&["10.60.0.0/24"])});
     node.define("fast", &conf);
     let sandbox = node.sandbox("cart", "fast");
-    let oracle = node.oracle(&[&sandbox.netns]);
     let outcome = node.runtime().add(&sandbox.pod).unwrap();
     let add = said(&node, "ipvlan", "ADD");
     assert_eq!(add, conf.with("name", json!("fast")));
@@ -83,7 +82,6 @@ fn ipvlans_configuration_reaches_the_nodes_own_plugin_and_its_word_reaches_the_r
     }
     node.runtime().del(&sandbox.pod).unwrap().must_succeed();
     assert_eq!((sandbox.links(), node.ledger()), (vec![], vec![]));
-    drop(oracle);
 }
 
 #[test]
@@ -94,7 +92,6 @@ fn a_foreign_ipam_plugin_serves_a_bundled_interface_plugin() {
     // The reference plugins of distributions know versions up to 1.0.0.
     node.define("wire", &node.macvlan(&[]).with("ipam", ipam.clone()).with("cniVersion", json!("1.0.0")));
     let sandbox = node.sandbox("cart", "wire");
-    let oracle = node.oracle(&[&sandbox.netns]);
     let runtime = node.runtime();
     runtime.add(&sandbox.pod).unwrap().must_succeed();
     let addresses = kernel::addresses(&sandbox.netns, "net1");
@@ -104,7 +101,6 @@ fn a_foreign_ipam_plugin_serves_a_bundled_interface_plugin() {
     runtime.del(&sandbox.pod).unwrap().must_succeed();
     assert_eq!(node.leases("wire"), Vec::<String>::new());
     assert_eq!(sandbox.links(), Vec::<String>::new());
-    drop(oracle);
 }
 
 // Proves: F-NOD-3
