@@ -19,6 +19,7 @@ mod crash;
 mod definitions;
 mod device_files;
 mod devices;
+mod disk;
 mod examples;
 mod executed;
 mod failing_add;

@@ -108,7 +108,7 @@ fn everything() -> Value {
 
 // Proves: NPWG-4.1.2.1.3-5, NPWG-4.1.2.1.4-3, NPWG-4.1.2.1.5-2, NPWG-4.1.2.1.6-2, NPWG-4.1.2.1.6-3
 // Proves: NPWG-4.1.2.1.6-4, NPWG-4.1.2.1.7-4, NPWG-4.1.2.1.7-6, NPWG-4.1.2.1.8-4, NPWG-4.1.2.1.10-2
-// Proves: MLT-DLG-5, MLT-DLG-11, MLT-EXE-5, MLT-EXE-6, P-DEL-12
+// Proves: MLT-DLG-5, MLT-DLG-11, MLT-EXE-5, MLT-EXE-6, P-DEL-12, MLT-CACHE-2
 #[test]
 fn what_the_pod_asks_for_reaches_every_plugin_that_can_do_it_on_add_and_on_del() {
     let node = node_of_fakes("requests");

@@ -60,7 +60,7 @@ fn the_route_moves_for_the_family_that_was_asked_for() {
     assert_eq!(found, [vec!["10.50.0.1 over net1".to_string()], vec!["fd00:50::1 over net1".into()]]);
 }
 
-// Proves: NPWG-4.1.2.1.9-1, MLT-DEP-6, MLT-GW-4
+// Proves: NPWG-4.1.2.1.9-1, MLT-DEP-6, MLT-GW-4, CNI-CNV-7
 #[test]
 fn an_empty_list_keeps_the_networks_own_routes_and_takes_the_others() {
     let node = dual_stack("empty");
@@ -90,4 +90,36 @@ fn two_networks_or_two_gateways_of_a_family_are_refused() {
         assert!(text.contains(part), "{text}");
         assert_eq!(sandbox.links(), Vec::<String>::new());
     }
+}
+
+// Proves: CNI-RES-5, CNI-CNV-3
+#[test]
+fn every_field_of_a_route_is_what_the_kernel_has() {
+    let node = Node::new("fields");
+    let routes = json!([
+        {"dst": "10.9.0.0/16", "gw": "10.60.0.1", "mtu": 1300, "advmss": 1200, "priority": 77, "table": 100},
+        {"dst": "10.8.0.0/16", "scope": 253},
+    ]);
+    let ipam = json!({"type": "static", "addresses": [{"address": "10.60.0.7/24"}], "routes": routes});
+    let labels = json!({"cni": {"labels": [{"key": "app", "value": "cart"}]}});
+    node.define("wire", &node.macvlan(&[]).with("ipam", ipam).with("args", labels));
+    let sandbox = node.sandbox("cart", "wire");
+    let runtime = node.runtime();
+    runtime.add(&sandbox.pod).unwrap().must_succeed();
+    let found = kernel::ip(&sandbox.netns, "-d route show table 100");
+    assert_eq!(found.len(), 1, "{found:?}");
+    let route = &found[0];
+    assert_eq!(
+        (&route["dst"], &route["gateway"], &route["metric"]),
+        (&json!("10.9.0.0/16"), &json!("10.60.0.1"), &json!(77))
+    );
+    assert_eq!(
+        (&route["metrics"][0]["mtu"], &route["metrics"][0]["advmss"]),
+        (&json!(1300), &json!(1200)),
+        "{route}"
+    );
+    let direct = kernel::ip(&sandbox.netns, "route show 10.8.0.0/16");
+    assert_eq!((&direct[0]["scope"], &direct[0]["dev"]), (&json!("link"), &json!("net1")), "{direct:?}");
+    runtime.check(&sandbox.pod).unwrap().must_succeed();
+    runtime.del(&sandbox.pod).unwrap().must_succeed();
 }

@@ -1,0 +1,83 @@
+//! The ledger's disk: full, read-only, with an entry that was torn. Nothing is touched that could not be written down,
+//! and DEL never takes a torn entry for nothing to do.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::cleanup::{ALL, used_node};
+use crate::node::{Node, manifold};
+
+/// The executable on a node where this has been done to the state folder, for its eyes only.
+fn with_state(node: &Node<'_>, done: &str) -> PathBuf {
+    let state = node.folder("state");
+    node.script(&format!(
+        "S={}\nexec unshare --mount --propagation private sh -c '{done} && exec {}' sh $S",
+        state.display(),
+        manifold().display()
+    ))
+}
+
+const READ_ONLY: &str = "mount --bind $1 $1 && mount -o remount,bind,ro $1";
+/// Sixteen pages, all taken.
+const FULL: &str =
+    "mount -t tmpfs -o size=64k,mode=700 none $1 && { head -c 65536 /dev/zero > $1/filler; true; }";
+const NO_INODE: &str = "mount -t tmpfs -o nr_inodes=1,mode=700 none $1";
+
+// Proves: F-DSK-1, CNI-RUN-ADD-3
+#[test]
+fn what_cannot_be_written_down_is_not_begun() {
+    let node = used_node("full");
+    for (name, done) in [("read-only", READ_ONLY), ("full", FULL), ("no-inode", NO_INODE)] {
+        let sandbox = node.sandbox(name, ALL);
+        let oracle = node.oracle(&[&sandbox.netns]);
+        let before = oracle.snapshot().unwrap();
+        let text = node.runtime_of(&with_state(&node, done)).add(&sandbox.pod).unwrap().must_fail_with(11);
+        assert!(text.contains(&node.folder("state").display().to_string()), "{name}: {text}");
+        node.assert_clean(&oracle, &before);
+        node.runtime().del(&sandbox.pod).unwrap().must_succeed();
+    }
+}
+
+// Proves: F-DSK-2
+#[test]
+fn on_a_read_only_disk_del_takes_down_what_it_can_and_a_later_del_is_harmless() {
+    let node = used_node("read-only");
+    let sandbox = node.sandbox("cart", ALL);
+    let oracle = node.oracle(&[&sandbox.netns]);
+    let before = oracle.snapshot().unwrap();
+    node.runtime().add(&sandbox.pod).unwrap().must_succeed();
+    let outcome = node.runtime_of(&with_state(&node, READ_ONLY)).del(&sandbox.pod).unwrap();
+    assert!(!outcome.succeeded(), "the entry is still there: {outcome}");
+    assert_eq!(sandbox.links(), Vec::<String>::new(), "the delegates have run all the same: {outcome}");
+    assert!(node.ledger().contains(&sandbox.pod.container_id));
+    node.runtime().del(&sandbox.pod).unwrap().must_succeed();
+    node.assert_clean(&oracle, &before);
+}
+
+// Proves: F-DSK-3, P-DEL-2, P-DEL-3
+#[test]
+fn a_torn_entry_is_set_aside_and_del_does_what_it_can_and_says_so_until_it_is_parked() {
+    let mut node = used_node("torn");
+    let default = node.default_network();
+    node.entry.remove("clusterNetwork");
+    node.entry.insert("delegates".into(), json!([default]));
+    let sandbox = node.sandbox("cart", "storage");
+    node.runtime().add(&sandbox.pod).unwrap().must_succeed();
+    let entry = node.folder("state").join(&sandbox.pod.container_id);
+    let whole = fs::read(&entry).unwrap();
+    fs::write(&entry, &whole[..whole.len() / 3]).unwrap();
+    for _ in 0..3 {
+        let outcome = node.runtime().del(&sandbox.pod).unwrap();
+        assert!(!outcome.succeeded(), "never nothing to do: {outcome}");
+        assert!(outcome.error_text().contains(".damaged/"), "it says where the entry is now: {outcome}");
+    }
+    assert_eq!(
+        node.leases("cluster-wide-network"),
+        Vec::<String>::new(),
+        "the default network is freed by the id"
+    );
+    node.runtime_of(&node.later(700)).del(&sandbox.pod).unwrap().must_succeed();
+    assert!(node.ledger().iter().any(|name| name.starts_with(".damaged/")), "{:?}", node.ledger());
+}
