@@ -100,7 +100,7 @@ fn a_status_changes_one_annotation_and_nothing_else() {
 
 /// Without what the server itself counts up at a write.
 fn steady(mut pod: Value) -> Value {
-    let metadata = pod["metadata"].as_object_mut().unwrap();
+    let metadata = pod.pointer_mut("/metadata").and_then(Value::as_object_mut).unwrap();
     metadata.remove("resourceVersion");
     metadata.remove("managedFields");
     pod
