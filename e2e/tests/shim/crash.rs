@@ -1,6 +1,7 @@
 //! The executable killed at every named point of ADD: two DELs, or the sweep of the next boot, take everything away.
 
 use manifold_e2e::runtime::Pod;
+use serde_json::json;
 
 use crate::cleanup::{ALL, assert_nothing_left, used_node};
 use crate::node::{Node, manifold_with_crash_points};
@@ -85,6 +86,34 @@ fn an_add_after_a_killed_one_undoes_it_first_and_succeeds() {
         runtime.check(&sandbox.pod).unwrap().must_succeed();
         runtime.del(&sandbox.pod).unwrap().must_succeed();
         assert_nothing_left(&node, &sandbox, &before);
+    }
+}
+
+// Proves: T-2, F-RUN-1, P-DEL-1
+#[test]
+fn executed_delegates_get_their_del_with_the_result_of_the_add_that_was_killed() {
+    let node = used_node("executed");
+    node.install_fakes(&["fake"]);
+    node.define("other", &node.fake(&json!({"*": {"work": true}})));
+    for (point, results) in [
+        ("recorded", [false, false]),
+        ("attaching-2", [true, false]),
+        ("attached-2", [true, true]),
+        ("saved", [true, true]),
+    ] {
+        let sandbox = node.sandbox(&format!("killed-{point}"), "other,other,storage");
+        let before = node.oracle(&[&sandbox.netns]).snapshot().unwrap();
+        killed(&node, &sandbox, point);
+        for _ in 0..2 {
+            node.runtime().del(&sandbox.pod).unwrap().must_succeed();
+        }
+        assert_nothing_left(&node, &sandbox, &before);
+        let calls = manifold_e2e::trace::read(&node.folder("trace")).unwrap();
+        let ours = calls.iter().filter(|call| call.var("CNI_CONTAINERID") == sandbox.pod.container_id);
+        for del in ours.filter(|call| call.verb == "DEL") {
+            let known = results[usize::from(del.var("CNI_IFNAME") == "net2")];
+            assert_eq!(del.stdin.get("prevResult").is_some(), known, "{point}, {}", del.var("CNI_IFNAME"));
+        }
     }
 }
 

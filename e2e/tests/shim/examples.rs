@@ -20,10 +20,9 @@ fn examples() -> PathBuf {
 
 /// The configurations keep their leases where the reference does: below `/var/lib/cni`, here a folder of the node.
 fn executable(node: &Node<'_>) -> PathBuf {
-    let leases = node.folder("var-lib-cni");
+    let leases = node.folder("var-lib");
     fs::create_dir_all(&leases).unwrap();
-    fs::create_dir_all("/var/lib/cni").unwrap();
-    node.with_mount(&leases, Path::new("/var/lib/cni"))
+    node.with_mount(&leases, Path::new("/var/lib"))
 }
 
 /// Attaches both pods of the examples.
