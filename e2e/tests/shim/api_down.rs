@@ -9,7 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use manifold_e2e::forward::{Forward, Mode};
 use serde_json::{Value, json};
 
-use crate::node::{Node, With};
+use crate::networks::With;
+use crate::node::Node;
 use crate::proxy::{Fate, Proxy};
 use crate::sandbox::Sandbox;
 

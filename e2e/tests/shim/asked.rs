@@ -4,7 +4,8 @@ use manifold_e2e::netns::TestNetns;
 use serde_json::json;
 
 use crate::kernel;
-use crate::node::{NETWORKS, Node, With};
+use crate::networks::With;
+use crate::node::{NETWORKS, Node};
 
 // Proves: NPWG-4.1.2.1.3-2, NPWG-4.1.2.1.4-2, NPWG-4.1.2.1.5-2
 #[test]

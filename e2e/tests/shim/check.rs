@@ -5,7 +5,8 @@ use std::fs;
 use serde_json::json;
 
 use crate::cleanup::{ALL, assert_nothing_left, used_node};
-use crate::node::{Node, With};
+use crate::networks::With;
+use crate::node::Node;
 
 // Proves: P-COR-7, MLT-CHK-1
 #[test]

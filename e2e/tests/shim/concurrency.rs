@@ -6,7 +6,8 @@ use manifold_e2e::runtime::CallOutcome;
 use serde_json::json;
 
 use crate::kernel;
-use crate::node::{Node, With};
+use crate::networks::With;
+use crate::node::Node;
 
 /// Runs them all at the same time.
 fn together<T: Send>(work: Vec<Box<dyn FnOnce() -> T + Send + '_>>) -> Vec<T> {

@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::node::{Node, With};
+use crate::networks::With;
+use crate::node::Node;
 
 // Proves: NPWG-DI-4.2-1, NPWG-DI-4.2-3, NPWG-DI-4.2-4, NPWG-DI-5.1-1, NPWG-DI-5.1-2, NPWG-DI-6.1-1, MLT-DEL-5, NPWG-5.3.7-1
 #[test]

@@ -9,7 +9,8 @@ use manifold_e2e::runtime::Runtime;
 use serde_json::{Value, json};
 
 use crate::kernel;
-use crate::node::{Node, With, manifold};
+use crate::networks::With;
+use crate::node::{Node, manifold};
 
 const REFERENCE: &str = "/usr/lib/cni";
 

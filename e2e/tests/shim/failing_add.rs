@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::node::{Node, With};
+use crate::networks::With;
+use crate::node::Node;
 use crate::sandbox::Sandbox;
 
 /// The k-th network of every pod fails after it has made its link; the others are bundled plugins and fakes.

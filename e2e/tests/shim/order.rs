@@ -3,7 +3,8 @@
 use manifold_e2e::trace::{self, Traced};
 use serde_json::{Value, json};
 
-use crate::node::{DEFAULT_NETWORK, NETWORKS, Node, With};
+use crate::networks::With;
+use crate::node::{DEFAULT_NETWORK, NETWORKS, Node};
 
 /// A node on which every network, the default one too, is a fake that takes 50 ms.
 fn node_of_fakes(prefix: &str) -> Node<'static> {

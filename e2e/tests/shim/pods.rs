@@ -5,7 +5,8 @@ use manifold_e2e::runtime::Pod;
 use serde_json::json;
 
 use crate::kernel;
-use crate::node::{NETWORKS, Node, With};
+use crate::networks::With;
+use crate::node::{NETWORKS, Node};
 
 fn node_with_storage(prefix: &str) -> Node<'static> {
     let node = Node::new(prefix);

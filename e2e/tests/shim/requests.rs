@@ -3,7 +3,8 @@
 use manifold_e2e::api_server::ApiServer;
 use serde_json::json;
 
-use crate::node::{Node, With};
+use crate::networks::With;
+use crate::node::Node;
 
 // Proves: F-API-9, F-API-1
 #[test]

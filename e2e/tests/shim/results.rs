@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::node::{Node, With};
+use crate::networks::With;
+use crate::node::Node;
 
 /// A node with a network for each result.
 fn statuses(prefix: &str, networks: &[(&str, Value)]) -> Vec<Value> {

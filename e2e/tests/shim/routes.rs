@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::kernel;
-use crate::node::{Node, With};
+use crate::networks::With;
+use crate::node::Node;
 
 /// Two dual-stack networks beside the default one, each with gateways and a default route of its own.
 fn dual_stack(prefix: &str) -> Node<'static> {

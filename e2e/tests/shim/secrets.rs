@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::node::{Node, With};
+use crate::networks::With;
+use crate::node::Node;
 
 /// Every file and folder below, with its mode.
 fn modes(folder: &Path) -> Vec<(String, u32)> {

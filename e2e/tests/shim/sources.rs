@@ -5,7 +5,8 @@ use std::fs;
 use manifold_e2e::trace;
 use serde_json::{Value, json};
 
-use crate::node::{Node, With};
+use crate::networks::With;
+use crate::node::Node;
 
 fn node_of_fakes(prefix: &str) -> Node<'static> {
     let mut node = Node::new(prefix);

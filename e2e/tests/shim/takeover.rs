@@ -9,7 +9,8 @@ use manifold_e2e::runtime::Pod;
 use manifold_e2e::trace;
 use serde_json::{Value, json};
 
-use crate::node::{Node, With};
+use crate::networks::With;
+use crate::node::Node;
 
 /// One delegate as Multus writes it: the whole configuration in `Bytes`.
 fn delegate(name: &str, conf: &Value) -> Value {
