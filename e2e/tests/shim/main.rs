@@ -18,7 +18,6 @@ mod concurrency;
 mod crash;
 mod definitions;
 mod device_files;
-mod devices;
 mod disk;
 mod examples;
 mod executed;
