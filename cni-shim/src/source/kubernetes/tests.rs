@@ -211,9 +211,9 @@ fn a_pod_that_is_not_there_is_an_error_and_never_a_success() {
 #[test]
 fn an_answer_about_another_object_is_not_taken() {
     let server = Server::start(Wire::Http2, |_, _| Reply::Json(200, pod_json().replace("cart-7", "cart-8")));
-    let error = Node::of(&server).source().pod(&who(), soon(300)).unwrap_err();
+    let error = Node::of(&server).source().pod(&who(), soon(3000)).unwrap_err();
     assert_eq!(error.kind, Kind::Malformed);
     let server = Server::start(Wire::Http2, |_, _| Reply::Json(200, nad_json("/other")));
-    let error = Node::of(&server).source().definitions(&[nad("a")], soon(300)).unwrap_err();
+    let error = Node::of(&server).source().definitions(&[nad("a")], soon(3000)).unwrap_err();
     assert_eq!(error.kind, Kind::Malformed);
 }

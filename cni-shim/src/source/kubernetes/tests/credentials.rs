@@ -107,7 +107,7 @@ fn a_torn_token_is_not_sent() {
     for torn in ["", "\n", "two words", "line\nbreak", "\u{e9}", "nul\0"] {
         let node = Node::of(&server);
         node.write("token", torn);
-        let error = node.source().pod(&who(), soon(1000)).unwrap_err();
+        let error = node.source().pod(&who(), soon(3000)).unwrap_err();
         assert_eq!((error.kind, error.code()), (Kind::Credentials, 11), "{error}");
     }
     assert_eq!(server.connections(), 0);
@@ -120,7 +120,7 @@ fn no_key_turns_verification_off() {
     let node = Node::of(&server);
     let url = format!("https://{}", server.address);
     node.write("kubeconfig", &kubeconfig(&url, "insecure-skip-tls-verify: true", "tokenFile: token"));
-    let error = node.source().pod(&who(), soon(1000)).unwrap_err();
+    let error = node.source().pod(&who(), soon(3000)).unwrap_err();
     assert_eq!(error.kind, Kind::Credentials);
     assert!(error.what.contains("`insecure-skip-tls-verify`"), "{error}");
     for url in ["http://10.0.0.1:80", "ftp://127.0.0.1", "127.0.0.1:1", "https://", "::"] {
@@ -128,7 +128,7 @@ fn no_key_turns_verification_off() {
             "kubeconfig",
             &kubeconfig(&format!("'{url}'"), "certificate-authority: ca.crt", "tokenFile: token"),
         );
-        let error = node.source().pod(&who(), soon(1000)).unwrap_err();
+        let error = node.source().pod(&who(), soon(3000)).unwrap_err();
         assert_eq!(error.kind, Kind::Credentials, "{url}: {error}");
     }
     assert_eq!(server.connections(), 0);
@@ -146,7 +146,7 @@ fn keys_that_would_be_ignored_in_silence_are_refused() {
         ("certificate-authority-data: '%'", "tokenFile: token", "no base64"),
     ] {
         node.write("kubeconfig", &kubeconfig("https://127.0.0.1:1", cluster, user));
-        let error = node.source().pod(&who(), soon(1000)).unwrap_err();
+        let error = node.source().pod(&who(), soon(3000)).unwrap_err();
         assert_eq!(error.kind, Kind::Credentials);
         assert!(error.what.contains(words), "{error}");
     }
@@ -158,7 +158,7 @@ fn a_server_known_by_address_is_verified_by_its_name() {
     let server =
         Server::start_on(listener, Wire::Http2, Identity::of("kubernetes.default.svc", 2001, 2099), pods);
     let node = Node::of(&server);
-    assert_eq!(node.source().pod(&who(), soon(1000)).unwrap_err().kind, Kind::Tls);
+    assert_eq!(node.source().pod(&who(), soon(3000)).unwrap_err().kind, Kind::Tls);
     let url = format!("https://{}", server.address);
     let cluster = "certificate-authority: ca.crt\n    tls-server-name: kubernetes.default.svc";
     node.write("kubeconfig", &kubeconfig(&url, cluster, "tokenFile: token"));
@@ -206,7 +206,7 @@ fn the_token_is_in_no_log_no_error_and_no_debug_text() {
         let server = Server::start(Wire::Http2, only("another"));
         let node = Node::of(&server);
         let mut source = node.source();
-        let error = source.pod(&who(), soon(1000)).unwrap_err();
+        let error = source.pod(&who(), soon(3000)).unwrap_err();
         assert!(server.seen()[0].authorization.as_deref().unwrap().contains(CANARY), "it was sent");
         tracing::error!("{error} {error:?} {source:?}");
         let mark = std::fs::read_to_string(node.mark()).unwrap();
