@@ -18,17 +18,18 @@ const DEMO: &[Need] = &[
     Need { program: "/usr/sbin/ip", package: "iproute2" },
     Need { program: "/usr/bin/ping", package: "iputils-ping" },
     Need { program: "/usr/bin/cc", package: "gcc" },
+    Need { program: "/usr/lib/x86_64-linux-gnu/libc.a", package: "libc6-dev" },
 ];
 
 const TEST: &[Need] = &[
     Need { program: "/usr/lib/cni/host-local", package: "containernetworking-plugins" },
     Need { program: "/usr/sbin/iptables", package: "iptables" },
     Need { program: "/usr/bin/strace", package: "strace" },
+    Need { program: "/usr/bin/python3", package: "python3" },
 ];
 
 const BENCH: &[Need] = &[
     Need { program: "/usr/bin/python3", package: "python3" },
-    Need { program: "/usr/lib/x86_64-linux-gnu/libc.a", package: "libc6-dev" },
     Need { program: "/usr/lib/cni/host-local", package: "containernetworking-plugins" },
 ];
 
