@@ -183,11 +183,11 @@ mod tests {
     #[test]
     fn who_finds_no_slot_in_time_is_told_to_try_again() {
         let dir = tempfile::tempdir().unwrap();
-        let held: Vec<Pass> = (0..16).map(|_| Gate::Add.enter(dir.path(), soon(0)).unwrap()).collect();
+        let held: Vec<Pass> = (0..16).map(|_| Gate::Add.enter(dir.path(), soon(2000)).unwrap()).collect();
         let refused = Gate::Add.enter(dir.path(), soon(30)).unwrap_err();
         assert_eq!(CniError::from(refused).code, code::TRY_AGAIN);
         drop(held);
-        assert!(Gate::Add.enter(dir.path(), soon(0)).is_ok());
+        assert!(Gate::Add.enter(dir.path(), soon(2000)).is_ok());
     }
 
     // Proves: S-3
@@ -196,7 +196,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         let state = dir.path().join("cni/manifold");
-        drop(Gate::Add.enter(&state, soon(0)).unwrap());
+        drop(Gate::Add.enter(&state, soon(2000)).unwrap());
         let mode = |p: &Path| std::fs::metadata(p).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&state), mode(&state.join(".gate"))), (0o700, 0o700));
         assert_eq!(mode(&state.join(".gate/add-0")), 0o600);
@@ -207,8 +207,8 @@ mod tests {
     #[test]
     fn full_slots_of_add_do_not_hold_up_del() {
         let dir = tempfile::tempdir().unwrap();
-        let _held: Vec<Pass> = (0..16).map(|_| Gate::Add.enter(dir.path(), soon(0)).unwrap()).collect();
-        let dels: Vec<_> = (0..8).map(|_| Gate::Del.enter(dir.path(), soon(0)).unwrap()).collect();
+        let _held: Vec<Pass> = (0..16).map(|_| Gate::Add.enter(dir.path(), soon(2000)).unwrap()).collect();
+        let dels: Vec<_> = (0..8).map(|_| Gate::Del.enter(dir.path(), soon(2000)).unwrap()).collect();
         assert!(Gate::Del.enter(dir.path(), soon(20)).is_err());
         drop(dels);
     }
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn a_freed_slot_is_taken_at_once() {
         let dir = tempfile::tempdir().unwrap();
-        let mut held: Vec<Pass> = (0..16).map(|_| Gate::Add.enter(dir.path(), soon(0)).unwrap()).collect();
+        let mut held: Vec<Pass> = (0..16).map(|_| Gate::Add.enter(dir.path(), soon(2000)).unwrap()).collect();
         let path = dir.path().to_owned();
         let waiter = std::thread::spawn(move || {
             let pass = Gate::Add.enter(&path, soon(20_000));
@@ -234,7 +234,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("file"), "").unwrap();
         for _ in 0..20 {
-            assert!(Gate::Del.enter(&dir.path().join("file"), soon(0)).is_ok());
+            assert!(Gate::Del.enter(&dir.path().join("file"), soon(2000)).is_ok());
         }
     }
 }

@@ -25,7 +25,7 @@ fn lock_file(dir: &tempfile::TempDir) -> bool {
 #[test]
 fn the_lock_of_a_sandbox_without_entry_leaves_no_file() {
     let (dir, ledger) = fresh();
-    let lock = ledger.lock(&id(), soon(0)).unwrap();
+    let lock = ledger.lock(&id(), soon(2000)).unwrap();
     assert!(lock_file(&dir));
     drop(lock);
     assert!(!lock_file(&dir));
@@ -34,11 +34,11 @@ fn the_lock_of_a_sandbox_without_entry_leaves_no_file() {
 #[test]
 fn the_lock_file_lives_as_long_as_the_entry() {
     let (dir, ledger) = fresh();
-    let lock = ledger.lock(&id(), soon(0)).unwrap();
+    let lock = ledger.lock(&id(), soon(2000)).unwrap();
     ledger.write(&sample::entry(1)).unwrap();
     drop(lock);
     assert!(lock_file(&dir));
-    let lock = ledger.lock(&id(), soon(0)).unwrap();
+    let lock = ledger.lock(&id(), soon(2000)).unwrap();
     ledger.remove(&id()).unwrap();
     drop(lock);
     assert!(!lock_file(&dir));
@@ -48,25 +48,25 @@ fn the_lock_file_lives_as_long_as_the_entry() {
 #[test]
 fn a_held_lock_is_told_after_the_wait_as_try_again() {
     let (_dir, ledger) = fresh();
-    let _held = ledger.lock(&id(), soon(0)).unwrap();
+    let _held = ledger.lock(&id(), soon(2000)).unwrap();
     let error = ledger.lock(&id(), soon(30)).unwrap_err();
     assert!(matches!(error, LockError::Busy { .. }));
     assert_eq!(manifold_cni::CniError::from(error).code, manifold_cni::code::TRY_AGAIN);
-    assert!(ledger.lock(&"another".parse().unwrap(), soon(0)).is_ok());
+    assert!(ledger.lock(&"another".parse().unwrap(), soon(2000)).is_ok());
 }
 
 // Proves: F-RUN-3
 #[test]
 fn a_waiting_del_cancels_the_add_and_the_mark_stays_when_the_del_gives_up() {
     let (_dir, ledger) = fresh();
-    let add = ledger.lock(&id(), soon(0)).unwrap();
+    let add = ledger.lock(&id(), soon(2000)).unwrap();
     assert!(!add.is_cancelled());
     assert!(ledger.lock(&id(), soon(10)).is_err());
     assert!(!add.is_cancelled(), "a second ADD cancels nothing");
     assert!(ledger.lock_and_cancel(&id(), soon(10)).is_err());
     assert!(add.is_cancelled());
     drop(add);
-    let next = ledger.lock(&id(), soon(0)).unwrap();
+    let next = ledger.lock(&id(), soon(2000)).unwrap();
     assert!(!next.is_cancelled(), "the mark was for the one before");
 }
 
@@ -75,16 +75,16 @@ fn a_waiting_del_cancels_the_add_and_the_mark_stays_when_the_del_gives_up() {
 fn a_mark_for_a_killed_add_does_not_cancel_the_next() {
     let (dir, ledger) = fresh();
     ledger.write(&sample::entry(1)).unwrap();
-    drop(ledger.lock(&id(), soon(0)).unwrap());
+    drop(ledger.lock(&id(), soon(2000)).unwrap());
     let path = dir.path().join(".locks").join(id().as_str());
     fchmod(File::open(&path).unwrap(), PLAIN | CANCEL).unwrap();
-    assert!(!ledger.lock(&id(), soon(0)).unwrap().is_cancelled());
+    assert!(!ledger.lock(&id(), soon(2000)).unwrap().is_cancelled());
 }
 
 #[test]
 fn a_lock_file_removed_while_one_waits_is_not_taken_for_the_lock() {
     let (_dir, ledger) = fresh();
-    let first = ledger.lock(&id(), soon(0)).unwrap();
+    let first = ledger.lock(&id(), soon(2000)).unwrap();
     let other = ledger.clone();
     let waiter = std::thread::spawn(move || other.lock(&id(), soon(5000)).unwrap());
     std::thread::sleep(Duration::from_millis(50));
@@ -98,7 +98,7 @@ fn a_lock_file_removed_while_one_waits_is_not_taken_for_the_lock() {
 fn idle_lock_files_go_and_held_ones_stay() {
     let (dir, ledger) = fresh();
     drop(ledger.locks().unwrap().create_new("left-by-a-killed-shim").unwrap());
-    let held = ledger.lock(&id(), soon(0)).unwrap();
+    let held = ledger.lock(&id(), soon(2000)).unwrap();
     ledger.remove_idle_locks();
     assert!(lock_file(&dir) && !dir.path().join(".locks/left-by-a-killed-shim").exists());
     drop(held);
@@ -172,7 +172,7 @@ fn two_adds_and_two_dels_of_one_sandbox_meet_a_thousand_times_without_a_trace() 
 #[test]
 fn gc_waits_for_those_that_run_and_holds_new_ones() {
     let (_dir, ledger) = fresh();
-    let (first, second) = (ledger.share_node(soon(0)).unwrap(), ledger.share_node(soon(0)).unwrap());
+    let (first, second) = (ledger.share_node(soon(2000)).unwrap(), ledger.share_node(soon(2000)).unwrap());
     assert!(ledger.own_node(soon(20)).is_err(), "GC waits");
     let other = ledger.clone();
     let gc = std::thread::spawn(move || other.own_node(soon(10_000)).unwrap());
@@ -182,7 +182,7 @@ fn gc_waits_for_those_that_run_and_holds_new_ones() {
     let alone = gc.join().unwrap();
     assert!(ledger.share_node(soon(20)).is_err(), "a new ADD is held while GC runs");
     drop(alone);
-    assert!(ledger.share_node(soon(0)).is_ok());
+    assert!(ledger.share_node(soon(2000)).is_ok());
 }
 
 // Proves: F-RUN-5

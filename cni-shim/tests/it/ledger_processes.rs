@@ -180,7 +180,7 @@ fn most(stays: &[(i64, i64)]) -> i32 {
 fn of_sixty_four_processes_sixteen_are_inside_at_once_and_all_get_through() {
     let (dir, _) = state();
     let path = dir.path().to_str().unwrap();
-    let held: Vec<Pass> = (0..16).map(|_| Gate::Add.enter(dir.path(), soon(0)).unwrap()).collect();
+    let held: Vec<Pass> = (0..16).map(|_| Gate::Add.enter(dir.path(), soon(2000)).unwrap()).collect();
     let mut all: Vec<_> = (0..64).map(|_| child::start("ledger_processes::pass_the_gate", path)).collect();
     for child in &mut all {
         assert_eq!(child.hear().as_deref(), Some("waiting"));
@@ -215,7 +215,7 @@ fn hold_a_slot() {
 #[test]
 fn the_kernel_frees_the_slot_of_a_killed_process() {
     let (dir, _) = state();
-    let _held: Vec<Pass> = (0..15).map(|_| Gate::Add.enter(dir.path(), soon(0)).unwrap()).collect();
+    let _held: Vec<Pass> = (0..15).map(|_| Gate::Add.enter(dir.path(), soon(2000)).unwrap()).collect();
     let mut child = child::start("ledger_processes::hold_a_slot", dir.path().to_str().unwrap());
     assert_eq!(child.hear().as_deref(), Some("inside"));
     assert!(Gate::Add.enter(dir.path(), soon(50)).is_err());
@@ -239,7 +239,7 @@ fn private_kib(pid: u32) -> u64 {
 fn waiting_at_the_gate_costs_little_memory() {
     let (dir, _) = state();
     let path = dir.path().to_str().unwrap();
-    let _held: Vec<Pass> = (0..16).map(|_| Gate::Add.enter(dir.path(), soon(0)).unwrap()).collect();
+    let _held: Vec<Pass> = (0..16).map(|_| Gate::Add.enter(dir.path(), soon(2000)).unwrap()).collect();
     let mut first = child::start("ledger_processes::wait_at_the_gate", path);
     let mut second = child::start("ledger_processes::wait_at_the_gate", path);
     for waiter in [&mut first, &mut second] {
