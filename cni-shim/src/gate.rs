@@ -179,7 +179,7 @@ mod tests {
         Instant::now() + Duration::from_millis(ms)
     }
 
-    // Proves: F-RUN-4
+    // Shows part of: F-RUN-4
     #[test]
     fn who_finds_no_slot_in_time_is_told_to_try_again() {
         let dir = tempfile::tempdir().unwrap();
@@ -203,7 +203,7 @@ mod tests {
         assert_ne!(mode(&dir.path().join("cni")), 0o700, "what is above is not ours to close");
     }
 
-    // Proves: F-RUN-4
+    // Shows part of: F-RUN-4
     #[test]
     fn full_slots_of_add_do_not_hold_up_del() {
         let dir = tempfile::tempdir().unwrap();

@@ -175,7 +175,7 @@ fn most(stays: &[(i64, i64)]) -> i32 {
         .unwrap()
 }
 
-// Proves: F-RUN-4
+// Shows part of: F-RUN-4
 #[test]
 fn of_sixty_four_processes_sixteen_are_inside_at_once_and_all_get_through() {
     let (dir, _) = state();
@@ -211,7 +211,7 @@ fn hold_a_slot() {
     drop(pass);
 }
 
-// Proves: F-RUN-4
+// Shows part of: F-RUN-4
 #[test]
 fn the_kernel_frees_the_slot_of_a_killed_process() {
     let (dir, _) = state();
@@ -234,7 +234,8 @@ fn private_kib(pid: u32) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-// Proves: F-RUN-4, P-PERF-1
+// Shows part of: F-RUN-4
+// Proves: P-PERF-1
 #[test]
 fn waiting_at_the_gate_costs_little_memory() {
     let (dir, _) = state();

@@ -49,19 +49,22 @@ fn kill_and_del(prefix: &str, points: &[&str], meanwhile: impl Fn(&Sandbox) -> P
     }
 }
 
-// Proves: T-2, F-RUN-1, P-DEL-2
+// Shows part of: T-2
+// Proves: F-RUN-1, P-DEL-2
 #[test]
 fn killed_in_the_first_half_of_add_two_dels_leave_nothing() {
     kill_and_del("crash", &POINTS[..8], |sandbox| sandbox.pod.clone());
 }
 
-// Proves: T-2, F-RUN-1, P-DEL-2
+// Shows part of: T-2
+// Proves: F-RUN-1, P-DEL-2
 #[test]
 fn killed_in_the_second_half_of_add_two_dels_leave_nothing() {
     kill_and_del("crash", &POINTS[8..], |sandbox| sandbox.pod.clone());
 }
 
-// Proves: T-2, P-DEL-7
+// Shows part of: T-2
+// Proves: P-DEL-7
 #[test]
 fn killed_and_the_namespace_gone_two_dels_leave_nothing() {
     let points = ["recorded", "attached-0", "attached-1", "attached-2", "attached-3", "published", "saved"];
@@ -89,7 +92,8 @@ fn an_add_after_a_killed_one_undoes_it_first_and_succeeds() {
     }
 }
 
-// Proves: T-2, F-RUN-1, P-DEL-1
+// Shows part of: T-2
+// Proves: F-RUN-1, P-DEL-1
 #[test]
 fn executed_delegates_get_their_del_with_the_result_of_the_add_that_was_killed() {
     let node = used_node("executed");
@@ -117,7 +121,8 @@ fn executed_delegates_get_their_del_with_the_result_of_the_add_that_was_killed()
     }
 }
 
-// Proves: F-NOD-1, P-DEL-9, P-DEL-10
+// Shows part of: F-NOD-1
+// Proves: P-DEL-9, P-DEL-10
 #[test]
 fn what_a_reboot_left_is_swept_before_the_first_add_is_answered() {
     let node = used_node("boot");
