@@ -1,0 +1,267 @@
+//! The configuration file of the cluster role: YAML, every key optional, an unknown key refused.
+//!
+//! What decides which networks a pod gets has the names and meaning that it has in the configuration entry of the nodes
+//! (`docs/configuration.md`); both must say the same, so the chart renders both from the same values.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use manifold_cni::{NetworkName, PluginType};
+use manifold_crds::{NadName, Namespace};
+use manifold_plan::{Compat, DefaultNetwork, Isolation, NetworkValue, Ours, Policy};
+use serde::Deserialize;
+
+/// Everything that the cluster role can be told.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the controller's own objects live, `cluster-wide-network` among them.
+    pub namespace: String,
+    pub default_network: Default,
+    pub networks: Networks,
+    pub admission: Admission,
+    pub lease: Lease,
+    /// `/healthz`, `/readyz` and `/metrics`, over plain HTTP.
+    pub status_address: SocketAddr,
+}
+
+/// The network that every pod is in.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Default {
+    /// The definition's name, in the controller's namespace.
+    pub name: String,
+    pub source: DefaultSource,
+    /// With `source: existing`: the name of the CNI configuration that each node has from somebody else.
+    pub configuration: Option<String>,
+}
+
+/// What the definition of the default network stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DefaultSource {
+    /// The configuration on the nodes that `configuration` names.
+    Existing,
+    /// The network that the node role makes: a bridge, host-local over the node's pod CIDRs, routes to the other nodes.
+    BuiltIn,
+    /// Somebody else writes the definition; it is left as it is.
+    Unmanaged,
+}
+
+/// The name that the node role's own network has in the folder of configurations.
+pub const BUILT_IN: &str = "manifold-built-in";
+
+/// The keys of the nodes' configuration entry that decide what a pod gets.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Networks {
+    pub namespace_isolation: bool,
+    pub global_namespaces: Vec<String>,
+    pub system_namespaces: Vec<String>,
+    pub default_networks: Vec<String>,
+    pub networks_per_pod: usize,
+    /// Types whose keys are held against our rules; absent means every bundled type.
+    pub bundled: Option<Vec<String>>,
+    pub drop_unsupported_requests: bool,
+    pub default_route_per_family: bool,
+}
+
+/// The admission webhook.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Admission {
+    pub address: SocketAddr,
+    /// The Service before the webhook; its names are those of the certificate.
+    pub service: String,
+    /// The ValidatingWebhookConfiguration that gets the CA.
+    pub configuration: String,
+    /// The Secret with CA, certificate and key.
+    pub secret: String,
+    /// What a pod meets that names a network which does not exist.
+    pub missing_network: Missing,
+    /// Days that a certificate is valid. It is renewed when a third is left.
+    pub certificate_days: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Missing {
+    /// People apply folders in any order; the pod waits for it.
+    Warn,
+    Refuse,
+}
+
+/// Leader election, in seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Lease {
+    pub name: String,
+    /// Who has not renewed for this long has lost it.
+    pub duration_seconds: u32,
+    /// How often the leader renews, and how often the others look.
+    pub retry_seconds: u32,
+}
+
+impl std::default::Default for Config {
+    fn default() -> Self {
+        Self {
+            namespace: "manifold-system".into(),
+            default_network: Default::default(),
+            networks: Networks::default(),
+            admission: Admission::default(),
+            lease: Lease::default(),
+            status_address: ([0, 0, 0, 0], 8080).into(),
+        }
+    }
+}
+
+impl std::default::Default for Default {
+    fn default() -> Self {
+        Self { name: "cluster-wide-network".into(), source: DefaultSource::BuiltIn, configuration: None }
+    }
+}
+
+impl std::default::Default for Networks {
+    fn default() -> Self {
+        Self {
+            namespace_isolation: true,
+            global_namespaces: vec!["default".into()],
+            system_namespaces: vec!["kube-system".into()],
+            default_networks: Vec::new(),
+            networks_per_pod: 32,
+            bundled: None,
+            drop_unsupported_requests: false,
+            default_route_per_family: false,
+        }
+    }
+}
+
+impl std::default::Default for Admission {
+    fn default() -> Self {
+        Self {
+            address: ([0, 0, 0, 0], 8443).into(),
+            service: "manifold-webhook".into(),
+            configuration: "manifold".into(),
+            secret: "manifold-webhook".into(),
+            missing_network: Missing::Warn,
+            certificate_days: 90,
+        }
+    }
+}
+
+impl std::default::Default for Lease {
+    fn default() -> Self {
+        Self { name: "manifold-controller".into(), duration_seconds: 10, retry_seconds: 2 }
+    }
+}
+
+impl Config {
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        Self::parse(&text).with_context(|| format!("the configuration `{}` is not valid", path.display()))
+    }
+
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
+        let config: Self = serde_yaml::from_str(text)?;
+        config.policy()?;
+        let Lease { duration_seconds, retry_seconds, .. } = config.lease;
+        if retry_seconds == 0 || duration_seconds < 3 * retry_seconds {
+            bail!(
+                "`lease.durationSeconds` is {duration_seconds}, and must be three times `lease.retrySeconds` ({retry_seconds}) or more"
+            );
+        }
+        Ok(config)
+    }
+
+    /// The same words that the nodes plan with.
+    pub fn policy(&self) -> anyhow::Result<Policy> {
+        let networks = &self.networks;
+        // A definition: its name is one of Kubernetes, so it can be no path.
+        let name: NadName = self.default_network.name.parse().context("`defaultNetwork.name`")?;
+        let value: NetworkValue = name.as_str().parse().context("`defaultNetwork.name`")?;
+        let mut policy = Policy::new(DefaultNetwork::Cluster(value));
+        policy.multus_namespace = self.namespace.parse().context("`namespace`")?;
+        policy.default_networks = networks
+            .default_networks
+            .iter()
+            .map(|v| v.parse().context("`networks.defaultNetworks`"))
+            .collect::<anyhow::Result<_>>()?;
+        policy.system_namespaces = namespaces("systemNamespaces", &networks.system_namespaces)?;
+        policy.isolation = match networks.namespace_isolation {
+            true => Isolation::On { global: namespaces("globalNamespaces", &networks.global_namespaces)? },
+            false => Isolation::Off,
+        };
+        policy.limits.selection.networks = networks.networks_per_pod;
+        policy.compat = Compat {
+            drop_unsupported_requests: networks.drop_unsupported_requests,
+            default_route_per_family: networks.default_route_per_family,
+            ..Compat::default()
+        };
+        if let Some(kinds) = &networks.bundled {
+            let parse = |k: &String| k.parse::<PluginType>().context("`networks.bundled`");
+            policy.ours = Ours::Only(kinds.iter().map(parse).collect::<anyhow::Result<_>>()?);
+        }
+        let Default { source, configuration, .. } = &self.default_network;
+        match (source, configuration) {
+            (DefaultSource::Existing, Some(name)) => {
+                name.parse::<NetworkName>().context("`defaultNetwork.configuration`")?;
+            }
+            (DefaultSource::Existing, None) => {
+                bail!(
+                    "`defaultNetwork.source` is `existing`; name the nodes' configuration in `defaultNetwork.configuration`"
+                )
+            }
+            (_, Some(_)) => {
+                bail!(
+                    "`defaultNetwork.configuration` is only for `source: existing`; take out one of the two"
+                )
+            }
+            (_, None) => {}
+        }
+        Ok(policy)
+    }
+}
+
+fn namespaces(key: &str, names: &[String]) -> anyhow::Result<BTreeSet<Namespace>> {
+    names.iter().map(|n| n.parse().with_context(|| format!("`networks.{key}`"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_is_the_defaults() {
+        let config = Config::parse("{}").unwrap();
+        assert_eq!(config, Config::default());
+        let policy = config.policy().unwrap();
+        assert_eq!(policy.multus_namespace.as_str(), "manifold-system");
+        assert!(policy.isolation.allows(&"shop".parse().unwrap(), &"default".parse().unwrap()));
+        assert!(!policy.isolation.allows(&"shop".parse().unwrap(), &"other".parse().unwrap()));
+    }
+
+    #[test]
+    fn the_source_of_the_default_network_is_one_of_three() {
+        let source = |text: &str| Config::parse(text).map(|c| c.default_network.source).ok();
+        assert_eq!(source("defaultNetwork: {source: builtIn}"), Some(DefaultSource::BuiltIn));
+        assert_eq!(source("defaultNetwork: {source: unmanaged}"), Some(DefaultSource::Unmanaged));
+        let existing = "defaultNetwork: {source: existing, configuration: k8s-pod-network}";
+        assert_eq!(source(existing), Some(DefaultSource::Existing));
+        assert_eq!(source("defaultNetwork: {source: existing}"), None);
+        assert_eq!(source("defaultNetwork: {source: builtIn, configuration: x}"), None);
+        assert_eq!(source("defaultNetwork: {source: calico}"), None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_key() {
+        let told = |text: &str| format!("{:#}", Config::parse(text).unwrap_err());
+        assert!(told("namespace: Shop").contains("`namespace`"));
+        assert!(told("networks: {globalNamespaces: ['a b']}").contains("`networks.globalNamespaces`"));
+        assert!(told("lease: {durationSeconds: 3}").contains("`lease.durationSeconds`"));
+        assert!(told("leader: {}").contains("leader"));
+        assert!(told("defaultNetwork: {name: a/b}").contains("`defaultNetwork.name`"));
+    }
+}

@@ -1,0 +1,35 @@
+//! Reads the arguments, calls the library, picks the exit code.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use clap::Parser;
+use manifold_controller::{cluster, lint};
+use tracing_subscriber::filter::LevelFilter;
+
+/// The controller of Manifold.
+#[derive(Debug, Parser)]
+#[command(name = "manifold-controller", version, about)]
+enum Command {
+    /// The cluster role: keeps definitions, counts their pods, answers admission reviews.
+    Cluster(cluster::Arguments),
+    /// Checks NetworkAttachmentDefinitions in YAML files as the admission webhook would, without a cluster.
+    Lint(lint::Arguments),
+}
+
+fn main() -> ExitCode {
+    let command = Command::parse();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_max_level(LevelFilter::INFO)
+        .init();
+    let ended = match &command {
+        Command::Cluster(arguments) => cluster::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Lint(arguments) => lint::run(arguments),
+    };
+    ended.unwrap_or_else(|error| {
+        let _ = writeln!(std::io::stderr(), "{error:#}");
+        ExitCode::from(2)
+    })
+}

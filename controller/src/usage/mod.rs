@@ -1,0 +1,1 @@
+//! Which pods use which network, and the promise that a network outlives them.

@@ -1,0 +1,1 @@
+//! The controller against a real API server.
