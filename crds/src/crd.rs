@@ -1,11 +1,14 @@
-//! The CustomResourceDefinition, from the same words the types are made of.
+//! The CustomResourceDefinition: the standard's resource, with the columns and the `status` that the controller fills.
 //!
-//! `yaml/network-attachment-definition.yaml` is this, printed; a test compares the two. Columns and `status` have their
-//! own place here when the controller fills them.
+//! `yaml/network-attachment-definition.yaml` is this, printed; a test compares the two, and others hold the schema
+//! against the types key by key. The schema of `spec` is the standard's and nothing else: other implementations share
+//! this resource, and an object that is good for them must stay good here.
 
 use serde_json::{Value, json};
 
-use crate::keys;
+use crate::{keys, nad_status};
+
+mod columns;
 
 /// The object to apply.
 pub fn definition() -> Value {
@@ -20,7 +23,7 @@ pub fn definition() -> Value {
                 "plural": keys::PLURAL,
                 "singular": keys::SINGULAR,
                 "kind": keys::KIND,
-                "shortNames": [keys::SHORT_NAME],
+                "shortNames": keys::SHORT_NAMES,
             },
             "versions": [version()],
         },
@@ -32,26 +35,75 @@ fn version() -> Value {
         "name": keys::VERSION,
         "served": true,
         "storage": true,
+        "additionalPrinterColumns": columns::columns(),
+        // Whoever may write `spec` does not thereby write what the controller says of it.
+        "subresources": { "status": {} },
         "schema": { "openAPIV3Schema": schema() },
     })
 }
 
-/// The standard's schema and nothing else: other implementations share this resource.
 fn schema() -> Value {
     json!({
         "type": "object",
-        "description": "A network that pods can be attached to beside their default one.",
+        "description": "A network that pods can be attached to beside their default one. A pod asks for it by name in its \
+                        annotation `k8s.v1.cni.cncf.io/networks`.",
         "properties": {
             "apiVersion": { "type": "string" },
             "kind": { "type": "string" },
             "metadata": { "type": "object" },
-            "spec": {
-                "type": "object",
-                "properties": {
-                    "config": {
-                        "type": "string",
-                        "description": "A CNI configuration or configuration list, as JSON. Without it, the configuration \
-                                        on the node that has this object's name is used.",
+            "spec": spec(),
+            "status": status(),
+        },
+    })
+}
+
+fn spec() -> Value {
+    json!({
+        "type": "object",
+        "description": "What the network is.",
+        "properties": {
+            "config": {
+                "type": "string",
+                "description": "The network's CNI configuration, as JSON text: one plugin ({\"type\": \"macvlan\", \"master\": \
+                                \"eth1\", \"ipam\": {...}}) or a chain of them ({\"plugins\": [...]}). Without it, the \
+                                network is the configuration on the node that has this object's name. Check a file \
+                                before you apply it: manifold-controller lint FILE",
+            },
+        },
+    })
+}
+
+fn status() -> Value {
+    json!({
+        "type": "object",
+        "description": "What the controller knows of the network. Nobody else writes it.",
+        "properties": {
+            "observedGeneration": integer("The metadata.generation that all of this is about."),
+            "type": text("The plugin types in their order, joined by `+`; `node` where the configuration lies on the nodes."),
+            "pods": integer("How many pods use the network. While there are any, it cannot be changed, and once deleted it stays until they have gone."),
+            "podNames": {
+                "type": "array",
+                "description": format!("The first {} of these pods by name, as namespace/name.", nad_status::NAMED_PODS),
+                "items": { "type": "string" },
+            },
+            "conditions": {
+                "type": "array",
+                "description": "`Valid` says whether pods can be attached by this configuration, `InUse` whether any are.",
+                "items": condition(),
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["type"],
+            },
+            "republish": {
+                "type": "array",
+                "description": "On the default network only: pods that run and have no network-status annotation yet.",
+                "maxItems": nad_status::REPUBLISHED_PODS,
+                "items": {
+                    "type": "object",
+                    "required": ["uid", "namespace", "name"],
+                    "properties": {
+                        "uid": { "type": "string" },
+                        "namespace": { "type": "string" },
+                        "name": { "type": "string" },
                     },
                 },
             },
@@ -59,50 +111,32 @@ fn schema() -> Value {
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::nad::Spec;
-
-    const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/yaml/network-attachment-definition.yaml");
-
-    /// `MANIFOLD_WRITE=1` writes the file instead of comparing it.
-    #[test]
-    fn the_file_is_what_the_types_say() {
-        let made = format!("---\n{}", serde_yaml::to_string(&definition()).unwrap());
-        if std::env::var_os("MANIFOLD_WRITE").is_some() {
-            std::fs::write(FILE, &made).unwrap();
-        }
-        let stored = std::fs::read_to_string(FILE).unwrap();
-        assert_eq!(stored, made, "run this test with MANIFOLD_WRITE=1 and commit the file");
-    }
-
-    // Proves: NPWG-3.1-1
-    #[test]
-    fn its_names_are_the_standards() {
-        let crd = definition();
-        let at = |pointer: &str| crd.pointer(pointer).unwrap().clone();
-        assert_eq!(at("/metadata/name"), "network-attachment-definitions.k8s.cni.cncf.io");
-        assert_eq!(at("/spec/group"), "k8s.cni.cncf.io");
-        assert_eq!(at("/spec/scope"), "Namespaced");
-        assert_eq!(at("/spec/names/kind"), "NetworkAttachmentDefinition");
-        assert_eq!(at("/spec/names/plural"), "network-attachment-definitions");
-        assert_eq!(at("/spec/names/singular"), "network-attachment-definition");
-        assert_eq!(at("/spec/names/shortNames"), json!(["net-attach-def"]));
-        assert_eq!(at("/spec/versions/0/name"), "v1");
-    }
-
-    // Proves: NPWG-3.1-2
-    #[test]
-    fn the_schema_has_the_keys_of_the_type() {
-        let crd = definition();
-        let properties =
-            crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties").unwrap();
-        let of_type = serde_json::to_value(Spec { config: Some(String::new()) }).unwrap();
-        let keys = |v: &Value| v.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-        assert_eq!(keys(properties), keys(&of_type));
-        assert_eq!(properties.pointer("/config/type").unwrap(), "string");
-        assert_eq!(crd.pointer("/spec/versions/0/served").unwrap(), true);
-        assert_eq!(crd.pointer("/spec/versions/0/storage").unwrap(), true);
-    }
+fn condition() -> Value {
+    json!({
+        "type": "object",
+        "required": ["type", "status", "reason", "lastTransitionTime"],
+        "properties": {
+            "type": text("What it is about."),
+            "status": { "type": "string", "enum": ["True", "False", "Unknown"] },
+            "reason": text("Why, in one word."),
+            "message": text("Why, in a sentence: where it is wrong and how to mend it."),
+            "lastTransitionTime": {
+                "type": "string",
+                "format": "date-time",
+                "description": "When `status` changed last.",
+            },
+            "observedGeneration": integer("The metadata.generation that this is about."),
+        },
+    })
 }
+
+fn text(description: &str) -> Value {
+    json!({ "type": "string", "description": description })
+}
+
+fn integer(description: &str) -> Value {
+    json!({ "type": "integer", "format": "int64", "minimum": 0, "description": description })
+}
+
+#[cfg(test)]
+mod tests;

@@ -17,4 +17,5 @@ pub const API_VERSION: &str = "k8s.cni.cncf.io/v1";
 pub const KIND: &str = "NetworkAttachmentDefinition";
 pub const PLURAL: &str = "network-attachment-definitions";
 pub const SINGULAR: &str = "network-attachment-definition";
-pub const SHORT_NAME: &str = "net-attach-def";
+/// The standard's short name, and a shorter one of ours.
+pub const SHORT_NAMES: &[&str] = &["net-attach-def", "nad"];

@@ -16,7 +16,7 @@ pub mod status;
 pub use address::{Guid, IpRequest, Mac};
 pub use device_info::DeviceInfo;
 pub use nad::{Nad, NadRef};
-pub use nad_status::NadStatus;
+pub use nad_status::{NadStatus, Unpublished};
 pub use name::{ClaimName, DeviceId, NadName, Namespace, PodName, PodUid, ResourceName};
 pub use selection::{BadSelection, Bandwidth, PortMapping, Protocol, Selection};
 pub use status::NetworkStatus;

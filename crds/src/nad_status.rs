@@ -11,6 +11,8 @@ pub const IN_USE_FINALIZER: &str = "manifold.network/in-use";
 pub const CONFIGURATION: &str = "manifold.network/configuration";
 /// How many pods are named. The count has no limit.
 pub const NAMED_PODS: usize = 10;
+/// How many pods without a status are listed at once; more follow when these have theirs.
+pub const REPUBLISHED_PODS: usize = 100;
 
 /// `status` of a definition.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +31,17 @@ pub struct NadStatus {
     pub pod_names: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+    /// Only on the definition of the default network: pods that run without a status. Their nodes publish it again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub republish: Vec<Unpublished>,
+}
+
+/// A pod that runs and asked for networks, and has no network-status.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Unpublished {
+    pub uid: String,
+    pub namespace: String,
+    pub name: String,
 }
 
 /// A condition as Kubernetes has it (`metav1.Condition`).
