@@ -8,8 +8,9 @@ use crate::keys::{self, Owner};
 use crate::mac::{self, Sources};
 use crate::problem::{Note, Problem};
 use crate::{
-    BridgeConf, HostLocalConf, LoopbackConf, MacvlanConf, PtpConf, StaticConf, bridge, fit, host_local,
-    ip_range, ipam, loopback, macvlan, ptp, static_ipam,
+    BandwidthConf, BridgeConf, FirewallConf, HostLocalConf, LoopbackConf, MacvlanConf, PortmapConf, PtpConf,
+    SbrConf, StaticConf, TuningConf, VrfConf, bandwidth, bridge, firewall, fit, host_local, ip_range, ipam,
+    loopback, macvlan, portmap, ptp, sbr, static_ipam, tuning, vrf,
 };
 
 /// Everything that can be told from the configuration alone. Types that are not bundled pass: their own plugin knows.
@@ -28,6 +29,12 @@ pub fn check(type_name: &str, config: &RawObject) -> Result<Vec<Note>, Problem> 
             macvlan::KEYS
         }
         "loopback" => LoopbackConf::read(config).map(|_| loopback::KEYS)?,
+        "tuning" => TuningConf::read(config, &CniArgs::default()).map(|_| tuning::KEYS)?,
+        "portmap" => PortmapConf::read(config).map(|_| portmap::KEYS)?,
+        "bandwidth" => BandwidthConf::read(config).map(|_| bandwidth::KEYS)?,
+        "sbr" => SbrConf::read(config).map(|_| sbr::KEYS)?,
+        "vrf" => VrfConf::read(config).map(|_| vrf::KEYS)?,
+        "firewall" => FirewallConf::read(config).map(|_| firewall::KEYS)?,
         "host-local" | "static" => {
             common(config)?;
             return ipam_notes(type_name, config);
@@ -42,6 +49,7 @@ pub fn check(type_name: &str, config: &RawObject) -> Result<Vec<Note>, Problem> 
         Some(_) => Owner::Shared,
     };
     let mut notes = keys::unknown(config, &known, "", type_name, owner);
+    notes.extend(chained_notes(type_name, config)?);
     match ipam_type {
         Some(ipam_type) => notes.extend(ipam_notes(ipam_type.as_str(), config)?),
         None if !ipam::section(config)?.is_empty() => notes.push(Note {
@@ -51,6 +59,26 @@ pub fn check(type_name: &str, config: &RawObject) -> Result<Vec<Note>, Problem> 
         None => {}
     }
     Ok(notes)
+}
+
+/// What the plugins that work on an interface of others may lack without being wrong.
+fn chained_notes(type_name: &str, config: &RawObject) -> Result<Vec<Note>, Problem> {
+    let idle = |capability: &str, what: &str| Note {
+        pointer: "/capabilities".into(),
+        sentence: format!(
+            "{type_name} {what}, and does not declare the capability `{capability}`, so it has no effect; declare it"
+        ),
+    };
+    Ok(match type_name {
+        "portmap" if !declares(config, "portMappings")? => {
+            vec![idle("portMappings", "maps the ports that the runtime names")]
+        }
+        "bandwidth" if BandwidthConf::read(config)?.is_unlimited() && !declares(config, "bandwidth")? => {
+            vec![idle("bandwidth", "has no limit of its own")]
+        }
+        "firewall" => FirewallConf::notes(config),
+        _ => Vec::new(),
+    })
 }
 
 /// The shapes of the protocol's own keys.
@@ -181,6 +209,35 @@ mod tests {
             "ipam":{"type":"calico-ipam","assign_ipv4":"true","ipv4_pools":["10.0.0.0/8"]}}"#;
         assert_eq!(notes("macvlan", calico), []);
         assert_eq!(notes("macvlan", &calico.replace("nodename", "masterr")).len(), 1);
+    }
+
+    // Shows part of: P-USE-2
+    #[test]
+    fn plugins_that_are_chained_are_checked_and_told_of_slips_too() {
+        for (kind, good, slip, meant) in [
+            ("tuning", r#""sysctl":{"net.core.somaxconn":"5"}"#, "sysctls", "sysctl"),
+            ("portmap", r#""snat":false,"capabilities":{"portMappings":true}"#, "snta", "snat"),
+            ("bandwidth", r#""ingressRate":8000,"ingressBurst":8000"#, "egresRate", "egressRate"),
+            ("sbr", r#""gateways":["10.0.0.1"]"#, "gateway", "gateways"),
+            ("vrf", r#""vrfname":"blue""#, "vrfName", "vrfname"),
+            ("firewall", r#""ingressPolicy":"open""#, "ingresPolicy", "ingressPolicy"),
+        ] {
+            assert_eq!(notes(kind, &format!("{{{good}}}")), [], "{kind}");
+            let told = notes(kind, &format!(r#"{{{good},"{slip}":null}}"#));
+            let [(pointer, sentence)] = &told[..] else { panic!("{kind}: {told:?}") };
+            assert_eq!(pointer, &format!("/{slip}"));
+            assert!(sentence.contains(&format!("did you mean `{meant}`?")), "{sentence}");
+        }
+        refused("tuning", r#"{"sysctl":{"kernel.hostname":"x"}}"#, "/sysctl/kernel.hostname");
+        refused("portmap", r#"{"markMasqBit":40}"#, "/markMasqBit");
+        refused("bandwidth", r#"{"egressBurst":8}"#, "/egressBurst");
+        refused("sbr", r#"{"gateways":["x"]}"#, "/gateways");
+        refused("vrf", "{}", "/vrfname");
+        refused("firewall", r#"{"ingressPolicy":"shut"}"#, "/ingressPolicy");
+        for kind in ["portmap", "bandwidth"] {
+            assert_eq!(notes(kind, "{}")[0].0, "/capabilities");
+        }
+        assert_eq!(notes("bandwidth", r#"{"capabilities":{"bandwidth":true}}"#), []);
     }
 
     #[test]

@@ -6,9 +6,11 @@
 //! Keys are matched exactly, and keys that are not ours are never an error: they may belong to a delegate.
 
 pub mod address;
+pub mod bandwidth;
 pub mod bridge;
 pub mod check;
 pub mod dns;
+pub mod firewall;
 pub mod fit;
 pub mod host_local;
 pub mod ip_range;
@@ -19,16 +21,22 @@ pub mod mac;
 pub mod macvlan;
 pub mod masquerade;
 pub mod mtu;
+pub mod portmap;
 pub mod problem;
 pub mod ptp;
 pub mod requested;
+pub mod sbr;
 pub mod spelling;
 pub mod static_ipam;
+pub mod tuning;
 pub mod vlan;
+pub mod vrf;
 
+pub use bandwidth::BandwidthConf;
 pub use bridge::BridgeConf;
 pub use check::check;
 pub use dns::DnsConf;
+pub use firewall::FirewallConf;
 pub use host_local::HostLocalConf;
 pub use ip_range::{IpRange, RangeSet};
 pub use loopback::LoopbackConf;
@@ -36,7 +44,11 @@ pub use mac::Mac;
 pub use macvlan::{MacvlanConf, MacvlanMode};
 pub use masquerade::MasqBackend;
 pub use mtu::Mtu;
+pub use portmap::PortmapConf;
 pub use problem::{Note, Problem};
 pub use ptp::PtpConf;
+pub use sbr::SbrConf;
 pub use static_ipam::StaticConf;
+pub use tuning::TuningConf;
 pub use vlan::{Trunk, VlanId};
+pub use vrf::VrfConf;
