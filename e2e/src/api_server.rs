@@ -7,10 +7,8 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,6 +22,7 @@ use crate::cluster_binary::cluster_binary;
 use crate::janitor::Scratch;
 use crate::kubeconfig;
 use crate::netns::{self, HostNs};
+use crate::ports;
 
 mod crd;
 mod flags;
@@ -90,7 +89,8 @@ impl ApiServer {
     pub fn start_with(options: Options) -> anyhow::Result<Self> {
         let executable = cluster_binary(&mut tell)?;
         let folder = Scratch::new("api").context("cannot make a temporary folder")?;
-        let ports = free_ports(options.netns.as_deref())?;
+        let [api, etcd, etcd_peer] = ports::free(options.netns.as_deref())?;
+        let ports = Ports { api, etcd, etcd_peer };
         let authority = Authority::new(&folder.join("pki"))?;
         let admin = authority.client("admin", "admin", Some("system:masters"))?;
         let client = ApiClient::new(ports.api, options.netns.clone(), &authority, &admin)?;
@@ -177,6 +177,11 @@ impl ApiServer {
 
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The network namespace in which it listens; none: this process's own.
+    pub fn netns(&self) -> Option<&Path> {
+        self.options.netns.as_deref()
     }
 
     /// The process ids of kube-apiserver (none: stopped) and etcd, for measurements.
@@ -274,24 +279,6 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Three ports outside the range from which the kernel picks, so that they are still free at a restart.
-fn free_ports(netns: Option<&Path>) -> anyhow::Result<Ports> {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    let find = || -> Option<Ports> {
-        // Processes that start together begin their search in different places.
-        let base = u16::try_from(std::process::id() % 300).expect("a number below 300") * 32;
-        let turn = NEXT.fetch_add(1, Ordering::Relaxed) % 300 * 4;
-        let mut free = (0..10_000).map(|step| 20_000 + (base + turn + step) % 10_000).filter(is_free);
-        Some(Ports { api: free.next()?, etcd: free.next()?, etcd_peer: free.next()? })
-    };
-    let found = match netns {
-        None => find(),
-        Some(netns) => netns::inside(netns, find)?,
-    };
-    found.context("no three ports between 20000 and 30000 are free on loopback")
 }
 
 /// A test that is silent for the ten minutes of a cold build looks hung, and the test runner hides what is printed.

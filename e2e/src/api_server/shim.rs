@@ -50,10 +50,15 @@ impl ApiServer {
 
     /// Asks for a fresh token of an hour, as the node role does when it renews.
     pub fn write_shim_token(&self, namespace: &str, file: &Path) -> anyhow::Result<()> {
+        self.write_token(namespace, ACCOUNT, file)
+    }
+
+    /// A token of an hour of any service account, in a file of mode 0600.
+    pub fn write_token(&self, namespace: &str, account: &str, file: &Path) -> anyhow::Result<()> {
         let request = json!({
             "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600},
         });
-        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{ACCOUNT}/token");
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
         let answer = self.client.send("POST", &path, &request)?;
         let token = answer
             .pointer("/status/token")
