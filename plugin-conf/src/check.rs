@@ -8,9 +8,10 @@ use crate::keys::{self, Owner};
 use crate::mac::{self, Sources};
 use crate::problem::{Note, Problem};
 use crate::{
-    BandwidthConf, BridgeConf, FirewallConf, HostLocalConf, LoopbackConf, MacvlanConf, PortmapConf, PtpConf,
-    SbrConf, StaticConf, TuningConf, VrfConf, bandwidth, bridge, firewall, fit, host_local, ip_range, ipam,
-    loopback, macvlan, portmap, ptp, sbr, static_ipam, tuning, vrf,
+    BandwidthConf, BondConf, BridgeConf, DhcpConf, DummyConf, FirewallConf, HostLocalConf, IpvlanConf,
+    LoopbackConf, MacvlanConf, PortmapConf, PtpConf, SbrConf, StaticConf, TapConf, TuningConf, VlanConf,
+    VrfConf, bandwidth, bond, bridge, dhcp, dummy, firewall, fit, host_device, host_local, ip_range, ipam,
+    ipvlan, loopback, macvlan, portmap, ptp, sbr, sriov, static_ipam, tap, tuning, vlan_link, vrf,
 };
 
 /// Everything that can be told from the configuration alone. Types that are not bundled pass: their own plugin knows.
@@ -29,13 +30,26 @@ pub fn check(type_name: &str, config: &RawObject) -> Result<Vec<Note>, Problem> 
             macvlan::KEYS
         }
         "loopback" => LoopbackConf::read(config).map(|_| loopback::KEYS)?,
+        "vlan" => VlanConf::read(config).map(|_| vlan_link::KEYS)?,
+        "ipvlan" => IpvlanConf::read(config).map(|_| ipvlan::KEYS)?,
+        "dummy" => DummyConf::read(config).map(|_| dummy::KEYS)?,
+        "bond" => BondConf::read(config).map(|_| bond::KEYS)?,
+        "host-device" => host_device::notes(config).map(|_| host_device::KEYS)?,
+        "tap" | "sriov" => {
+            mac::requested(config, &CniArgs::default(), Sources::WithConfigKey)?;
+            if type_name == "tap" {
+                TapConf::read(config).map(|_| tap::KEYS)?
+            } else {
+                sriov::notes(config).map(|_| sriov::KEYS)?
+            }
+        }
         "tuning" => TuningConf::read(config, &CniArgs::default()).map(|_| tuning::KEYS)?,
         "portmap" => PortmapConf::read(config).map(|_| portmap::KEYS)?,
         "bandwidth" => BandwidthConf::read(config).map(|_| bandwidth::KEYS)?,
         "sbr" => SbrConf::read(config).map(|_| sbr::KEYS)?,
         "vrf" => VrfConf::read(config).map(|_| vrf::KEYS)?,
         "firewall" => FirewallConf::read(config).map(|_| firewall::KEYS)?,
-        "host-local" | "static" => {
+        "host-local" | "static" | "dhcp" => {
             common(config)?;
             return ipam_notes(type_name, config);
         }
@@ -45,10 +59,11 @@ pub fn check(type_name: &str, config: &RawObject) -> Result<Vec<Note>, Problem> 
     let known: Vec<&str> = keys::PROTOCOL.iter().chain(own).copied().collect();
     let ipam_type = ipam::ipam_type(config)?;
     let owner = match ipam_type.as_ref().map(|t| t.as_str()) {
-        None | Some("host-local" | "static") => Owner::Ours,
+        None | Some("host-local" | "static" | "dhcp") => Owner::Ours,
         Some(_) => Owner::Shared,
     };
     let mut notes = keys::unknown(config, &known, "", type_name, owner);
+    notes.extend(oddities(type_name, config, ipam_type.is_some())?);
     notes.extend(chained_notes(type_name, config)?);
     match ipam_type {
         Some(ipam_type) => notes.extend(ipam_notes(ipam_type.as_str(), config)?),
@@ -79,6 +94,24 @@ fn chained_notes(type_name: &str, config: &RawObject) -> Result<Vec<Note>, Probl
         "firewall" => FirewallConf::notes(config),
         _ => Vec::new(),
     })
+}
+
+/// What works, but only under a condition that a definition does not show, or otherwise than it reads.
+fn oddities(type_name: &str, config: &RawObject, has_ipam: bool) -> Result<Vec<Note>, Problem> {
+    Ok(match type_name {
+        "ipvlan" => ipvlan::notes(has_ipam).into_iter().collect(),
+        "host-device" => host_device::notes(config)?.into_iter().collect(),
+        "sriov" => sriov::notes(config)?,
+        "bond" => list_notes(config, "", "links", bond::LINK_KEYS, "bond"),
+        _ => Vec::new(),
+    })
+}
+
+/// Notes on the keys of each object of a list.
+fn list_notes(object: &RawObject, place: &str, key: &str, known: &[&str], reader: &str) -> Vec<Note> {
+    let entries: Vec<RawObject> = object.get_as(key).ok().flatten().unwrap_or_default();
+    let of = |(n, entry)| keys::unknown(entry, known, &format!("{place}/{key}/{n}"), reader, Owner::Ours);
+    entries.iter().enumerate().flat_map(of).collect()
 }
 
 /// The shapes of the protocol's own keys.
@@ -114,6 +147,14 @@ fn ipam_notes(ipam_type: &str, config: &RawObject) -> Result<Vec<Note>, Problem>
             let conf = StaticConf::read(config, &CniArgs::default(), version(config)?)?;
             static_notes(config, &conf)
         }
+        "dhcp" => {
+            DhcpConf::read(config)?;
+            let section = ipam::section(config)?;
+            let mut notes = keys::unknown(&section, dhcp::KEYS, "/ipam", "dhcp", Owner::Ours);
+            notes.extend(list_notes(&section, "/ipam", "request", dhcp::REQUEST_KEYS, "dhcp"));
+            notes.extend(list_notes(&section, "/ipam", "provide", dhcp::PROVIDE_KEYS, "dhcp"));
+            Ok(notes)
+        }
         _ => Ok(Vec::new()),
     }
 }
@@ -141,11 +182,7 @@ fn host_local_notes(config: &RawObject) -> Result<Vec<Note>, Problem> {
 fn static_notes(config: &RawObject, conf: &StaticConf) -> Result<Vec<Note>, Problem> {
     let section = ipam::section(config)?;
     let mut notes = keys::unknown(&section, static_ipam::KEYS, "/ipam", "static", Owner::Ours);
-    let entries: Vec<RawObject> = section.get_as("addresses").ok().flatten().unwrap_or_default();
-    for (n, entry) in entries.iter().enumerate() {
-        let place = format!("/ipam/addresses/{n}");
-        notes.extend(keys::unknown(entry, static_ipam::ADDRESS_KEYS, &place, "static", Owner::Ours));
-    }
+    notes.extend(list_notes(&section, "/ipam", "addresses", static_ipam::ADDRESS_KEYS, "static"));
     if conf.addresses.is_empty() && !declares(config, "ips")? {
         notes.push(Note {
             pointer: "/ipam/addresses".into(),
@@ -238,6 +275,42 @@ mod tests {
             assert_eq!(notes(kind, "{}")[0].0, "/capabilities");
         }
         assert_eq!(notes("bandwidth", r#"{"capabilities":{"bandwidth":true}}"#), []);
+    }
+
+    // Proves: P-USE-2
+    #[test]
+    fn conditions_that_a_definition_cannot_show_are_told() {
+        for (kind, raw, pointer) in [
+            ("ipvlan", r#"{"master":"eth0"}"#, "/ipam"),
+            ("host-device", "{}", "/device"),
+            ("sriov", r#"{"trust":"yes"}"#, "/trust"),
+            ("sriov", r#"{"logLevel":"debug"}"#, "/logLevel"),
+            ("bond", r#"{"mode":"broadcast","links":[{"name":"a","nmae":1},{"name":"b"}]}"#, "/links/0/nmae"),
+            ("vlan", r#"{"master":"eth0","vlanId":5,"vlan_id":5}"#, "/vlan_id"),
+            ("tap", r#"{"owner":1,"onwer":1}"#, "/onwer"),
+            ("dhcp", r#"{"ipam":{"type":"dhcp","priorty":1}}"#, "/ipam/priorty"),
+            (
+                "macvlan",
+                r#"{"ipam":{"type":"dhcp","provide":[{"option":12,"value":"x","arg":""}]}}"#,
+                "/ipam/provide/0/arg",
+            ),
+        ] {
+            let [(at, _)] = &notes(kind, raw)[..] else { panic!("one note on {kind} {raw}") };
+            assert_eq!(at, pointer);
+        }
+        for (kind, raw) in [
+            ("sriov", r#"{"vlan":5,"ipam":{"type":"static","addresses":[{"address":"10.1.0.2/24"}]}}"#),
+            ("host-device", r#"{"pciBusID":"0000:03:00.1"}"#),
+            ("dhcp", r#"{"ipam":{"type":"dhcp"}}"#),
+        ] {
+            assert_eq!(notes(kind, raw), [], "{kind}");
+        }
+        refused("tap", r#"{"mac":"00:00:00:00:00:00"}"#, "/mac");
+        refused("dummy", "{}", "/ipam");
+        refused("host-device", r#"{"pciBusID":"x"}"#, "/pciBusID");
+        refused("sriov", r#"{"vlan":5000}"#, "/vlan");
+        refused("vlan", r#"{"master":"eth0"}"#, "/vlanId");
+        refused("macvlan", r#"{"ipam":{"type":"dhcp","provide":[{"option":12}]}}"#, "/ipam/provide/0");
     }
 
     #[test]
