@@ -5,11 +5,12 @@
 
 pub mod interface;
 pub mod ipam;
+pub mod meta;
 
 use manifold_cni::Plugin;
 
 /// The types that [`bundled`] knows.
-pub const TYPES: [&str; 6] = ["bridge", "ptp", "macvlan", "loopback", "host-local", "static"];
+pub const TYPES: &[&str] = &["bridge", "ptp", "macvlan", "loopback", "host-local", "static", "tuning"];
 
 /// The plugin of a type, if it is one of ours.
 pub fn bundled(type_name: &str) -> Option<&'static dyn Plugin> {
@@ -20,6 +21,7 @@ pub fn bundled(type_name: &str) -> Option<&'static dyn Plugin> {
         "loopback" => &interface::Loopback,
         "host-local" => &ipam::HostLocal,
         "static" => &ipam::Static,
+        "tuning" => &meta::TUNING,
         _ => return None,
     })
 }
@@ -30,7 +32,7 @@ mod tests {
 
     #[test]
     fn every_type_is_found_under_its_own_name() {
-        for name in TYPES {
+        for name in TYPES.iter().copied() {
             assert_eq!(bundled(name).unwrap().name(), name);
         }
         assert!(bundled("calico-ipam").is_none() && bundled("").is_none() && bundled("Bridge").is_none());

@@ -17,19 +17,19 @@
 mod address;
 mod bridge;
 mod dns;
-mod failure;
-mod forwarding;
+pub(crate) mod failure;
+pub(crate) mod forwarding;
 mod loopback;
 mod macvlan;
-mod masquerade;
+pub(crate) mod masquerade;
 mod ownership;
 mod ptp;
-mod ruleset;
-mod sandbox;
+pub(crate) mod ruleset;
+pub(crate) mod sandbox;
 mod settings;
 mod spoof_check;
-mod teardown;
-mod undo;
+pub(crate) mod teardown;
+pub(crate) mod undo;
 mod verify;
 mod veth_pair;
 

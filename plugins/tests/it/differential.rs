@@ -27,7 +27,7 @@ const FOLDER: &str = "/usr/lib/cni";
 
 /// Runs the reference; its answer.
 #[track_caller]
-fn reference(bed: &Bed, verb: &str, conf: &Value, pod: &Pod) -> Result<Value, Value> {
+pub(crate) fn reference(bed: &Bed, verb: &str, conf: &Value, pod: &Pod) -> Result<Value, Value> {
     let plugin = Path::new(FOLDER).join(conf["type"].as_str().unwrap());
     assert!(
         plugin.is_file(),
@@ -52,7 +52,7 @@ fn reference(bed: &Bed, verb: &str, conf: &Value, pod: &Pod) -> Result<Value, Va
 }
 
 /// Names and MAC addresses that chance gave, by the order they first stand there.
-fn normalised(text: &str, pod: &Pod) -> String {
+pub(crate) fn normalised(text: &str, pod: &Pod) -> String {
     let text = text.replace(pod.path().to_str().unwrap(), "SANDBOX").replace(" nodad", "");
     let text = text.replace(", net d6077a19f538d533", "");
     let mut out = String::new();
@@ -87,7 +87,7 @@ fn settings(pod: &Pod, link: &str) -> String {
     names.iter().map(of).collect()
 }
 
-fn sorted(text: &str) -> String {
+pub(crate) fn sorted(text: &str) -> String {
     let mut lines: Vec<&str> = text.lines().collect();
     lines.sort_unstable();
     lines.join("\n")
@@ -101,7 +101,7 @@ fn mac_of_each_interface(result: &Value) -> HashMap<&str, &str> {
 
 /// The reference's gateway goes through duplicate address detection, so its routes come a second later.
 #[track_caller]
-fn alike(what: &str, both: impl Fn() -> (String, String)) {
+pub(crate) fn alike(what: &str, both: impl Fn() -> (String, String)) {
     let deadline = Instant::now() + PATIENCE;
     let (mut theirs, mut ours) = both();
     while theirs != ours && Instant::now() < deadline {

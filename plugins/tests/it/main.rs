@@ -21,6 +21,7 @@ mod ipam_bed;
 mod loopback;
 mod macvlan;
 mod masquerade;
+mod meta;
 mod ptp;
 mod static_ipam;
 mod versions;

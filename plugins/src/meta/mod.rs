@@ -1,0 +1,18 @@
+//! Plugins that change an interface which an earlier plugin of the same list has made.
+//!
+//! Each takes `prevResult` and hands it on, with no more changed than what it did. DEL runs in reverse order, so it
+//! mostly finds the interface still there; it must do without, and without the namespace.
+//!
+//! | question | module |
+//! | --- | --- |
+//! | what did the plugins before us make | [`chained`] |
+//! | what does each plugin do | [`tuning`] |
+
+mod chained;
+mod tuning;
+
+pub use tuning::Tuning;
+
+use crate::interface::go_on;
+
+pub const TUNING: Tuning = Tuning { after_step: go_on, allow_list: tuning::ALLOW_LIST };

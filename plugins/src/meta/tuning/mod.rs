@@ -1,0 +1,167 @@
+//! `tuning`: kernel settings, MAC address, MTU, flags and queue of an interface that is there (PLG-TUNING).
+//!
+//! What belongs to the interface is restored by DEL, as the interface may outlive the pod; kernel settings end with the
+//! pod's namespace.
+
+mod allow_list;
+mod backup;
+mod verify;
+
+use std::path::Path;
+
+use manifold_cni::{Attachment, AttachmentId, CniArgs, CniError, CniResult, Detachment, Input, Plugin};
+use manifold_net::{Link, LinkChange, Mac, Net, RouteAdd, RouteFilter, SysctlError, sysctl};
+use manifold_plugin_conf::{TuningConf, tuning};
+
+use self::backup::Backup;
+use super::chained;
+use crate::interface::failure::Told;
+use crate::interface::sandbox;
+use crate::interface::undo::{AfterStep, Undo};
+
+/// Where the administrator says which settings may be written.
+pub(super) const ALLOW_LIST: &str = "/etc/cni/tuning/allowlist.conf";
+const NAME: &str = "tuning";
+
+#[derive(Clone, Copy, Debug)]
+pub struct Tuning {
+    pub after_step: AfterStep,
+    pub allow_list: &'static str,
+}
+
+impl Plugin for Tuning {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn add(&self, input: &Input, at: &Attachment) -> Result<CniResult, CniError> {
+        at.args.require_known(&["MAC"])?;
+        let mut result = chained::prev(input, NAME)?.clone();
+        let conf = read(input, &at.args)?;
+        allow_list::check(Path::new(self.allow_list), &conf.sysctls)?;
+        let pod = sandbox::open(&at.netns)?;
+        let link = chained::link(&pod, at)?;
+        let mut undo = Undo::new(self.after_step);
+        let done = apply(&mut undo, input, at, &conf, &pod, &link);
+        undo.settle(done)?;
+        for told in result.interfaces.iter_mut().filter(|told| told.name == at.ifname.as_str()) {
+            if let Some(mac) = conf.mac {
+                told.mac = mac.to_string();
+            }
+            told.mtu = conf.mtu.get().or(told.mtu);
+        }
+        Ok(result)
+    }
+
+    fn check(&self, input: &Input, at: &Attachment) -> Result<(), CniError> {
+        chained::prev(input, NAME)?;
+        let conf = read(input, &at.args)?;
+        let pod = sandbox::open(&at.netns)?;
+        verify::settings(&pod, &conf, at)?;
+        verify::attributes(&chained::link(&pod, at)?, &conf)
+    }
+
+    /// The interface may be gone, or may be on its way out: what cannot be restored is told in the log only.
+    fn del(&self, input: &Input, at: &Detachment) -> Result<(), CniError> {
+        let Ok(folder) = tuning::data_dir(&input.config) else { return Ok(()) };
+        let file = backup::file(Path::new(&folder), at.container.as_str(), at.ifname.as_str());
+        if let (Some(saved), Ok(Some(pod))) = (Backup::read(&file), sandbox::find(at.netns.as_deref()))
+            && let Ok(Some(link)) = pod.link(at.ifname.as_str())
+            && let Err(error) = change(&pod, &link, &saved.change())
+        {
+            tracing::warn!(interface = %at.ifname, %error, "the interface's attributes were not restored");
+        }
+        backup::remove(&file)
+    }
+
+    fn gc(&self, input: &Input, keep: &[AttachmentId]) -> Result<(), CniError> {
+        let folder = tuning::data_dir(&input.config).map_err(|problem| problem.into_error(&input.name))?;
+        backup::collect(Path::new(&folder), &input.name, keep)
+    }
+}
+
+fn read(input: &Input, args: &CniArgs) -> Result<TuningConf, CniError> {
+    TuningConf::read(&input.config, args).map_err(|problem| problem.into_error(&input.name))
+}
+
+fn apply<'a>(
+    undo: &mut Undo<'a>,
+    input: &Input,
+    at: &Attachment,
+    conf: &TuningConf,
+    pod: &'a Net,
+    link: &Link,
+) -> Result<(), CniError> {
+    let (written, before) = pod.netns().run(|| write_settings(conf, at)).told()?;
+    undo.done("kernel settings", move || pod.netns().run(|| write_back(&before)).told()?.told())?;
+    written.told()?;
+    let wanted = wanted(conf);
+    if wanted == LinkChange::default() {
+        return Ok(());
+    }
+    let saved = Backup::of(link, &wanted, &input.name);
+    let file = backup::file(Path::new(&conf.data_dir), at.container.as_str(), at.ifname.as_str());
+    let older = saved.write(&file)?;
+    undo.done("backup", move || older.put_back(&file))?;
+    let before = link.clone();
+    let reversal = saved.clone();
+    undo.done("interface", move || change(pod, &before, &reversal.change()))?;
+    change(pod, link, &wanted)?;
+    undo.passed("changed interface")
+}
+
+type Setting = (Vec<String>, String);
+
+/// Writes the settings in order, up to the first that is refused; tells what they were before.
+fn write_settings(conf: &TuningConf, at: &Attachment) -> (Result<(), SysctlError>, Vec<Setting>) {
+    let mut before = Vec::new();
+    for setting in &conf.sysctls {
+        let pieces = setting.pieces(&at.ifname);
+        let named: Vec<&str> = pieces.iter().map(String::as_str).collect();
+        // Some can only be written, and then nothing can be put back.
+        let was = sysctl::get(&named).ok();
+        if let Err(error) = sysctl::set(&named, &setting.value) {
+            return (Err(error), before);
+        }
+        before.extend(was.map(|was| (pieces, was)));
+    }
+    (Ok(()), before)
+}
+
+fn write_back(before: &[Setting]) -> Result<(), SysctlError> {
+    before.iter().rev().try_for_each(|(pieces, value)| {
+        let named: Vec<&str> = pieces.iter().map(String::as_str).collect();
+        sysctl::set(&named, value)
+    })
+}
+
+fn wanted(conf: &TuningConf) -> LinkChange<'static> {
+    LinkChange {
+        mac: conf.mac.map(|mac| Mac(mac.octets())),
+        promisc: conf.promisc.then_some(true),
+        mtu: conf.mtu.get(),
+        allmulti: conf.allmulti,
+        tx_queue_len: conf.tx_queue_len,
+        ..LinkChange::default()
+    }
+}
+
+/// All at once. Some drivers take no other MAC address while the link is up; then it goes down for a moment, and the
+/// routes that the kernel drops with that come back.
+fn change(pod: &Net, link: &Link, wanted: &LinkChange<'_>) -> Result<(), CniError> {
+    match pod.change(link.index, wanted) {
+        Err(error) if error.is_busy() && wanted.mac.is_some() && link.up => {}
+        done => return done.told(),
+    }
+    let routes = pod.routes(RouteFilter { oif: Some(link.index), ..RouteFilter::default() }).told()?;
+    pod.set_down(link.index).told()?;
+    let changed = pod.change(link.index, wanted).told();
+    pod.set_up(link.index).told()?;
+    for route in routes.iter().filter(|route| route.protocol != Some(manifold_net::route::BY_KERNEL)) {
+        match pod.add_route(route, RouteAdd::Create) {
+            Err(error) if error.is_exists() => {}
+            added => added.told()?,
+        }
+    }
+    changed
+}

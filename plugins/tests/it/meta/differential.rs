@@ -1,0 +1,98 @@
+//! The same chains through the reference plugins and ours, in twin hosts: the results and the kernel's state must be
+//! the same, names and MAC addresses apart.
+//!
+//! In front of both stands our own plugin, so that only the chained one differs.
+
+use manifold_cni::CniResult;
+use serde_json::{Value, json};
+
+use crate::bed::{Bed, Pod, with, with_result};
+use crate::differential::{alike, normalised, reference, sorted};
+
+/// What is compared besides links, addresses, routes and rules.
+struct Twin<'a> {
+    first: &'a dyn Fn(&Bed) -> Value,
+    second: &'a dyn Fn(&Bed) -> Value,
+    /// Further facts about host and pod.
+    look: &'a dyn Fn(&Bed, &Pod) -> String,
+}
+
+fn add(bed: &Bed, twin: &Twin<'_>, pod: &Pod) -> (Value, CniResult) {
+    let version = json!({"cniVersion": "1.0.0"});
+    let made = bed.add(&with(&(twin.first)(bed), version.clone()), pod).unwrap();
+    (with_result(&with(&(twin.second)(bed), version), &made), made)
+}
+
+fn without_mtu(mut result: Value) -> Value {
+    for interface in result["interfaces"].as_array_mut().into_iter().flatten() {
+        interface.as_object_mut().unwrap().remove("mtu");
+    }
+    if result["dns"] == json!({}) {
+        result.as_object_mut().unwrap().remove("dns");
+    }
+    result
+}
+
+fn equal(twin: &Twin<'_>) {
+    let (theirs, ours) = (Bed::new(), Bed::new());
+    let (their_pod, our_pod) = (theirs.pod("c1"), ours.pod("c1"));
+    let (their_conf, _) = add(&theirs, twin, &their_pod);
+    let (our_conf, _) = add(&ours, twin, &our_pod);
+    let what = our_conf["type"].as_str().unwrap().to_owned();
+    let expected = reference(&theirs, "ADD", &their_conf, &their_pod).unwrap();
+    let result = ours.add(&our_conf, &our_pod).unwrap();
+    let json: Value = serde_json::from_slice(&result.to_json("1.0.0".parse().unwrap()).unwrap()).unwrap();
+    assert_eq!(
+        normalised(&without_mtu(json.clone()).to_string(), &our_pod),
+        normalised(&without_mtu(expected.clone()).to_string(), &their_pod)
+    );
+    let whole = |bed: &Bed, pod: &Pod| {
+        let text = format!("{}\n{}\npod\n{}", bed.state(), (twin.look)(bed, pod), pod.state());
+        sorted(&normalised(&text, pod))
+    };
+    let both = || (whole(&theirs, &their_pod), whole(&ours, &our_pod));
+    alike(&format!("{what}: after ADD of {our_conf}"), both);
+    let (their_conf, our_conf) =
+        (with(&their_conf, json!({"prevResult": expected})), with(&our_conf, json!({"prevResult": json})));
+    reference(&theirs, "CHECK", &their_conf, &their_pod).unwrap();
+    ours.check(&our_conf, &our_pod, &result).unwrap();
+    reference(&theirs, "DEL", &their_conf, &their_pod).unwrap();
+    ours.del(&our_conf, &our_pod).unwrap();
+    alike(&format!("{what}: after DEL of {our_conf}"), both);
+}
+
+// Proves: PLG-TUNING-3, PLG-TUNING-6, PLG-TUNING-7, PLG-TUNING-8
+#[test]
+fn tuning_does_what_the_reference_does() {
+    let look = |bed: &Bed, pod: &Pod| {
+        let mut text = pod.sh(
+            "ip -o link show eth0; cat /proc/sys/net/ipv4/conf/eth0/arp_filter /proc/sys/net/core/somaxconn",
+        );
+        if let Ok(saved) = std::fs::read(bed.leases.path().join("tuning/c1_eth0.json")) {
+            let mut saved: Value = serde_json::from_slice(&saved).unwrap();
+            saved.as_object_mut().unwrap().remove("network");
+            text += &format!("\n{saved}");
+        }
+        text
+    };
+    for conf in [
+        json!({"sysctl": {"net.ipv4.conf.eth0.arp_filter": "1", "net.core.somaxconn": "500"}}),
+        json!({"mtu": 1400, "promisc": true}),
+        json!({"mac": "02:00:00:00:00:07", "allmulti": true}),
+        json!({"runtimeConfig": {"mac": "02:00:00:00:00:09"}, "args": {"cni": {"mtu": 1300, "allmulti": false}}}),
+    ] {
+        let second = |bed: &Bed| {
+            super::chained(
+                "tuning",
+                with(&json!({"dataDir": bed.leases.path().join("tuning")}), conf.clone()),
+            )
+        };
+        equal(&Twin { first: &without_routes, second: &second, look: &look });
+    }
+}
+
+/// The reference sets the link down for a new MAC address, which loses its routes; ours does not. Without an address
+/// there is none to lose.
+fn without_routes(_bed: &Bed) -> Value {
+    json!({"cniVersion": "1.1.0", "name": "blue", "type": "bridge", "bridge": "br0"})
+}
