@@ -19,6 +19,10 @@ use serde_json::Value;
 use crate::certificates::{Authority, Identity};
 use crate::netns;
 
+mod session;
+
+pub use session::{Session, Watch};
+
 /// No single request of a test bed may take longer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -81,9 +85,7 @@ impl ApiClient {
 
     /// Any request; an answer that says no is an answer, not an error.
     pub fn call(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> anyhow::Result<Answer> {
-        let name = ServerName::try_from("kubernetes").expect("a plain DNS name");
-        let tls = ClientConnection::new(Arc::clone(&self.tls), name).context("TLS cannot be set up")?;
-        let mut stream = StreamOwned::new(tls, self.connect()?);
+        let mut stream = StreamOwned::new(self.tls()?, self.connect()?);
         let bearer = self.token.as_ref().map(|token| format!("Authorization: Bearer {token}\r\n"));
         let bearer = bearer.unwrap_or_default();
         let head = format!(
@@ -128,6 +130,11 @@ impl ApiClient {
             bail!("POST {path} was refused with {}: {}", answer.status, answer.text());
         }
         Ok(())
+    }
+
+    fn tls(&self) -> anyhow::Result<ClientConnection> {
+        let name = ServerName::try_from("kubernetes").expect("a plain DNS name");
+        ClientConnection::new(Arc::clone(&self.tls), name).context("TLS cannot be set up")
     }
 
     fn connect(&self) -> anyhow::Result<TcpStream> {

@@ -80,6 +80,29 @@ fn the_shims_kubeconfig_is_one_that_kubernetes_own_client_reads() {
 }
 
 #[test]
+fn a_session_keeps_its_connection_and_a_watch_tells_what_happens() {
+    let api = ApiServer::shared().unwrap();
+    let namespace = api.namespace("session").unwrap();
+    let pods = format!("/api/v1/namespaces/{}/pods", namespace.name());
+    let mut watch = api.client().watch(&format!("{pods}?watch=1"), Duration::from_secs(60)).unwrap();
+    let mut session = api.client().session();
+    let many: Vec<String> = (0..50).map(|n| format!("cart-{n}")).collect();
+    for name in &many {
+        let spec = json!({"containers": [{"name": "main", "image": "none"}]});
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec});
+        assert_eq!(session.write("POST", &pods, &pod).unwrap().status, 201);
+        let event = watch.next().unwrap().unwrap();
+        assert_eq!(event["object"]["metadata"]["name"], **name);
+    }
+    // Large enough to come in chunks.
+    let list = session.get(&pods).unwrap().json().unwrap();
+    assert_eq!(list["items"].as_array().unwrap().len(), many.len());
+    assert_eq!(session.delete(&format!("{pods}/cart-0")).unwrap().status, 200);
+    assert!(watch.any(|event| event.unwrap()["type"] == "DELETED"));
+    assert_eq!(session.get(&format!("{pods}/cart-0")).unwrap().status, 404);
+}
+
+#[test]
 fn requests_are_counted_by_verb_and_resource() {
     let api = ApiServer::start().unwrap();
     let namespace = api.namespace("count").unwrap();
