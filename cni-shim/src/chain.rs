@@ -13,7 +13,7 @@ use manifold_cni::{
 };
 use serde_json::value::RawValue;
 
-use crate::ledger::{Exact, Found, Recorded, RecordedPlugin};
+use manifold_ledger::{Exact, Found, Recorded, RecordedPlugin};
 
 /// What the calls of one sandbox share.
 #[derive(Clone, Debug)]

@@ -3,10 +3,10 @@
 use manifold_cni::{Attachment, CniError, code};
 
 use crate::chain::{Chain, Setting};
-use crate::ledger::{Entry, Ledger, Stage};
-use crate::netns_id::Now;
 use crate::shim::Shim;
 use crate::undo;
+use manifold_ledger::netns_id::Now;
+use manifold_ledger::{Entry, Ledger, Stage};
 
 pub fn check(shim: &Shim, at: &Attachment) -> Result<(), CniError> {
     let version = shim.config.cni_version;

@@ -7,9 +7,9 @@ use manifold_cni::{CniArgs, CniError, ContainerId, IfName};
 use manifold_plan::{Pod, RuntimeInput};
 
 use crate::add::{record, what};
-use crate::ledger::Recorded;
 use crate::policy;
 use crate::shim::Shim;
+use manifold_ledger::Recorded;
 
 /// Who asks: a sandbox for DEL, nobody in particular for STATUS and GC.
 #[derive(Clone, Debug)]

@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use manifold_cni::{CniError, Detachment};
 
-use crate::gate::Gate;
-use crate::ledger::{Ledger, Opened, Unreadable, Uptime};
 use crate::shim::Shim;
 use crate::undo::{self, Undone};
 use crate::{outcome, sweep, unrecorded};
+use manifold_ledger::gate::Gate;
+use manifold_ledger::{Ledger, Opened, Unreadable, Uptime};
 
 pub fn del(shim: &Shim, at: &Detachment) -> Result<(), CniError> {
     let Some(ledger) = Ledger::open_existing(&shim.config.state_dir)? else {

@@ -6,10 +6,10 @@ use std::time::Instant;
 use manifold_cni::{AttachmentId, CniError, ContainerId, code};
 
 use crate::chain::{Chain, Setting};
-use crate::ledger::{Entry, Ledger, Opened, Recorded};
 use crate::shim::Shim;
 use crate::undo::{self, Undone};
 use crate::{default_network, outcome};
+use manifold_ledger::{Entry, Ledger, Opened, Recorded};
 
 pub fn gc(shim: &Shim) -> Result<(), CniError> {
     let version = shim.config.cni_version;

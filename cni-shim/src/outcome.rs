@@ -4,10 +4,10 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use manifold_cni::CniError;
 
-use crate::ledger::{Entry, State};
 use crate::shim::Shim;
-use crate::spool::{NetworkOutcome, Outcome, Spool};
 use crate::undo::Undone;
+use manifold_ledger::spool::{NetworkOutcome, Outcome, Spool};
+use manifold_ledger::{Entry, State};
 
 /// Which verb a line is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ fn of_entry(verb: Verb, entry: &Entry) -> Outcome {
     }
 }
 
-fn network(verb: Verb, attachment: &crate::ledger::Recorded) -> NetworkOutcome {
+fn network(verb: Verb, attachment: &manifold_ledger::Recorded) -> NetworkOutcome {
     let done = match verb {
         Verb::Add => attachment.state == State::Attached,
         Verb::Del => attachment.state == State::Detached,
@@ -83,7 +83,7 @@ fn network(verb: Verb, attachment: &crate::ledger::Recorded) -> NetworkOutcome {
     }
 }
 
-fn addresses(attachment: &crate::ledger::Recorded) -> Vec<String> {
+fn addresses(attachment: &manifold_ledger::Recorded) -> Vec<String> {
     let parsed = attachment
         .result
         .as_ref()

@@ -5,9 +5,9 @@ use manifold_cni::{CniError, code};
 
 use crate::chain::{Chain, Setting};
 use crate::default_network::{self, Asker};
-use crate::ledger::Ledger;
 use crate::ready;
 use crate::shim::Shim;
+use manifold_ledger::Ledger;
 
 pub fn status(shim: &Shim) -> Result<(), CniError> {
     let version = shim.config.cni_version;

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use manifold_cni::{CniError, ContainerId, code};
 
-use crate::ledger::{BootId, BootSweep, Ledger, Opened, SandboxLock, Uptime};
 use crate::outcome;
 use crate::shim::Shim;
 use crate::undo::{self, Undone};
+use manifold_ledger::{BootId, BootSweep, Ledger, Opened, SandboxLock, Uptime};
 
 /// How long an ADD waits for the boot's sweep.
 const BOOT_WAIT: Duration = Duration::from_secs(30);

@@ -7,9 +7,9 @@ use manifold_cni::cache::{self, Cached};
 use manifold_cni::{CniError, Detachment, NetworkList, NetworkName};
 
 use crate::add::find;
-use crate::ledger::{Exact, Recorded, State};
 use crate::multus_state::{self, Delegate};
 use crate::shim::Shim;
+use manifold_ledger::{Exact, Recorded, State};
 
 /// A file of libcni's cache is far below this. Bytes.
 const MOST_BYTES: u64 = 4 << 20;

@@ -11,9 +11,9 @@ use std::time::Instant;
 use manifold_cni::CniError;
 
 use crate::chain::{Chain, Setting};
-use crate::ledger::{Entry, Failures, Ledger, Pen, SandboxLock, Stage, State, Uptime};
-use crate::netns_id::Now;
 use crate::shim::Shim;
+use manifold_ledger::netns_id::Now;
+use manifold_ledger::{Entry, Failures, Ledger, Pen, SandboxLock, Stage, State, Uptime};
 
 /// Nothing is left, or what is left and why.
 #[derive(Debug)]
@@ -136,7 +136,7 @@ fn forget_device_file(path: Option<&Path>) {
 }
 
 /// States in the ledger only save work later: where writing them fails, DEL does more than it had to.
-pub(crate) fn note(written: Result<(), crate::ledger::LedgerError>) {
+pub(crate) fn note(written: Result<(), manifold_ledger::LedgerError>) {
     if let Err(e) = written {
         tracing::warn!("{e}");
     }

@@ -4,9 +4,9 @@ use manifold_cni::{CniError, Detachment};
 
 use crate::chain::{Chain, Setting};
 use crate::default_network::{self, Asker};
-use crate::ledger::{Exact, Recorded};
 use crate::shim::Shim;
 use crate::{takeover, undo};
+use manifold_ledger::{Exact, Recorded};
 
 /// A state file that Multus left says what it attached. Without one the default network's DEL runs all the same: a pod
 /// older than our install has its address there (F-POD-7). Whatever was never made is success.

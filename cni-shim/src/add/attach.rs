@@ -6,9 +6,9 @@ use manifold_cni::{CniError, code};
 
 use crate::chain::{Chain, Setting};
 use crate::crash;
-use crate::ledger::{Entry, Exact, Found, Pen, SandboxLock, State};
 use crate::signal;
 use crate::undo::note;
+use manifold_ledger::{Entry, Exact, Found, Pen, SandboxLock, State};
 
 /// Attaches everything that the entry plans, in its order, never two at once.
 pub(crate) fn all(

@@ -5,8 +5,8 @@ use manifold_net::{Net, Netns};
 use manifold_plan::{Planned, Pod, Refusal};
 
 use crate::config::Choice;
-use crate::ledger::{Exact, Found, RecordedPlugin};
 use crate::shim::Shim;
+use manifold_ledger::{Exact, Found, RecordedPlugin};
 
 /// The plugins of one attachment as the ledger keeps them: which one, and its exact bytes.
 pub(crate) fn plugins(

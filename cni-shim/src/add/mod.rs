@@ -18,11 +18,11 @@ use std::io::Write;
 
 use manifold_cni::{Attachment, CniError, code};
 
-use crate::gate::Gate;
-use crate::ledger::{BootId, Ledger, Opened, SandboxLock, Stage};
 use crate::shim::Shim;
 use crate::undo::{self, Undone};
 use crate::{crash, outcome, signal, source, sweep};
+use manifold_ledger::gate::Gate;
+use manifold_ledger::{BootId, Ledger, Opened, SandboxLock, Stage};
 
 use prepare::{Prepared, prepare};
 use touched::Touched;

@@ -9,10 +9,10 @@ use manifold_plan::{Plan, Pod, RuntimeInput};
 use super::who::{self, Who};
 use super::{Held, attach, find, record, what};
 use crate::config::Limits;
-use crate::ledger::Entry;
 use crate::shim::Shim;
 use crate::source::Source;
 use crate::{crash, policy, ready};
+use manifold_ledger::Entry;
 
 /// Everything that is known before anything is touched.
 pub(super) struct Prepared {

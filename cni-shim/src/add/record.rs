@@ -6,10 +6,10 @@ use manifold_cni::{Attachment, CniError};
 use manifold_plan::{Plan, Planned, Pod};
 
 use crate::add::find;
-use crate::ledger::entry::Netns;
-use crate::ledger::{BootId, Entry, Exact, PodIdentity, Recorded, Stage, State, Status};
-use crate::netns_id::NetnsId;
 use crate::shim::Shim;
+use manifold_ledger::entry::Netns;
+use manifold_ledger::netns_id::NetnsId;
+use manifold_ledger::{BootId, Entry, Exact, PodIdentity, Recorded, Stage, State, Status};
 
 /// One attachment with the plugins that will do it and undo it.
 pub(crate) fn attachment(shim: &Shim, planned: &Planned, pod: Option<&Pod>) -> Result<Recorded, CniError> {

@@ -13,8 +13,8 @@ use manifold_plan::Plan;
 
 use crate::add::who::Who;
 use crate::config::Limits;
-use crate::ledger::{Entry, Exact, Recorded, Status};
 use crate::source::{Published, Source};
+use manifold_ledger::{Entry, Exact, Recorded, Status};
 
 /// The annotation's text.
 pub(crate) fn text(plan: &Plan, entry: &Entry, each_interface: bool) -> Result<String, CniError> {

@@ -5,7 +5,7 @@ use manifold_net::route::{MAIN_TABLE, NextHop};
 use manifold_net::{Net, NetError, Netns, Route, RouteAdd, RouteFilter};
 use manifold_plan::{Family, Plan, RouteChange};
 
-use crate::ledger::{Entry, Exact};
+use manifold_ledger::{Entry, Exact};
 
 /// Settles whose default routes stay, applies it, and lets the recorded results say what is true now, so that CHECK
 /// expects it. Nothing is opened when nobody asked for anything.
@@ -29,7 +29,7 @@ pub(crate) fn settle(plan: &Plan, entry: &mut Entry, netns: &Netns) -> Result<()
 }
 
 fn results(entry: &Entry) -> Result<Vec<CniResult>, CniError> {
-    let parse = |a: &crate::ledger::Recorded| {
+    let parse = |a: &manifold_ledger::Recorded| {
         let raw = a.result.as_ref().map(Exact::as_slice).unwrap_or(b"{}");
         CniResult::parse(raw, a.version).map(|(result, _)| result)
     };

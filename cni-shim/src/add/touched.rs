@@ -10,11 +10,11 @@ use manifold_plan::Plan;
 use super::who::Who;
 use super::{Held, answer, attach, report, routes};
 use crate::chain::Setting;
-use crate::ledger::{Entry, Pen, Stage, Status};
 use crate::shim::Shim;
 use crate::source::Source;
 use crate::undo::{self, Undone, note};
 use crate::{crash, outcome};
+use manifold_ledger::{Entry, Pen, Stage, Status};
 
 /// A sandbox that the ledger knows of.
 pub(super) struct Touched<'a> {

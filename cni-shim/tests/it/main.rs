@@ -1,8 +1,3 @@
-//! The shim against real parts: an API server, network namespaces, plugins.
+//! The shim against real parts: an API server.
 
-mod child;
-mod ledger_disk;
-mod ledger_processes;
-mod ledger_sample;
-mod netns_identity;
 mod source;

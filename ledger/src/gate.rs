@@ -18,7 +18,7 @@ use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
-use crate::ledger::flock::{How, Waited, lock_until, try_lock};
+use crate::flock::{How, Waited, lock_until, try_lock};
 
 /// Which of the two gates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,7 +160,7 @@ fn lock_file(folder: &Path, name: &str) -> io::Result<File> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         other => return other,
     }
-    crate::ledger::make_folder(folder).map_err(io::Error::other)?;
+    crate::make_folder(folder).map_err(io::Error::other)?;
     OpenOptions::new()
         .read(true)
         .write(true)

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::Spool;
 use super::outcome::{Line, Outcome, parse};
 use super::writer::is_at;
-use crate::ledger::flock::{How, Waited, lock_until};
+use crate::flock::{How, Waited, lock_until};
 
 const PATIENCE: Duration = Duration::from_secs(2);
 

@@ -8,7 +8,9 @@
 //! Everything else of ours in the folder has a name that no container id can have (it begins with a dot):
 //! `.locks`, `.gate`, `.spool`, `.damaged`, `.reported`, `.new-…`, `.boot`, `.sweep`, `.idle`.
 //!
-//! This module decides and keeps books; it runs no delegate and touches no interface.
+//! Beside it: how many may run at once ([`gate`]) and what the node role is told afterwards ([`spool`]).
+//!
+//! This crate decides and keeps books; it runs no delegate and touches no interface.
 
 pub mod alien;
 pub mod boot;
@@ -19,12 +21,15 @@ pub mod error;
 pub mod exact;
 pub mod flock;
 mod folder;
+pub mod gate;
 pub mod idle;
 pub mod list;
 pub mod lock;
 mod marks;
+pub mod netns_id;
 pub mod node_lock;
 pub mod pen;
+pub mod spool;
 pub mod store;
 pub mod uptime;
 

@@ -7,15 +7,15 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use manifold::gate::Gate;
-use manifold::ledger::{Failures, Ledger, LedgerError, Stage, State, Uptime};
-use manifold::spool::{Outcome, Spool};
 use manifold_cni::{CniError, code};
+use manifold_ledger::gate::Gate;
+use manifold_ledger::spool::{Outcome, Spool};
+use manifold_ledger::{Failures, Ledger, LedgerError, Stage, State, Uptime};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 use crate::child;
-use crate::ledger_sample::{entry, id, result};
+use crate::sample::{entry, id, result};
 
 /// Runs `test` on a thread with a tmpfs of its own, which nobody else sees.
 fn on_tmpfs(options: &'static str, test: impl FnOnce(&Path) + Send + 'static) {
@@ -98,7 +98,7 @@ fn a_read_only_disk_before_the_first_delegate_is_code_11() {
 #[test]
 fn no_descriptor_before_the_first_delegate_is_code_11_and_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let mut child = child::start("ledger_disk::write_without_descriptors", dir.path().to_str().unwrap());
+    let mut child = child::start("disk::write_without_descriptors", dir.path().to_str().unwrap());
     assert_eq!(child.hear().as_deref(), Some("11"));
     leaves_nothing(&Ledger::open(dir.path()).unwrap(), dir.path());
 }

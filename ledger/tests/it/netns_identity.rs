@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use manifold::netns_id::{NetnsId, Now};
+use manifold_ledger::netns_id::{NetnsId, Now};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 

@@ -116,7 +116,7 @@ fn state_of(c: char) -> Option<State> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::sample;
+    use crate::sample;
 
     #[test]
     fn a_line_keeps_its_length_whatever_the_states_are() {

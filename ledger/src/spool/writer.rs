@@ -10,7 +10,7 @@ use nix::fcntl::OFlag;
 
 use super::Spool;
 use super::outcome::{Line, Outcome, parse, print};
-use crate::ledger::flock::{How, Waited, lock_until, try_lock};
+use crate::flock::{How, Waited, lock_until, try_lock};
 
 /// The reader holds a file only while it renames it.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -85,7 +85,7 @@ fn options() -> OpenOptions {
 fn open_current(folder: &Path, path: &Path) -> io::Result<File> {
     match options().read(true).append(true).open(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            crate::ledger::make_folder(folder).map_err(io::Error::other)?;
+            crate::make_folder(folder).map_err(io::Error::other)?;
             options().read(true).append(true).open(path)
         }
         other => other,

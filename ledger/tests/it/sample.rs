@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
-use manifold::ledger::{BootId, Entry, Exact, Found, Recorded, RecordedPlugin, Stage, State, Status};
 use manifold_cni::{ContainerId, Version};
+use manifold_ledger::{BootId, Entry, Exact, Found, Recorded, RecordedPlugin, Stage, State, Status};
 
 pub(crate) fn id() -> ContainerId {
     "c0ffee".parse().unwrap()

@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::*;
-use crate::ledger::{Entry, sample};
+use crate::{Entry, sample};
 
 fn soon(ms: u64) -> Instant {
     Instant::now() + Duration::from_millis(ms)

@@ -6,13 +6,13 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use manifold::gate::{Gate, Pass};
-use manifold::ledger::{Ledger, State};
+use manifold_ledger::gate::{Gate, Pass};
+use manifold_ledger::{Ledger, State};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::time::{ClockId, clock_gettime};
 
 use crate::child::{self, argument, kill_pid, say, wait_for_parent};
-use crate::ledger_sample::{entry, id, result};
+use crate::sample::{entry, id, result};
 
 fn soon(ms: u64) -> Instant {
     Instant::now() + Duration::from_millis(ms)
@@ -29,7 +29,7 @@ fn child_ledger() -> Ledger {
 }
 
 /// A process that inherits the sandbox lock, as an executed delegate does.
-fn delegate(lock: &manifold::ledger::SandboxLock) -> u32 {
+fn delegate(lock: &manifold_ledger::SandboxLock) -> u32 {
     fcntl(lock, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
     let mut sleep = Command::new("sleep");
     sleep.arg("60").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -53,8 +53,7 @@ fn hold_the_lock_with_a_delegate() {
 #[test]
 fn after_a_killed_shim_the_lock_is_free_only_when_its_last_delegate_has_ended() {
     let (dir, ledger) = state();
-    let mut shim =
-        child::start("ledger_processes::hold_the_lock_with_a_delegate", dir.path().to_str().unwrap());
+    let mut shim = child::start("processes::hold_the_lock_with_a_delegate", dir.path().to_str().unwrap());
     let delegate = shim.hear().unwrap();
     shim.kill();
     let early = ledger.lock_and_cancel(&id(), soon(300));
@@ -68,8 +67,7 @@ fn after_a_killed_shim_the_lock_is_free_only_when_its_last_delegate_has_ended() 
 #[test]
 fn a_shim_that_ends_in_order_frees_the_lock_though_a_daemon_inherited_it() {
     let (dir, ledger) = state();
-    let mut shim =
-        child::start("ledger_processes::hold_the_lock_with_a_delegate", dir.path().to_str().unwrap());
+    let mut shim = child::start("processes::hold_the_lock_with_a_delegate", dir.path().to_str().unwrap());
     let daemon = shim.hear().unwrap();
     assert!(ledger.lock(&id(), soon(50)).is_err());
     shim.let_go();
@@ -99,7 +97,7 @@ fn add_until_cancelled() {
 #[test]
 fn a_del_makes_a_running_add_undo_itself_and_then_finds_nothing() {
     let (dir, ledger) = state();
-    let mut add = child::start("ledger_processes::add_until_cancelled", dir.path().to_str().unwrap());
+    let mut add = child::start("processes::add_until_cancelled", dir.path().to_str().unwrap());
     assert_eq!(add.hear().as_deref(), Some("attaching"));
     assert!(ledger.read(&id()).unwrap().is_some());
     let _lock = ledger.lock_and_cancel(&id(), soon(15_000)).unwrap();
@@ -129,7 +127,7 @@ fn write_for_ever() {
 fn a_writer_killed_at_any_moment_leaves_a_whole_plan_or_nothing() {
     for round in 0..40 {
         let (dir, ledger) = state();
-        let mut writer = child::start("ledger_processes::write_for_ever", dir.path().to_str().unwrap());
+        let mut writer = child::start("processes::write_for_ever", dir.path().to_str().unwrap());
         assert_eq!(writer.hear().as_deref(), Some("writing"));
         std::thread::sleep(Duration::from_micros(300 * round));
         writer.kill();
@@ -181,7 +179,7 @@ fn of_sixty_four_processes_sixteen_are_inside_at_once_and_all_get_through() {
     let (dir, _) = state();
     let path = dir.path().to_str().unwrap();
     let held: Vec<Pass> = (0..16).map(|_| Gate::Add.enter(dir.path(), soon(2000)).unwrap()).collect();
-    let mut all: Vec<_> = (0..64).map(|_| child::start("ledger_processes::pass_the_gate", path)).collect();
+    let mut all: Vec<_> = (0..64).map(|_| child::start("processes::pass_the_gate", path)).collect();
     for child in &mut all {
         assert_eq!(child.hear().as_deref(), Some("waiting"));
     }
@@ -216,7 +214,7 @@ fn hold_a_slot() {
 fn the_kernel_frees_the_slot_of_a_killed_process() {
     let (dir, _) = state();
     let _held: Vec<Pass> = (0..15).map(|_| Gate::Add.enter(dir.path(), soon(2000)).unwrap()).collect();
-    let mut child = child::start("ledger_processes::hold_a_slot", dir.path().to_str().unwrap());
+    let mut child = child::start("processes::hold_a_slot", dir.path().to_str().unwrap());
     assert_eq!(child.hear().as_deref(), Some("inside"));
     assert!(Gate::Add.enter(dir.path(), soon(50)).is_err());
     let path = dir.path().to_owned();
@@ -241,8 +239,8 @@ fn waiting_at_the_gate_costs_little_memory() {
     let (dir, _) = state();
     let path = dir.path().to_str().unwrap();
     let _held: Vec<Pass> = (0..16).map(|_| Gate::Add.enter(dir.path(), soon(2000)).unwrap()).collect();
-    let mut first = child::start("ledger_processes::wait_at_the_gate", path);
-    let mut second = child::start("ledger_processes::wait_at_the_gate", path);
+    let mut first = child::start("processes::wait_at_the_gate", path);
+    let mut second = child::start("processes::wait_at_the_gate", path);
     for waiter in [&mut first, &mut second] {
         let before: u64 = waiter.hear().unwrap().parse().unwrap();
         std::thread::sleep(Duration::from_millis(200));

@@ -1,7 +1,7 @@
 use super::*;
-use crate::ledger::entry::Netns;
-use crate::ledger::{Failures, sample};
+use crate::entry::Netns;
 use crate::netns_id::NetnsId;
+use crate::{Failures, sample};
 
 #[track_caller]
 fn check(change: impl Fn(&mut Entry), netns: Now, now: u64, expected: Verdict) {

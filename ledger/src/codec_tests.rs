@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::ledger::{Failures, State, Uptime, sample};
+use crate::{Failures, State, Uptime, sample};
 
 /// Ten entries as they may lie on a disk: every stage, with and without results.
 fn ten() -> Vec<Entry> {
@@ -141,7 +141,7 @@ fn a_late_record_of_another_release_is_passed_over() {
 #[test]
 fn entries_that_earlier_releases_wrote_are_read() {
     let golden = |name: &str| {
-        let path = format!("{}/tests/golden/ledger/{name}.entry", env!("CARGO_MANIFEST_DIR"));
+        let path = format!("{}/tests/golden/{name}.entry", env!("CARGO_MANIFEST_DIR"));
         let read = decode(&std::fs::read(&path).unwrap()).unwrap_or_else(|e| panic!("{path}: {e}"));
         assert_eq!(read.flaws, [], "{path}");
         read.entry
@@ -217,7 +217,7 @@ prop_compose! {
     }
 }
 
-use crate::ledger::Recorded;
+use crate::Recorded;
 
 proptest! {
     #[test]
@@ -260,7 +260,7 @@ fn write_golden_files() {
         ("no-pod-binary-config", ten[9].clone()),
     ];
     for (name, entry) in all {
-        let path = format!("{}/tests/golden/ledger/v{FORMAT}-{name}.entry", env!("CARGO_MANIFEST_DIR"));
+        let path = format!("{}/tests/golden/v{FORMAT}-{name}.entry", env!("CARGO_MANIFEST_DIR"));
         std::fs::write(path, encode(&entry).unwrap()).unwrap();
     }
 }

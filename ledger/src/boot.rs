@@ -163,7 +163,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::ledger::sample;
+    use crate::sample;
 
     fn boot(n: u8) -> BootId {
         BootId::new(&format!("boot-{n}")).unwrap()

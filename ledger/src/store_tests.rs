@@ -1,7 +1,7 @@
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 
 use super::*;
-use crate::ledger::{Status, Uptime, sample};
+use crate::{Status, Uptime, sample};
 
 fn fresh() -> (tempfile::TempDir, Ledger) {
     let dir = tempfile::tempdir().unwrap();
