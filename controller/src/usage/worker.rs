@@ -1,0 +1,428 @@
+//! The loop: takes what the feeds tell, and lets what follows from it be written, until the term or the process ends.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
+use kube::core::DynamicObject;
+use manifold_crds::nad_status::NAMED_PODS;
+use manifold_crds::{NadRef, keys};
+use serde_json::value::RawValue;
+
+use crate::cluster::term::Term;
+use crate::context::{Context, Stop};
+use crate::events::{About, Reason, Severity};
+use crate::objects::{Definition, Malformed};
+use crate::usage::apply::{Applied, ClientOf, Writer};
+use crate::usage::decide::{self, News, Observed, UsersOf};
+use crate::usage::feed::{Event, Source, feed};
+use crate::usage::index::{Index, Seen};
+use crate::usage::metrics::{Metrics, Resource};
+use crate::usage::missing::{Missing, Patience, runs_without_status};
+use crate::usage::pod::{PodFacts, Uid};
+use crate::usage::queue::{Ended, Limits, Queue};
+use crate::usage::uses::uses;
+
+/// Pods that count: on the pod network, and not ended.
+const PODS_THAT_COUNT: &str = "spec.hostNetwork=false,status.phase!=Succeeded,status.phase!=Failed";
+/// Events taken at once, before anything is decided.
+const BATCH: usize = 256;
+/// What is on its way when the process ends may arrive.
+const LAST_WRITES: Duration = Duration::from_secs(2);
+
+/// How fast and how patient it works.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pace {
+    pub writes: Limits,
+    pub missing: Patience,
+}
+
+/// Keeps the use of networks true on the definitions. Returns when the term or the process ends.
+pub async fn run(context: Context, metrics: Metrics, term: Term, stop: Stop) -> anyhow::Result<()> {
+    run_at(Pace::default(), context, metrics, term, stop).await
+}
+
+/// The same, at another pace.
+pub async fn run_at(
+    pace: Pace,
+    context: Context,
+    metrics: Metrics,
+    mut term: Term,
+    mut stop: Stop,
+) -> anyhow::Result<()> {
+    let source =
+        |resource, path: String, fields, metadata_only| Source { resource, path, fields, metadata_only };
+    let pods = source(Resource::Pods, "/api/v1/pods".into(), Some(PODS_THAT_COUNT), true);
+    let definitions = format!("/apis/{}/{}/{}", keys::GROUP, keys::VERSION, keys::PLURAL);
+    let definitions = source(Resource::Definitions, definitions, None, false);
+    let client = context.client.clone();
+    let mut pods = feed(client.clone(), pods, PodFacts::read, metrics.clone()).ready_chunks(BATCH).boxed();
+    let mut definitions = feed(client, definitions, observe, metrics.clone()).ready_chunks(BATCH).boxed();
+    let mut worker = Worker::new(pace, context, metrics, term.clone())?;
+    let mut rounds = tokio::time::interval(pace.missing.round);
+    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while !worker.is_over {
+        worker.start_writes();
+        let wake = worker.queue.next();
+        tokio::select! {
+            () = stop.asked() => break,
+            () = term.ended() => break,
+            Some(events) = pods.next() => events.into_iter().for_each(|event| worker.pod(event)),
+            Some(events) = definitions.next() => events.into_iter().for_each(|event| worker.definition(event)),
+            Some(write) = worker.writing.next() => worker.written(write).await,
+            Some(runs) = worker.looking.next() => worker.looked(runs).await,
+            _ = rounds.tick() => worker.round().await,
+            () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now).into()), if wake.is_some() => {}
+        }
+        worker.want_what_changed();
+    }
+    worker.last_writes().await;
+    Ok(())
+}
+
+/// A definition, or what can be told of one whose text has another shape: its pods are pods all the same.
+fn observe(raw: &RawValue) -> Result<Observed, Malformed> {
+    let object = serde_json::from_str(raw.get()).map_err(|e| crate::usage::pod::unreadable(raw, &e))?;
+    observed(object)
+}
+
+fn observed(mut object: DynamicObject) -> Result<Observed, Malformed> {
+    let malformed = match Definition::read(&object) {
+        Ok(definition) => return Ok(Observed { definition, unreadable: None }),
+        Err(malformed) => malformed,
+    };
+    if let Some(data) = object.data.as_object_mut() {
+        data.remove("spec");
+    }
+    let definition = Definition::read(&object)?;
+    Ok(Observed { definition, unreadable: Some(malformed.why) })
+}
+
+struct Write {
+    nad: NadRef,
+    uid: String,
+    since: Instant,
+    news: Vec<News>,
+    applied: Applied,
+}
+
+struct Worker {
+    context: Context,
+    metrics: Metrics,
+    writer: Writer,
+    index: Index,
+    definitions: HashMap<NadRef, Observed>,
+    /// Those of the list that is going on.
+    listed: HashSet<NadRef>,
+    definitions_complete: bool,
+    pods_current: bool,
+    /// Everything was queued once, after both lists.
+    has_begun: bool,
+    queue: Queue,
+    missing: Missing,
+    /// The definition that carries the marks for the nodes.
+    default: NadRef,
+    writing: FuturesUnordered<BoxFuture<'static, Write>>,
+    looking: FuturesUnordered<BoxFuture<'static, (Uid, bool)>>,
+    is_over: bool,
+}
+
+impl Worker {
+    fn new(pace: Pace, context: Context, metrics: Metrics, term: Term) -> anyhow::Result<Self> {
+        let default = NadRef::new(&context.config.namespace, &context.config.default_network.name)?;
+        let writer = Writer { client: ClientOf(context.client.clone()), term, metrics: metrics.clone() };
+        Ok(Self {
+            context,
+            metrics,
+            writer,
+            index: Index::default(),
+            definitions: HashMap::new(),
+            listed: HashSet::new(),
+            definitions_complete: false,
+            pods_current: true,
+            has_begun: false,
+            queue: Queue::new(pace.writes, Instant::now()),
+            missing: Missing::new(pace.missing),
+            default,
+            writing: FuturesUnordered::new(),
+            looking: FuturesUnordered::new(),
+            is_over: false,
+        })
+    }
+
+    fn pod(&mut self, event: Event<PodFacts>) {
+        match event {
+            Event::ListBegins => self.index.list_begins(),
+            Event::Listed(pod) => self.index.listed(self.seen(pod)),
+            Event::ListEnds => self.index.list_ends(),
+            Event::Set(pod) => self.index.set(self.seen(pod)),
+            Event::Gone(pod) => self.index.remove(pod.uid, pod.version),
+            Event::Malformed => {}
+            Event::Interrupted => self.pods_current = false,
+            Event::Resumed => {
+                self.pods_current = true;
+                self.want_all();
+            }
+        }
+    }
+
+    fn seen(&self, pod: PodFacts) -> Seen {
+        let uses = uses(&pod, &self.context.policy);
+        Seen {
+            uid: pod.uid,
+            namespace: pod.namespace.as_str().to_owned(),
+            name: pod.name.as_str().to_owned(),
+            version: pod.version,
+            networks: uses.networks,
+            awaits_status: uses.asked && !pod.has_status && !pod.is_terminating,
+        }
+    }
+
+    fn definition(&mut self, event: Event<Observed>) {
+        match event {
+            Event::ListBegins => self.listed.clear(),
+            Event::Listed(observed) => {
+                self.listed.insert(observed.definition.reference().clone());
+                self.keep(observed);
+            }
+            Event::ListEnds => {
+                let listed = std::mem::take(&mut self.listed);
+                let is_gone = |nad: &&NadRef| !listed.contains(*nad);
+                let gone: Vec<NadRef> = self.definitions.keys().filter(is_gone).cloned().collect();
+                gone.iter().for_each(|nad| self.forget(nad));
+                self.definitions_complete = true;
+            }
+            Event::Set(observed) => {
+                if self.is_news(&observed) {
+                    self.keep(observed);
+                }
+            }
+            Event::Gone(observed) => {
+                self.forget_object(observed.definition.reference(), &observed.definition.uid)
+            }
+            Event::Malformed | Event::Interrupted | Event::Resumed => {}
+        }
+    }
+
+    /// Not older than what we know: our own writes are known before the watch tells of them.
+    fn is_news(&self, observed: &Observed) -> bool {
+        let version = |o: &Observed| o.definition.resource_version.parse::<u64>().unwrap_or(u64::MAX);
+        let known = self.definitions.get(observed.definition.reference());
+        known.is_none_or(|known| {
+            known.definition.uid != observed.definition.uid || version(known) < version(observed)
+        })
+    }
+
+    fn keep(&mut self, observed: Observed) {
+        let nad = observed.definition.reference().clone();
+        if let Some(why) = &observed.unreadable {
+            self.metrics.malformed(Resource::Definitions);
+            tracing::warn!("definition `{nad}` has another shape than a definition: {why}");
+        }
+        self.definitions.insert(nad.clone(), observed);
+        self.want(&nad);
+    }
+
+    fn forget(&mut self, nad: &NadRef) {
+        self.definitions.remove(nad);
+        self.queue.forget(nad);
+    }
+
+    /// Only if it is still the one that is known under this name.
+    fn forget_object(&mut self, nad: &NadRef, uid: &str) {
+        if self.definitions.get(nad).is_some_and(|known| known.definition.uid == uid) {
+            self.forget(nad);
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.definitions_complete && self.index.is_complete()
+    }
+
+    fn want_what_changed(&mut self) {
+        if !self.is_ready() {
+            return;
+        }
+        if !std::mem::replace(&mut self.has_begun, true) {
+            self.begin();
+        }
+        for nad in self.index.take_changed() {
+            self.want(&nad);
+        }
+    }
+
+    /// Both lists are there: from here on counts mean something.
+    fn begin(&mut self) {
+        if let Some(default) = self.definitions.get(&self.default) {
+            self.missing.adopt(&default.definition.status.republish, self.index.awaiting(), Instant::now());
+        }
+        tracing::info!(
+            pods = self.index.pods(),
+            definitions = self.definitions.len(),
+            "everything was listed"
+        );
+        self.want_all();
+    }
+
+    fn want_all(&mut self) {
+        let all: Vec<NadRef> = self.definitions.keys().cloned().collect();
+        all.iter().for_each(|nad| self.want(nad));
+    }
+
+    fn want(&mut self, nad: &NadRef) {
+        let Some(observed) = self.definitions.get(nad).filter(|_| self.is_ready()) else { return };
+        // A network in its first use could be deleted any moment.
+        let is_first = self.index.count(nad) > 0
+            && !observed.definition.has_finalizer(manifold_crds::nad_status::IN_USE_FINALIZER)
+            && !observed.definition.nad.is_terminating();
+        self.queue.want(nad, is_first, Instant::now());
+    }
+
+    fn start_writes(&mut self) {
+        if !self.is_ready() {
+            return;
+        }
+        while let Some((nad, since)) = self.queue.take(Instant::now()) {
+            match self.start_write(&nad, since) {
+                Some(write) => self.writing.push(write),
+                None => self.queue.spared(&nad),
+            }
+        }
+    }
+
+    fn start_write(&mut self, nad: &NadRef, since: Instant) -> Option<BoxFuture<'static, Write>> {
+        let observed = self.definitions.get(nad)?;
+        let (count, names) = self.index.users(nad);
+        let is_going = observed.definition.nad.is_terminating() && count > 0;
+        let foreign = if is_going { self.index.foreign_users(nad, NAMED_PODS) } else { (0, Vec::new()) };
+        let users = UsersOf { count, is_current: self.pods_current, names, foreign };
+        let marks = if *nad == self.default { self.missing.marks() } else { &[] };
+        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let decision = decide::decide(observed, &users, marks, &self.context.policy, &now);
+        if decision.is_nothing() {
+            return None;
+        }
+        let (writer, definition, nad) = (self.writer.clone(), observed.definition.clone(), nad.clone());
+        let (uid, news) = (definition.uid.clone(), decision.news.clone());
+        Some(
+            async move { Write { nad, uid, since, news, applied: writer.write(definition, decision).await } }
+                .boxed(),
+        )
+    }
+
+    async fn written(&mut self, write: Write) {
+        let Write { nad, uid, since, news, applied } = write;
+        let ended = match applied {
+            Applied::Written(object) => {
+                self.metrics.lagged(since.elapsed());
+                self.know(&nad, &uid, object);
+                self.tell(&nad, &uid, news).await;
+                Ended::Well
+            }
+            Applied::Stale(object) => {
+                self.know(&nad, &uid, object);
+                Ended::Stale
+            }
+            Applied::Failed(why) => {
+                tracing::warn!("definition `{nad}` could not be written and is tried again: {why}");
+                Ended::Failed
+            }
+            Applied::Refused(why) => {
+                tracing::error!("the API server refuses what is written to definition `{nad}`: {why}");
+                Ended::Refused
+            }
+            Applied::TermOver => {
+                self.is_over = true;
+                Ended::Failed
+            }
+        };
+        self.queue.done(&nad, since, ended, Instant::now());
+        if !self.definitions.contains_key(&nad) {
+            self.queue.forget(&nad);
+        }
+        self.count();
+    }
+
+    /// What an answer said, before the watch says it. `None`: the object is gone.
+    fn know(&mut self, nad: &NadRef, uid: &str, object: Option<Box<DynamicObject>>) {
+        match object.map(|object| observed(*object)) {
+            Some(Ok(observed)) if self.is_news(&observed) => {
+                self.definitions.insert(nad.clone(), observed);
+            }
+            Some(_) => {}
+            None => self.forget_object(nad, uid),
+        }
+    }
+
+    async fn tell(&self, nad: &NadRef, uid: &str, news: Vec<News>) {
+        let about = About::Definition { reference: nad.clone(), uid: uid.to_owned() };
+        for News { severity, reason, sentence } in news {
+            self.context.events.tell(&about, severity, reason, &sentence).await;
+        }
+    }
+
+    async fn round(&mut self) {
+        self.count();
+        if !self.is_ready() {
+            return;
+        }
+        let now = Instant::now();
+        self.missing.sync(self.index.awaiting(), now);
+        if self.looking.is_empty() {
+            for uid in self.missing.due(now) {
+                self.look(uid);
+            }
+        }
+        for uid in self.missing.hopeless(now) {
+            self.tell_pod(uid, HOPELESS).await;
+        }
+        if self.missing.mark(&self.index, now) {
+            let default = self.default.clone();
+            self.want(&default);
+        }
+        self.metrics.without_status(self.missing.count());
+    }
+
+    fn look(&self, uid: Uid) {
+        let Some((namespace, name)) = self.index.pod(uid) else { return };
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        let client = self.context.client.clone();
+        let look = async move { (uid, runs_without_status(&client, uid, &namespace, &name).await) };
+        self.looking.push(look.boxed());
+    }
+
+    async fn looked(&mut self, (uid, runs): (Uid, bool)) {
+        let now = Instant::now();
+        if runs && self.missing.runs(uid, now) {
+            self.tell_pod(uid, MISSING).await;
+            self.metrics.without_status(self.missing.count());
+        }
+    }
+
+    async fn tell_pod(&self, uid: Uid, sentence: &str) {
+        let Some((namespace, name)) = self.index.pod(uid) else { return };
+        let about =
+            About::Pod { namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.to_string() };
+        self.context.events.tell(&about, Severity::Warning, Reason::NetworkStatusMissing, sentence).await;
+    }
+
+    fn count(&self) {
+        let is_invalid =
+            |o: &&Observed| o.definition.status.condition("Valid").is_some_and(|c| c.status == "False");
+        let invalid = self.definitions.values().filter(is_invalid).count();
+        let in_use = self.definitions.keys().filter(|nad| self.index.count(nad) > 0).count();
+        self.metrics.holds(self.index.pods(), self.definitions.len(), in_use, invalid);
+    }
+
+    async fn last_writes(&mut self) {
+        let _ =
+            tokio::time::timeout(LAST_WRITES, async { while self.writing.next().await.is_some() {} }).await;
+    }
+}
+
+const MISSING: &str =
+    "the pod runs and asked for networks, but has no network status; its node is asked to publish it";
+const HOPELESS: &str = "the pod still has no network status, so its node knows of no networks of it: it was started without them; \
+                        delete the pod so that it is created again with its networks";
