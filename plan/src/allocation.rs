@@ -24,6 +24,8 @@ pub struct DeviceRequest {
 #[derive(Debug)]
 pub struct Allocator<'a> {
     allocation: Option<&'a Allocation>,
+    /// What the kubelet will allocate is not known yet: any device will do, and each request gets one of its own.
+    any: bool,
     used: BTreeSet<DeviceId>,
     /// Devices that a selection names: they are not for another attachment to take.
     reserved: BTreeSet<DeviceId>,
@@ -36,9 +38,15 @@ impl<'a> Allocator<'a> {
     ) -> Self {
         Self {
             allocation,
+            any: false,
             used: BTreeSet::new(),
             reserved: selections.filter_map(|s| s.device_id.clone()).collect(),
         }
+    }
+
+    /// For a pod that has no node yet: every request of a resource is granted, with devices that are made up.
+    pub fn of_any_device<'s>(selections: impl Iterator<Item = &'s Selection>) -> Self {
+        Self { any: true, ..Self::new(None, selections) }
     }
 
     /// The device of the next attachment, if its definition or its selection asks for one.
@@ -72,6 +80,9 @@ impl<'a> Allocator<'a> {
     }
 
     fn of_resource(&self, resource: &ResourceName, asked: Option<DeviceId>) -> Result<DeviceId, Refusal> {
+        if self.any {
+            return Ok(asked.unwrap_or_else(|| self.made_up()));
+        }
         let Some(allocation) = self.allocation else {
             return Err(Refusal::new(
                 format!(
@@ -104,6 +115,21 @@ impl<'a> Allocator<'a> {
             }
         }
     }
+
+    fn made_up(&self) -> DeviceId {
+        let free = |d: &DeviceId| !self.used.contains(d) && !self.reserved.contains(d);
+        (0..=self.used.len() + self.reserved.len())
+            .map(pci_address)
+            .find(free)
+            .expect("of one more address than there are devices one is free")
+    }
+}
+
+/// A PCI address, as the plugins that look at the form want one.
+fn pci_address(n: usize) -> DeviceId {
+    format!("0000:{:02x}:{:02x}.{}", n / 256, n / 8 % 32, n % 8)
+        .parse()
+        .expect("a PCI address is a device id")
 }
 
 fn devices(count: usize) -> String {
@@ -188,6 +214,24 @@ mod tests {
         );
         refused(None, true, r#"[{"name":"a","deviceID":"0000:03:02.1"}]"#, "kubelet");
         refused(None, true, "a", "kubelet");
+    }
+
+    #[test]
+    fn a_pod_without_a_node_gets_any_device_and_none_twice() {
+        let mut nad = Nad::new(NadRef::new("shop", "a").unwrap(), Some("{}"));
+        nad.annotations.insert(keys::RESOURCE_NAME.into(), "vendor.example/vf".into());
+        let take = |annotation: &str| {
+            let wanted = wanted(annotation);
+            let selections = || wanted.attachments.iter().filter_map(|w| w.selection.as_ref());
+            let mut allocator = Allocator::of_any_device(selections());
+            let take = |s| allocator.take(Some(&nad), Some(s)).map(|d| d.unwrap().device.to_string());
+            selections().map(take).collect::<Result<Vec<_>, _>>()
+        };
+        assert_eq!(take("a,a").unwrap(), ["0000:00:00.0", "0000:00:00.1"]);
+        let asked = r#"[{"name":"a"},{"name":"a","deviceID":"0000:00:00.0"}]"#;
+        assert_eq!(take(asked).unwrap(), ["0000:00:00.1", "0000:00:00.0"]);
+        let twice = r#"[{"name":"a","deviceID":"x"},{"name":"a","deviceID":"x"}]"#;
+        assert!(take(twice).unwrap_err().what.contains("twice"));
     }
 
     // Proves: MLT-DLG-5

@@ -26,6 +26,8 @@ pub(crate) struct Maker<'a> {
     runtime: &'a RuntimeInput,
     devices: Allocator<'a>,
     pub(crate) notes: Vec<String>,
+    /// Those of the notes that tell of requests which nobody takes.
+    pub(crate) dropped: Vec<String>,
     pub(crate) status_bytes: usize,
 }
 
@@ -39,7 +41,29 @@ impl<'a> Maker<'a> {
     ) -> Self {
         let selections = wanted.attachments.iter().filter_map(|w| w.selection.as_ref());
         let devices = Allocator::new(runtime.allocation.as_ref(), selections);
-        Self { pod, policy, found, runtime, devices, notes: Vec::new(), status_bytes: "[]".len() }
+        Self {
+            pod,
+            policy,
+            found,
+            runtime,
+            devices,
+            notes: Vec::new(),
+            dropped: Vec::new(),
+            status_bytes: "[]".len(),
+        }
+    }
+
+    /// For a pod that has no node yet, so nobody knows its devices.
+    pub(crate) fn with_any_device(
+        pod: &'a Pod,
+        policy: &'a Policy,
+        found: &'a Definitions,
+        runtime: &'a RuntimeInput,
+        wanted: &Wanted,
+    ) -> Self {
+        let selections = wanted.attachments.iter().filter_map(|w| w.selection.as_ref());
+        let devices = Allocator::of_any_device(selections);
+        Self { devices, ..Self::new(pod, policy, found, runtime, wanted) }
     }
 
     pub(crate) fn make(
@@ -57,7 +81,7 @@ impl<'a> Maker<'a> {
         let selection = want.selection.as_ref();
         let device = self.device(want, nad, &list)?;
         configure(&mut list, selection, device.as_ref())?;
-        let odd = check_config::plugins(&list, &self.policy.ours)?;
+        let odd = check_config::plugins_of(&list, nad, self.policy)?;
         self.notes.extend(odd.into_iter().map(|note| format!("network `{}`: {note}", want.source)));
         let mut runtime_values = self.values(want, &list)?;
         if let Some(device) = &device {
@@ -113,7 +137,9 @@ impl<'a> Maker<'a> {
         if !self.policy.compat.drop_unsupported_requests {
             return Err(refusal);
         }
-        self.notes.push(format!("network `{}`: {}; it was dropped", want.source, refusal.what));
+        let dropped = format!("network `{}`: {}; it was dropped", want.source, refusal.what);
+        self.notes.push(dropped.clone());
+        self.dropped.push(dropped);
         Ok(())
     }
 

@@ -14,6 +14,7 @@ pub mod capability;
 pub mod check_config;
 pub mod device_file;
 pub mod found;
+pub mod judge;
 pub mod names;
 mod plan;
 pub mod pod;

@@ -5,11 +5,13 @@
 
 use std::path::Path;
 
+use manifold_cni::name::printable;
 use manifold_cni::select::{in_order, select_by_name};
 use manifold_cni::{BadConfig, CniError, Inlined, NetworkList, NetworkName, Version};
+use manifold_crds::nad_status::CONFIGURATION;
 use manifold_crds::{Nad, NadRef};
 
-use crate::{Definitions, Files, Policy, Refusal, Source, Want};
+use crate::{Definitions, Files, Policy, Refusal, Source, Want, check_config};
 
 /// Our own `type`. A chain that has it would call us for ever (P-UP-4).
 pub const OWN_TYPE: &str = "manifold";
@@ -65,12 +67,9 @@ impl Raw {
     }
 }
 
-/// Reads `spec.config`, with the limits and rules that hold for every configuration.
+/// Reads a configuration, with the limits and rules that hold for every one.
 pub fn parse(bytes: &[u8], limit: usize) -> Result<NetworkList, Refusal> {
-    fits(bytes, limit)?;
-    let list = NetworkList::parse(bytes).map_err(|e| bad_config(&e))?;
-    not_ourselves(&list)?;
-    Ok(list)
+    check_config::read(bytes, limit).map_err(|finding| finding.refusal())
 }
 
 fn fits(bytes: &[u8], limit: usize) -> Result<(), Refusal> {
@@ -107,11 +106,33 @@ fn of_nad(nad: &Nad, conf_dir: &Files, limit: usize) -> Result<Raw, Refusal> {
     }
     match &nad.config {
         Some(config) => parse(config.as_bytes(), limit).map(Raw::plain),
-        None => by_name(nad.reference.name.as_str(), conf_dir, limit).map_err(|refusal| Refusal {
-            what: format!("the definition has no `config`, and on the node {}", refusal.what),
-            ..refusal
-        }),
+        None => on_the_node(nad, conf_dir, limit),
     }
+}
+
+/// A definition without a configuration stands for that of the nodes which its annotation names, else for the one of its
+/// own name.
+fn on_the_node(nad: &Nad, conf_dir: &Files, limit: usize) -> Result<Raw, Refusal> {
+    let named = nad.annotations.get(CONFIGURATION).filter(|n| !n.is_empty());
+    let told = |refusal: Refusal| {
+        let instead = named
+            .map(|n| format!(" but the annotation `{CONFIGURATION}`, which names `{}`", printable(n)))
+            .unwrap_or_default();
+        Refusal {
+            what: format!("the definition has no `config`{instead}, and on the node {}", refusal.what),
+            ..refusal
+        }
+    };
+    let Some(named) = named else {
+        return by_name(nad.reference.name.as_str(), conf_dir, limit).map_err(told);
+    };
+    let name: NetworkName = named.parse().map_err(|e| {
+        Refusal::new(
+            format!("annotation `{CONFIGURATION}` of the definition: {e}"),
+            "give the `name` of a configuration on the nodes",
+        )
+    })?;
+    by_name(name.as_str(), conf_dir, limit).map_err(told)
 }
 
 fn by_name(name: &str, files: &Files, limit: usize) -> Result<Raw, Refusal> {
@@ -167,7 +188,7 @@ fn finish<'a>(
     Ok(Resolved { nad, name, list, notes: raw.notes })
 }
 
-fn missing(reference: &NadRef) -> Refusal {
+pub(crate) fn missing(reference: &NadRef) -> Refusal {
     Refusal::new(
         "there is no such NetworkAttachmentDefinition",
         format!(

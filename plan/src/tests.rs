@@ -4,6 +4,7 @@ mod attachments;
 mod default_network;
 mod hostile;
 mod isolation;
+mod judgement;
 mod requests;
 mod sources;
 mod support;

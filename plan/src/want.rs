@@ -90,7 +90,7 @@ impl Wanted {
 }
 
 impl Want {
-    fn reference(&self) -> Option<&NadRef> {
+    pub fn reference(&self) -> Option<&NadRef> {
         match &self.source {
             Source::Nad(reference) => Some(reference),
             Source::Named { nad, .. } => nad.as_ref(),
