@@ -1,13 +1,31 @@
 //! Whether a definition is one that pods can use: the checks that the plan makes, without a pod.
 //!
-//! The admission webhook refuses by this, so that a slip shows when the definition is written and not when a pod starts
-//! (P-USE-2).
+//! The admission webhook refuses by this, `lint` reports by it and the `Valid` condition repeats it, so that a slip shows
+//! when the definition is written and not when a pod starts (P-USE-2). [`examine`] tells everything there is to tell,
+//! each with its place in the text; [`check`] is the same with the first error as a refusal.
 
-use manifold_cni::{NetworkList, Version};
-use manifold_crds::Nad;
+use manifold_cni::{NetworkList, NetworkName, PluginConf, Version};
+use manifold_crds::{Nad, keys, nad_status};
 
 use crate::policy::Ours;
-use crate::{Policy, Refusal, resolve};
+use crate::{Policy, Refusal};
+
+mod chain;
+mod finding;
+mod kinds;
+mod place;
+mod read;
+mod request;
+mod slip;
+#[cfg(test)]
+mod tests;
+mod top;
+
+pub use finding::{Finding, Severity};
+pub(crate) use read::read;
+
+use finding::Draft;
+use place::Spots;
 
 /// What a definition came out as.
 #[derive(Clone, Debug)]
@@ -18,41 +36,138 @@ pub struct Checked {
     pub notes: Vec<String>,
 }
 
-/// Checks a definition as it stands.
-pub fn check(nad: &Nad, policy: &Policy) -> Result<Checked, Refusal> {
-    let whole = || -> Result<Checked, Refusal> {
-        nad.resource_name().map_err(|e| {
-            Refusal::new(
-                format!("annotation `{}`: {e}", manifold_crds::keys::RESOURCE_NAME),
-                "name a resource as the device plugin does, like `vendor.example/name`",
-            )
-        })?;
-        let Some(config) = &nad.config else { return Ok(Checked { list: None, notes: Vec::new() }) };
-        let list = resolve::parse(config.as_bytes(), policy.limits.config_bytes)?;
-        let notes = plugins(&list, &policy.ours)?;
-        Ok(Checked { list: Some(list), notes })
-    };
-    whole().map_err(|refusal| refusal.about(&nad.reference))
+/// Everything that was found, errors first and then in the order of the text.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// `None` where it refers to a configuration on the nodes, or cannot be read at all.
+    pub list: Option<NetworkList>,
+    pub findings: Vec<Finding>,
 }
 
-/// The keys of bundled plugins, by the rules that the plugins themselves read by. Other types are somebody else's to
-/// judge. What is odd but works comes back as notes.
-pub fn plugins(list: &NetworkList, ours: &Ours) -> Result<Vec<String>, Refusal> {
-    let mut notes = Vec::new();
-    for plugin in list.plugins.iter().filter(|p| ours.has(&p.kind)) {
-        // As the plugin will get it: the list's version decides some rules.
-        let mut raw = plugin.raw.clone();
-        raw.set("cniVersion", &list.version.unwrap_or(Version::NEWEST).as_str());
-        let kind = plugin.kind.as_str();
-        let found = manifold_plugin_conf::check(kind, &raw).map_err(|problem| {
-            Refusal::new(
-                format!("the configuration of plugin `{kind}` is not valid: {problem}"),
-                "correct the network's configuration",
-            )
-        })?;
-        notes.extend(
-            found.into_iter().map(|n| format!("plugin `{kind}`: {}, at `{}`", n.sentence, n.pointer)),
-        );
+impl Report {
+    pub fn errors(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|f| f.severity == Severity::Error)
     }
-    Ok(notes)
+
+    pub fn warnings(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|f| f.severity == Severity::Warning)
+    }
+
+    pub fn is_valid(&self) -> bool {
+        self.errors().next().is_none()
+    }
+}
+
+/// Checks a definition as it stands.
+pub fn check(nad: &Nad, policy: &Policy) -> Result<Checked, Refusal> {
+    let report = examine(nad, policy);
+    if let Some(error) = report.errors().next() {
+        return Err(error.refusal().about(&nad.reference));
+    }
+    Ok(Checked { notes: report.findings.iter().map(ToString::to_string).collect(), list: report.list })
+}
+
+/// Everything about a definition that can be told without a node.
+pub fn examine(nad: &Nad, policy: &Policy) -> Report {
+    let mut findings = annotations(nad);
+    let mut list = None;
+    if let Some(config) = &nad.config {
+        let (read, found) = examine_config(config, policy);
+        list = read;
+        findings.extend(found);
+    }
+    findings.sort_by_key(|f| (f.severity, f.line, f.column));
+    Report { list, findings }
+}
+
+fn annotations(nad: &Nad) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Err(e) = nad.resource_name() {
+        findings.push(Finding::annotation(
+            keys::RESOURCE_NAME,
+            Severity::Error,
+            e.to_string(),
+            "name a resource as the device plugin does, like `vendor.example/name`",
+        ));
+    }
+    if let Some(named) = nad.annotations.get(nad_status::CONFIGURATION) {
+        let (severity, sentence, fix) = match (named.parse::<NetworkName>(), &nad.config) {
+            (Err(e), _) => {
+                (Severity::Error, e.to_string(), "give the `name` of a configuration on the nodes")
+            }
+            (Ok(_), Some(_)) => (
+                Severity::Warning,
+                "it has no effect, because the definition has a `config` of its own".to_owned(),
+                "take out one of the two",
+            ),
+            (Ok(_), None) => return findings,
+        };
+        findings.push(Finding::annotation(nad_status::CONFIGURATION, severity, sentence, fix));
+    }
+    findings
+}
+
+/// The text of `spec.config` alone.
+fn examine_config(config: &str, policy: &Policy) -> (Option<NetworkList>, Vec<Finding>) {
+    let list = match read(config.as_bytes(), policy.limits.config_bytes) {
+        Ok(list) => list,
+        Err(finding) => return (None, vec![*finding]),
+    };
+    let spots = Spots::of(config);
+    let mut drafts = top::keys(config);
+    for (n, plugin) in list.plugins.iter().enumerate() {
+        let here = if spots.knows("/plugins") { format!("/plugins/{n}") } else { String::new() };
+        drafts.extend(of_plugin(plugin, &list, &policy.ours).into_iter().map(|d| d.under(&here)));
+        drafts.extend(kinds::stranger(plugin).into_iter().map(|d| d.under(&here)));
+    }
+    drafts.extend(chain::of_list(&list, &policy.ours).into_iter().map(|(n, draft)| {
+        match spots.knows("/plugins") {
+            true => draft.under(&format!("/plugins/{n}")),
+            false => draft,
+        }
+    }));
+    (Some(list), drafts.into_iter().map(|draft| draft.place(&spots)).collect())
+}
+
+/// The keys of bundled plugins, by the rules that the plugins themselves read by, and whether the chain can work. Other
+/// types are somebody else's to judge. What is odd but works comes back as notes.
+pub fn plugins(list: &NetworkList, ours: &Ours) -> Result<Vec<String>, Refusal> {
+    let mut drafts: Vec<Draft> = list.plugins.iter().flat_map(|p| of_plugin(p, list, ours)).collect();
+    drafts.extend(chain::of_list(list, ours).into_iter().map(|(_, draft)| draft));
+    let findings: Vec<Finding> = drafts.into_iter().map(Draft::unplaced).collect();
+    match findings.iter().find(|f| f.severity == Severity::Error) {
+        Some(error) => Err(error.refusal()),
+        None => Ok(findings.iter().map(ToString::to_string).collect()),
+    }
+}
+
+/// [`plugins`] of a list that a definition led to: what is wrong with the text itself is told with its place in it.
+pub(crate) fn plugins_of(
+    list: &NetworkList,
+    nad: Option<&Nad>,
+    policy: &Policy,
+) -> Result<Vec<String>, Refusal> {
+    plugins(list, &policy.ours).map_err(|refusal| {
+        let in_text = nad.and_then(|nad| examine(nad, policy).errors().next().map(Finding::refusal));
+        in_text.unwrap_or(refusal)
+    })
+}
+
+fn of_plugin(plugin: &PluginConf, list: &NetworkList, ours: &Ours) -> Vec<Draft> {
+    if !ours.has(&plugin.kind) {
+        return Vec::new();
+    }
+    // As the plugin will get it: the list's version decides some rules.
+    let mut raw = plugin.raw.clone();
+    raw.set("cniVersion", &list.version.unwrap_or(Version::NEWEST).as_str());
+    let kind = plugin.kind.as_str();
+    let told = |sentence: &str| format!("plugin `{kind}`: {sentence}");
+    let mut drafts = match manifold_plugin_conf::check(kind, &raw) {
+        Ok(notes) => {
+            notes.into_iter().map(|n| Draft::warning(&n.pointer, told(&n.sentence))).collect::<Vec<_>>()
+        }
+        Err(p) => vec![Draft::error(&p.pointer, told(&p.sentence)).or_misspelt(&plugin.raw)],
+    };
+    drafts.extend(request::capabilities(plugin));
+    drafts
 }

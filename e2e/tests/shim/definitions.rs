@@ -39,7 +39,7 @@ fn a_definition_that_cannot_be_used_is_named_before_anything_is_touched() {
         ("nothing", "{}", "it has no plugin: neither `plugins` nor `type`"),
         ("no-plugins", r#"{"plugins": []}"#, "a network needs at least one plugin"),
         ("no-type", r#"{"plugins": [{}]}"#, "`type`"),
-        ("torn", r#"{"type": "bridge""#, "the configuration is not valid: EOF"),
+        ("torn", r#"{"type": "bridge""#, "the configuration is not valid: this `{` is never closed"),
         (
             "bad-subnet",
             r#"{"type": "macvlan", "ipam": {"type": "host-local", "subnet": "10.0.0.0/99"}}"#,

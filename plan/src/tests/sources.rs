@@ -152,3 +152,43 @@ fn the_webhooks_check_passes_what_the_plan_can_use() {
     nad.annotations.insert("k8s.v1.cni.cncf.io/resourceName".into(), "no good".into());
     assert!(crate::check_config::check(&nad, &policy()).unwrap_err().what.contains("resourceName"));
 }
+
+// Proves: P-USE-2
+#[test]
+fn the_shim_refuses_a_pod_in_the_words_and_with_the_place_of_the_webhook() {
+    let bed = &mut bed("{\n \"type\": \"macvlan\",\n \"mode\": \"bridg\"\n}", &[]);
+    let by_shim = bed.result().unwrap_err();
+    let by_webhook = crate::check_config::check(bed.nad_mut("a"), &policy()).unwrap_err();
+    assert_eq!((&by_shim.what, &by_shim.fix), (&by_webhook.what, &by_webhook.fix));
+    assert!(by_shim.what.ends_with("at `/mode` (line 3, column 10)"), "{by_shim}");
+}
+
+/// Network `a` without a configuration of its own, whose annotation says `named`.
+fn named(named: &str, files: &[(&str, &str)]) -> Bed {
+    bed("", files).with(|bed| {
+        let key = manifold_crds::nad_status::CONFIGURATION.to_owned();
+        bed.nad_mut("a").annotations.insert(key, named.to_owned());
+    })
+}
+
+#[test]
+fn a_definition_without_config_stands_for_the_configuration_that_its_annotation_names() {
+    let other = ("10-other.conflist", r#"{"name":"k8s-pod-network","plugins":[{"type":"other"}]}"#);
+    let own = ("20-a.conflist", r#"{"name":"a","plugins":[{"type":"own"}]}"#);
+    for (annotation, name, kind) in
+        [("k8s-pod-network", "k8s-pod-network", "other"), ("a", "a", "own"), ("", "a", "own")]
+    {
+        let planned = named(annotation, &[other, own]).at(1);
+        assert_eq!((planned.network.as_str(), planned.list.plugins[0].kind.as_str()), (name, kind));
+        assert_eq!(planned.display, "shop/a");
+    }
+    // Its own text counts first.
+    let both = named("k8s-pod-network", &[other]).with(|bed| bed.nad_mut("a").config = Some(PLAIN.into()));
+    assert_eq!(both.at(1).list.plugins[0].kind.as_str(), "fake");
+}
+
+#[test]
+fn a_configuration_that_the_nodes_do_not_have_is_told_with_both_names() {
+    named("gone", &[]).refused(&["`shop/a`", "no `config`", "manifold.network/configuration", "`gone`"]);
+    named("../etc", &[]).refused(&["`shop/a`", "manifold.network/configuration", "cannot be used"]);
+}

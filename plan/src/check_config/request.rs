@@ -1,0 +1,106 @@
+//! Whether what a plugin declares to take from pods (`capabilities`) is something that anybody hands over, and that
+//! this plugin does something with. A request that goes to the wrong plugin is lost without a word (P-COR-6).
+
+use manifold_cni::PluginConf;
+use manifold_cni::name::printable;
+use manifold_plugin_conf::spelling::nearest;
+
+use super::finding::Draft;
+use super::kinds::{self, Kind};
+
+/// What pods, runtimes and Manifold hand over.
+const KNOWN: &[&str] = &[
+    "portMappings",
+    "bandwidth",
+    "ips",
+    "mac",
+    "ipRanges",
+    "infinibandGUID",
+    "deviceID",
+    "CNIDeviceInfoFile",
+    "dns",
+    "aliases",
+    "cgroupPath",
+    "io.kubernetes.cri.pod-annotations",
+];
+
+pub(super) fn capabilities(plugin: &PluginConf) -> Vec<Draft> {
+    let declared = plugin.capabilities.iter().filter(|(_, on)| **on).map(|(name, _)| name.as_str());
+    let mut found: Vec<Draft> = declared.filter_map(|name| odd(plugin, name)).collect();
+    found.extend(without_request(plugin));
+    found
+}
+
+fn odd(plugin: &PluginConf, name: &str) -> Option<Draft> {
+    let pointer = format!("/capabilities/{}", printable(&name.replace('~', "~0").replace('/', "~1")));
+    let shown = printable(name);
+    let kind = plugin.kind.as_str();
+    if !KNOWN.contains(&name) {
+        let meant = nearest(name, KNOWN.iter().copied())?;
+        let sentence = format!("nobody asks for the capability `{shown}`");
+        return Some(Draft::warning(&pointer, sentence).fix(format!("did you mean `{meant}`?")));
+    }
+    let right = takers(name)?;
+    if kinds::kind(kind).is_none() || right.takes(kind) {
+        return None;
+    }
+    let sentence = format!(
+        "plugin `{kind}` does nothing with the capability `{shown}`, so what a pod asks for would be lost"
+    );
+    Some(Draft::warning(&pointer, sentence).fix(format!("move it to {}", right.words())))
+}
+
+/// Who does something with a capability.
+enum Takers {
+    Types(&'static [&'static str]),
+    /// Whatever makes the interface: it passes the value on to its IPAM.
+    Interfaces,
+}
+
+impl Takers {
+    fn takes(&self, kind: &str) -> bool {
+        match self {
+            Self::Types(types) => types.contains(&kind),
+            Self::Interfaces => {
+                matches!(kinds::kind(kind), Some(Kind::Interface { .. } | Kind::Stacking | Kind::Ipam))
+            }
+        }
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Self::Interfaces => "the plugin that makes the interface".to_owned(),
+            Self::Types([one]) => format!("a plugin of type `{one}`"),
+            Self::Types(types) => {
+                let all: Vec<String> = types.iter().map(|t| format!("`{t}`")).collect();
+                format!("a plugin that can do it: {}", all.join(", "))
+            }
+        }
+    }
+}
+
+fn takers(capability: &str) -> Option<Takers> {
+    match capability {
+        "portMappings" => Some(Takers::Types(&["portmap"])),
+        "bandwidth" => Some(Takers::Types(&["bandwidth"])),
+        "ips" | "ipRanges" => Some(Takers::Interfaces),
+        "mac" => Some(Takers::Types(&["bridge", "macvlan", "sriov", "tap", "tuning"])),
+        _ => None,
+    }
+}
+
+/// Plugins that do nothing unless somebody asks.
+fn without_request(plugin: &PluginConf) -> Option<Draft> {
+    let capability = match plugin.kind.as_str() {
+        "portmap" => "portMappings",
+        "bandwidth" if !["ingressRate", "egressRate"].iter().any(|k| plugin.raw.contains(k)) => "bandwidth",
+        _ => return None,
+    };
+    if plugin.capabilities.get(capability).copied().unwrap_or_default() {
+        return None;
+    }
+    let kind = &plugin.kind;
+    let sentence =
+        format!("plugin `{kind}` does not declare the capability `{capability}`, so it has nothing to do");
+    Some(Draft::warning("", sentence).fix(format!("add `\"capabilities\": {{\"{capability}\": true}}`")))
+}
