@@ -3,6 +3,7 @@
 //! A plugin keeps nothing between calls and touches nothing of the process: no environment, no working directory, no
 //! namespace of the calling thread. So any number of calls may run at once in one process, for different pods.
 
+mod file_lock;
 pub mod interface;
 pub mod ipam;
 pub mod meta;
@@ -10,7 +11,7 @@ pub mod meta;
 use manifold_cni::Plugin;
 
 /// The types that [`bundled`] knows.
-pub const TYPES: &[&str] = &["bridge", "ptp", "macvlan", "loopback", "host-local", "static", "tuning"];
+pub const TYPES: &[&str] = &["bridge", "ptp", "macvlan", "loopback", "host-local", "static", "tuning", "sbr"];
 
 /// The plugin of a type, if it is one of ours.
 pub fn bundled(type_name: &str) -> Option<&'static dyn Plugin> {
@@ -22,6 +23,7 @@ pub fn bundled(type_name: &str) -> Option<&'static dyn Plugin> {
         "host-local" => &ipam::HostLocal,
         "static" => &ipam::Static,
         "tuning" => &meta::TUNING,
+        "sbr" => &meta::SBR,
         _ => return None,
     })
 }

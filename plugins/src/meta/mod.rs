@@ -6,13 +6,16 @@
 //! | question | module |
 //! | --- | --- |
 //! | what did the plugins before us make | [`chained`] |
-//! | what does each plugin do | [`tuning`] |
+//! | what does each plugin do | [`tuning`], [`sbr`] |
 
 mod chained;
+mod sbr;
 mod tuning;
 
+pub use sbr::Sbr;
 pub use tuning::Tuning;
 
 use crate::interface::go_on;
 
 pub const TUNING: Tuning = Tuning { after_step: go_on, allow_list: tuning::ALLOW_LIST };
+pub const SBR: Sbr = Sbr { after_step: go_on };

@@ -1,6 +1,7 @@
 //! Plugins that are chained behind one that makes an interface: what they change, and what stays of it.
 
 mod differential;
+mod sbr;
 mod tuning;
 
 use manifold_cni::CniResult;

@@ -96,3 +96,17 @@ fn tuning_does_what_the_reference_does() {
 fn without_routes(_bed: &Bed) -> Value {
     json!({"cniVersion": "1.1.0", "name": "blue", "type": "bridge", "bridge": "br0"})
 }
+
+// Proves: PLG-SBR-4, PLG-SBR-7, PLG-SBR-8
+#[test]
+fn sbr_does_what_the_reference_does() {
+    let bridge = |bed: &Bed| {
+        let routes = json!([{"dst": "0.0.0.0/0"}, {"dst": "10.77.0.0/16", "gw": "10.1.0.9"}]);
+        json!({"cniVersion": "1.1.0", "name": "blue", "type": "bridge", "bridge": "br0", "isGateway": true,
+            "ipam": with(&bed.host_local("10.1.0.0/24"), json!({"routes": routes}))})
+    };
+    let second = |_: &Bed| super::chained("sbr", json!({}));
+    for first in [&bridge as &dyn Fn(&Bed) -> Value, &super::ptp] {
+        equal(&Twin { first, second: &second, look: &|_, _| String::new() });
+    }
+}
