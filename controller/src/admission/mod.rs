@@ -1,1 +1,55 @@
-//! The admission webhook: definitions and pods are judged by the code that the nodes plan with, when they are written.
+//! The admission webhook: definitions and pods are refused when they are written, in the words that a node would use.
+//!
+//! Every replica answers. Nothing here may stand in the way of the cluster: the API server goes on without an answer
+//! after two seconds, so no answer is given later than that, none at all when something is wrong with us, and no review
+//! lists anything (S-19, F-CTL-1). Certificates are issued by the leader and read by all from one Secret.
+
+mod certificate;
+mod definition;
+mod guard;
+mod known;
+mod metrics;
+mod pod;
+mod review;
+mod server;
+mod service;
+mod use_of;
+
+pub use certificate::keep::{Lifetimes, keep_certificate, keep_certificate_with};
+pub use metrics::{Ending, Metrics, Subject};
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+
+use crate::context::{Context, Stop};
+use certificate::serving::Serving;
+use known::KnownDefinitions;
+use service::Webhook;
+
+/// Answers reviews at the configured address until it is time to end.
+pub async fn run(context: Context, metrics: Metrics, stop: Stop) -> anyhow::Result<()> {
+    let address = context.config.admission.address;
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("the webhook cannot listen at `{address}`; set `admission.address`"))?;
+    serve(listener, context, metrics, stop).await
+}
+
+/// The same on a socket that listens already.
+pub async fn serve(
+    listener: TcpListener,
+    context: Context,
+    metrics: Metrics,
+    stop: Stop,
+) -> anyhow::Result<()> {
+    let serving = Serving::new();
+    let known = KnownDefinitions::new(context.client.clone());
+    let tls = serving.tls()?;
+    let webhook = Webhook::new(&context, metrics.clone(), known.clone());
+    tokio::join!(
+        certificate::serving::follow(&context, &serving, &metrics, stop.clone()),
+        known.follow(stop.clone()),
+        server::accept(listener, tls, webhook, stop),
+    );
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! Reviews of definitions: the configuration is one that pods can use, and stays while they do.
+
+use std::collections::BTreeMap;
+
+use manifold_crds::nad_status::CONFIGURATION;
+use manifold_crds::{Nad, NadStatus, keys};
+use manifold_plan::{Policy, check_config};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::review::{Operation, Question, Verdict};
+use super::use_of::pods_in_the_way;
+use crate::config::Config;
+
+/// Who takes definitions away because something else went, so that the finalizer is what keeps them (F-CTL-6).
+const COLLECTORS: [&str; 3] = [
+    "system:serviceaccount:kube-system:namespace-controller",
+    "system:serviceaccount:kube-system:generic-garbage-collector",
+    // Where the controllers share one identity.
+    "system:kube-controller-manager",
+];
+
+/// The account of the cluster role, in the controller's namespace.
+const ACCOUNT: &str = "manifold-cluster";
+
+/// A definition as the API server sends it: with whatever somebody put into it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Sent {
+    metadata: Metadata,
+    spec: Value,
+    status: Value,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Metadata {
+    annotations: Option<BTreeMap<String, String>>,
+    finalizers: Option<Vec<String>>,
+    deletion_timestamp: Option<String>,
+}
+
+impl Sent {
+    fn annotation(&self, key: &str) -> Option<&String> {
+        self.metadata.annotations.as_ref()?.get(key)
+    }
+
+    /// What a pod's interfaces come of. Labels and the like are free.
+    fn says_the_same_as(&self, other: &Self) -> bool {
+        let config = |sent: &Self| sent.spec.get("config").filter(|c| !c.is_null()).cloned();
+        config(self) == config(other)
+            && [keys::RESOURCE_NAME, CONFIGURATION].iter().all(|k| self.annotation(k) == other.annotation(k))
+    }
+
+    fn pods_in_the_way(&self) -> Option<String> {
+        let status: NadStatus = serde_json::from_value(self.status.clone()).unwrap_or_default();
+        pods_in_the_way(self.metadata.finalizers.as_deref().unwrap_or_default(), &status)
+    }
+}
+
+/// The verdict on one request.
+pub(super) fn review(question: &Question, config: &Config, policy: &Policy) -> Verdict {
+    let old: Sent = match question.old_object() {
+        Ok(old) => old.unwrap_or_default(),
+        Err(error) => return unreadable(&error),
+    };
+    match question.operation {
+        Operation::Create => check(question, policy),
+        Operation::Update => match question.object::<Sent>() {
+            Ok(Some(new)) if new.says_the_same_as(&old) => Verdict::allow(),
+            Ok(_) => match old.pods_in_the_way().filter(|_| !is_our_own(question, config)) {
+                Some(pods) => changed_in_use(question, &pods),
+                None => check(question, policy),
+            },
+            Err(error) => unreadable(&error),
+        },
+        Operation::Delete => delete(question, &old),
+        Operation::Connect => Verdict::allow(),
+    }
+}
+
+/// The very check that the nodes plan with (P-USE-2).
+fn check(question: &Question, policy: &Policy) -> Verdict {
+    let nad: Nad = match question.object() {
+        Ok(Some(nad)) => nad,
+        Ok(None) => return Verdict::allow(),
+        Err(error) => return unreadable(&error),
+    };
+    match check_config::check(&nad, policy) {
+        Ok(checked) => Verdict::warn(checked.notes),
+        Err(refusal) => Verdict::refuse(refusal.to_string()),
+    }
+}
+
+fn delete(question: &Question, old: &Sent) -> Verdict {
+    let by_collector = COLLECTORS.contains(&question.user_info.username.as_str());
+    match old.pods_in_the_way() {
+        None => Verdict::allow(),
+        Some(_) if by_collector => Verdict::allow(),
+        // It is on its way; to ask once more changes nothing.
+        Some(pods) if old.metadata.deletion_timestamp.is_some() => Verdict::warn(vec![format!(
+            "network `{}/{}` goes when the last pod has gone; {pods}",
+            question.namespace, question.name
+        )]),
+        Some(pods) => Verdict::refuse(format!(
+            "network `{}/{}` cannot be deleted while pods are in it; {pods}; delete these pods first, or move them to another network",
+            question.namespace, question.name
+        )),
+    }
+}
+
+fn changed_in_use(question: &Question, pods: &str) -> Verdict {
+    Verdict::refuse(format!(
+        "network `{}/{}` cannot change while pods are in it; {pods}; make a definition under a new name and move the pods to it, or delete \
+         these pods first",
+        question.namespace, question.name
+    ))
+}
+
+/// The definition of the default network follows the controller's configuration; every pod uses it, always.
+fn is_our_own(question: &Question, config: &Config) -> bool {
+    question.namespace == config.namespace
+        && question.name == config.default_network.name
+        && question.user_info.username == format!("system:serviceaccount:{}:{ACCOUNT}", config.namespace)
+}
+
+fn unreadable(error: &serde_json::Error) -> Verdict {
+    Verdict::refuse(format!(
+        "the definition cannot be read: {error}; write it as `kubectl explain net-attach-def` says"
+    ))
+}

@@ -1,0 +1,143 @@
+//! Reviews of new pods: what its node would refuse is refused here, in the same sentence.
+//!
+//! The judgement is made of what the watch knows. Before a definition counts against a pod it is read anew, so that a
+//! watch that lags behind refuses nobody: people apply definitions and pods in one go.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use manifold_crds::{NadRef, keys};
+use manifold_plan::judge::{Judged, Refused, judge};
+use manifold_plan::{Definitions, Pod, Policy, want};
+use serde::Deserialize;
+
+use super::known::{KnownDefinitions, Live};
+use super::review::{Operation, Question, Verdict};
+use crate::config::Missing;
+
+/// How often the judgement may move on to another definition after one was read anew.
+const ROUNDS: usize = 4;
+
+/// A pod as the API server sends it, as far as anybody here looks at it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Sent {
+    metadata: Metadata,
+    spec: Option<Spec>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Metadata {
+    name: String,
+    generate_name: String,
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Spec {
+    host_network: bool,
+}
+
+/// The verdict on one request.
+pub(super) async fn review(
+    question: &Question,
+    policy: &Policy,
+    missing: Missing,
+    known: &KnownDefinitions,
+) -> Verdict {
+    if question.operation != Operation::Create {
+        return Verdict::allow();
+    }
+    let sent: Sent = match question.object() {
+        Ok(Some(sent)) => sent,
+        Ok(None) => return Verdict::allow(),
+        Err(error) => {
+            return Verdict::refuse(format!("the pod cannot be read: {error}; correct its manifest"));
+        }
+    };
+    let annotation =
+        |key: &str| sent.metadata.annotations.as_ref().and_then(|all| all.get(key)).map(String::as_str);
+    let (networks, default_network) = (annotation(keys::NETWORKS), annotation(keys::DEFAULT_NETWORK));
+    if networks.is_none() && default_network.is_none() {
+        return Verdict::allow();
+    }
+    if sent.spec.as_ref().is_some_and(|spec| spec.host_network) {
+        return Verdict::warn(vec![
+            "the pod uses the node's own network (`hostNetwork: true`), so it is attached to no other; its networks annotation has no effect"
+                .to_owned(),
+        ]);
+    }
+    match Pod::new(&question.namespace, name_of(&sent.metadata, question), None) {
+        Ok(pod) => judged(&pod.with_annotations(networks, default_network), policy, missing, known).await,
+        // Such a name the API server refuses itself.
+        Err(_) => Verdict::allow(),
+    }
+}
+
+/// A pod of a template has no name yet; it is called by what its name will begin with.
+fn name_of<'a>(metadata: &'a Metadata, question: &'a Question) -> &'a str {
+    let generated = metadata.generate_name.trim_end_matches(['-', '.']);
+    [&metadata.name, &question.name, generated].into_iter().find(|n| !n.is_empty()).unwrap_or("pod")
+}
+
+async fn judged(pod: &Pod, policy: &Policy, missing: Missing, known: &KnownDefinitions) -> Verdict {
+    let wanted = match want(pod, policy) {
+        Ok(wanted) => wanted.references(),
+        Err(refusal) => return Verdict::refuse(refusal.to_string()),
+    };
+    let mut found = Definitions { nads: known.of(&wanted), ..Definitions::default() };
+    let mut live = known.live();
+    let mut fresh = BTreeSet::new();
+    for _ in 0..ROUNDS {
+        let judgement = judge(pod, policy, &found);
+        let suspects: Vec<NadRef> = suspects(&judgement).filter(|r| !fresh.contains(r)).collect();
+        if suspects.is_empty() {
+            return verdict(judgement, missing);
+        }
+        for (reference, answer) in live.read(&suspects).await {
+            match answer {
+                Live::Here(nad) => found.nads.insert(reference.clone(), *nad),
+                Live::Missing => found.nads.remove(&reference),
+                Live::Unknown(why) => return unconfirmed(&reference, &why),
+            };
+            fresh.insert(reference);
+        }
+    }
+    // Definitions that change this quickly are for the node to judge.
+    Verdict::allow()
+}
+
+/// Definitions that stand against the pod, and that the watch may be wrong about.
+fn suspects(judgement: &Result<Judged, Refused>) -> Box<dyn Iterator<Item = NadRef> + '_> {
+    match judgement {
+        Ok(judged) => Box::new(judged.missing.iter().map(|(reference, _)| reference.clone())),
+        Err(refused) => Box::new(refused.decided_by.iter().cloned()),
+    }
+}
+
+fn verdict(judgement: Result<Judged, Refused>, missing: Missing) -> Verdict {
+    match judgement {
+        Err(refused) => Verdict::refuse(refused.refusal.to_string()),
+        Ok(Judged { missing: absent, dropped }) => {
+            let sentences = absent.iter().map(|(_, refusal)| refusal.to_string());
+            match missing {
+                Missing::Refuse if !absent.is_empty() => {
+                    Verdict::refuse(sentences.collect::<Vec<_>>().join("; "))
+                }
+                _ => {
+                    let waits = |sentence| format!("{sentence}; until then the pod does not start");
+                    Verdict::warn(sentences.map(waits).chain(dropped).collect())
+                }
+            }
+        }
+    }
+}
+
+/// Nobody is refused on hearsay: the node looks again before it attaches anything.
+fn unconfirmed(reference: &NadRef, why: &str) -> Verdict {
+    tracing::warn!(%reference, why, "a pod was let in unjudged: its network could not be read in time");
+    Verdict::warn(vec![format!(
+        "network `{reference}` could not be checked in time, so the pod's node decides about it"
+    )])
+}
