@@ -119,10 +119,15 @@ impl<'a> Controllers<'a> {
         self.replicas.get(number).expect("a bed has the replicas that it was asked for")
     }
 
-    /// The replica that holds the Lease, if it runs.
+    /// The replica that the Lease names and that knows it. One that was just killed is still named, and one that started
+    /// in its place does not know.
     pub fn leader(&self) -> anyhow::Result<Option<&Replica>> {
         let Some(holder) = self.holder()? else { return Ok(None) };
-        Ok(self.replicas.iter().find(|r| r.is_running() && holder.contains(r.identity())))
+        let leads = |replica: &&Replica| {
+            let knows = || replica.metrics().is_ok_and(|all| all.sum("manifold_leader", &[]) == 1.0);
+            holder.contains(replica.identity()) && replica.is_running() && knows()
+        };
+        Ok(self.replicas.iter().find(leads))
     }
 
     /// What the Lease says, `None` while nobody holds it.

@@ -9,6 +9,7 @@
 
 pub mod api_client;
 pub mod api_server;
+pub mod audit;
 pub mod certificates;
 pub mod child;
 pub mod cluster_binary;
@@ -19,6 +20,7 @@ pub mod guest;
 pub mod janitor;
 pub mod kubeconfig;
 pub mod leaks;
+pub mod load;
 pub mod mounts;
 pub mod netns;
 mod ports;

@@ -1,4 +1,4 @@
-//! Builds of the executables: the release one that users get, and the one with crash points for the tests.
+//! Builds of the executables: the release ones that users get, and those for the tests.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
@@ -23,25 +23,47 @@ pub(crate) fn target_dir() -> PathBuf {
 
 /// The executable that `MANIFOLD_EXECUTABLE` names, if it does: to show or measure one that is there already.
 pub(crate) fn given() -> anyhow::Result<Option<PathBuf>> {
-    let Some(path) = std::env::var_os("MANIFOLD_EXECUTABLE").filter(|path| !path.is_empty()) else {
+    named_by("MANIFOLD_EXECUTABLE")
+}
+
+/// The same of the controller, by `MANIFOLD_CONTROLLER`.
+pub(crate) fn given_controller() -> anyhow::Result<Option<PathBuf>> {
+    named_by("MANIFOLD_CONTROLLER")
+}
+
+fn named_by(variable: &str) -> anyhow::Result<Option<PathBuf>> {
+    let Some(path) = std::env::var_os(variable).filter(|path| !path.is_empty()) else {
         return Ok(None);
     };
     let path = PathBuf::from(path);
     match path.canonicalize() {
         Ok(whole) => Ok(Some(whole)),
-        Err(e) => bail!(
-            "`{}` cannot be used ({e}); mend MANIFOLD_EXECUTABLE, or unset it to build one",
-            path.display()
-        ),
+        Err(e) => {
+            bail!("`{}` cannot be used ({e}); mend {variable}, or unset it to build one", path.display())
+        }
     }
 }
 
 /// The static, stripped release executable `manifold`.
 pub(crate) fn release(detail: &Detail) -> anyhow::Result<PathBuf> {
-    let mut words = vec!["build", "--release", "--package", "manifold", "--bin", "manifold"];
-    words.extend(["--target", TARGET]);
+    released("manifold", detail)
+}
+
+/// The same of the controller. A build of its own: together they would share the features of their libraries.
+pub(crate) fn release_controller(detail: &Detail) -> anyhow::Result<PathBuf> {
+    released("manifold-controller", detail)
+}
+
+fn released(name: &str, detail: &Detail) -> anyhow::Result<PathBuf> {
+    let words = ["build", "--release", "--package", name, "--bin", name, "--target", TARGET];
     cargo(&words, &[("RUSTFLAGS", "-C target-feature=+crt-static")], detail)?;
-    Ok(target_dir().join(TARGET).join("release/manifold"))
+    Ok(target_dir().join(TARGET).join("release").join(name))
+}
+
+/// The controller as the tests run it: not optimised, with the tests' libraries.
+pub(crate) fn controller_for_tests(detail: &Detail) -> anyhow::Result<PathBuf> {
+    cargo(&["build", "--package", "manifold-controller", "--bin", "manifold-controller"], &[], detail)?;
+    Ok(target_dir().join("debug/manifold-controller"))
 }
 
 /// The same code, not optimised, that can be told to die at a named point (feature `crash-points`). It shares the

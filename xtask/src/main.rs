@@ -34,7 +34,7 @@ enum Verb {
     Conformance(conformance::Options),
     /// Runs a command of this machine under a guest kernel that has every link type
     Guest(guest::Options),
-    /// Builds the release executable `manifold` and prints its path
+    /// Builds the release executables `manifold` and `manifold-controller` and prints their paths
     Build,
 }
 
@@ -55,7 +55,14 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Bench(options) => bench::run(&options),
         Verb::Conformance(options) => conformance::run(&options),
         Verb::Guest(options) => guest::run(&options),
-        Verb::Build => progress::watched("release executable, static, link-time optimised", build::release)
-            .map(|path| progress::line(&path.display().to_string())),
+        Verb::Build => build_both(),
     }
+}
+
+fn build_both() -> anyhow::Result<()> {
+    let shim = progress::watched("`manifold`, static, link-time optimised", build::release)?;
+    let controller =
+        progress::watched("`manifold-controller`, static, link-time optimised", build::release_controller)?;
+    [shim, controller].iter().for_each(|path| progress::line(&path.display().to_string()));
+    Ok(())
 }

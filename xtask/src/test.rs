@@ -67,6 +67,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     })?;
     let release = progress::watched("release executable, static, link-time optimised", build::release)?;
     let crash = progress::watched("executable with crash points", build::with_crash_points)?;
+    let controller = progress::watched("the controller", build::controller_for_tests)?;
     check_size(&release)?;
     let mut tally = Tally::default();
     if options.only.is_none()
@@ -78,8 +79,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let suites = progress::step("test executables", || suites(options.only.as_deref()))?;
 
     progress::line("Testing");
-    let executables: [(&str, &Path); 2] =
-        [("MANIFOLD_EXECUTABLE", &release), ("MANIFOLD_CRASH_EXECUTABLE", &crash)];
+    let executables: [(&str, &Path); 3] = [
+        ("MANIFOLD_EXECUTABLE", &release),
+        ("MANIFOLD_CRASH_EXECUTABLE", &crash),
+        ("MANIFOLD_CONTROLLER", &controller),
+    ];
     let mut parts = Vec::new();
     for suite in &suites {
         let mut outcome = run_suite(suite, &executables, options.filter.as_deref())?;

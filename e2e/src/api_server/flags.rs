@@ -89,5 +89,9 @@ fn controller_manager(folder: &Scratch) -> Vec<String> {
         format!("--root-ca-file={}", pki("ca.crt")),
         format!("--cluster-signing-cert-file={}", pki("ca.crt")),
         format!("--cluster-signing-key-file={}", pki("ca.key")),
+        // Tests delete namespaces by the dozen, each of them some sixty requests.
+        "--kube-api-qps=1000".into(),
+        "--kube-api-burst=2000".into(),
+        "--concurrent-namespace-syncs=20".into(),
     ]
 }

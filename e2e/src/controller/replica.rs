@@ -79,6 +79,8 @@ impl Replica {
             .arg(self.folder.join("config.yaml"))
             .arg("--kubeconfig")
             .arg(&self.kubeconfig)
+            .arg("--replica")
+            .arg(&self.identity)
             // What a pod knows of itself.
             .env("POD_NAME", &self.identity)
             .env("HOSTNAME", &self.identity)
