@@ -23,6 +23,7 @@ pub struct Config {
     pub networks: Networks,
     pub admission: Admission,
     pub lease: Lease,
+    pub policies: Policies,
     /// `/healthz`, `/readyz` and `/metrics`, over plain HTTP.
     pub status_address: SocketAddr,
 }
@@ -104,6 +105,20 @@ pub struct Lease {
     pub retry_seconds: u32,
 }
 
+/// The admission policies, which the controller looks after and never writes.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Policies {
+    /// How often each of them is read.
+    pub check_seconds: u32,
+}
+
+impl std::default::Default for Policies {
+    fn default() -> Self {
+        Self { check_seconds: 30 }
+    }
+}
+
 impl std::default::Default for Config {
     fn default() -> Self {
         Self {
@@ -112,6 +127,7 @@ impl std::default::Default for Config {
             networks: Networks::default(),
             admission: Admission::default(),
             lease: Lease::default(),
+            policies: Policies::default(),
             status_address: ([0, 0, 0, 0], 8080).into(),
         }
     }
@@ -172,6 +188,9 @@ impl Config {
             bail!(
                 "`lease.durationSeconds` is {duration_seconds}, and must be three times `lease.retrySeconds` ({retry_seconds}) or more"
             );
+        }
+        if config.policies.check_seconds == 0 {
+            bail!("`policies.checkSeconds` is 0, and must be 1 or more");
         }
         Ok(config)
     }

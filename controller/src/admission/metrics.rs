@@ -88,6 +88,11 @@ impl Metrics {
         self.certificate_expires.set(expires.as_second());
     }
 
+    /// Whether handshakes succeed.
+    pub fn has_certificate(&self) -> bool {
+        self.certificate_expires.get() != 0
+    }
+
     /// How many reviews ended so.
     pub fn reviews(&self, subject: Subject, ending: Ending) -> u64 {
         self.reviews.get_or_create(&Labels { subject, ending }).get()

@@ -1,8 +1,33 @@
 //! The cluster role: two replicas, one of which leads.
+//!
+//! Both answer admission reviews and say how they are (`status_page.rs`). The leader of the Lease (`election/`) alone keeps the
+//! CRD and the default network as they should be (`keep.rs`), looks after the policies (`policies/`), counts the pods of every
+//! definition and issues the webhook's certificate (`lead.rs`). Who writes asks its `Term` before.
 
+pub mod connect;
+pub mod crd;
+pub mod default_network;
+pub mod drift;
+pub mod election;
+pub mod keep;
+mod lead;
+pub mod metrics;
+pub mod pace;
+pub mod policies;
+mod ready;
+mod serve;
+mod status_page;
 pub mod term;
 
 use std::path::PathBuf;
+
+use anyhow::Context as _;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::Config;
+use crate::context::Stop;
+pub use serve::serve;
 
 /// `manifold-controller cluster`.
 #[derive(Clone, Debug, clap::Args)]
@@ -13,9 +38,44 @@ pub struct Arguments {
     /// Instead of the service account that the pod has.
     #[arg(long)]
     pub kubeconfig: Option<PathBuf>,
+    /// The name of this replica, in the Lease and on events; the pod's name, where there is one.
+    #[arg(long)]
+    pub replica: Option<String>,
 }
 
 /// Runs until it is told to stop.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    anyhow::bail!("not built yet: {arguments:?}")
+    let config = arguments.config.as_deref().map_or_else(|| Ok(Config::default()), Config::read)?;
+    let replica = match &arguments.replica {
+        Some(name) => name.clone(),
+        None => connect::host_name()?,
+    };
+    // Two: while one thread judges a large definition, the other renews the Lease.
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.context("the threads cannot be started")?;
+    let ended = runtime.block_on(async {
+        let stop = stop_on_signals()?;
+        let client = connect::client(arguments.kubeconfig.as_deref()).await?;
+        serve(client, config, &replica, stop).await
+    });
+    // What still runs now was told to stop, and had its time.
+    runtime.shutdown_background();
+    ended
+}
+
+fn stop_on_signals() -> anyhow::Result<Stop> {
+    let (asked, stop) = Stop::new();
+    let mut term = signal(SignalKind::terminate()).context("SIGTERM cannot be waited for")?;
+    let mut int = signal(SignalKind::interrupt()).context("SIGINT cannot be waited for")?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        tracing::info!("told to stop");
+        asked.send_replace(true);
+        // Held until the process ends: a sender that is gone means "stop" as well.
+        std::future::pending::<()>().await;
+    });
+    Ok(stop)
 }

@@ -1,0 +1,115 @@
+//! What stands in a Lease, and what a candidate may conclude from it.
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
+/// A Lease as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub holder: Option<String>,
+    /// As the holder wrote it: only ever compared with itself.
+    pub renewed: Option<String>,
+    pub acquired: Option<MicroTime>,
+    pub lasts: Duration,
+    pub transitions: i32,
+    pub resource_version: String,
+}
+
+impl Record {
+    pub fn is_held_by(&self, identity: &str) -> bool {
+        self.holder.as_deref() == Some(identity)
+    }
+
+    fn is_free(&self) -> bool {
+        self.holder.as_deref().is_none_or(str::is_empty)
+    }
+
+    /// Whether the holder gave no sign of life between the two.
+    fn is_unchanged_since(&self, before: &Self) -> bool {
+        (&self.holder, &self.renewed, self.transitions)
+            == (&before.holder, &before.renewed, before.transitions)
+    }
+}
+
+/// The holder's last sign of life, and when it was first seen by the own clock.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub record: Record,
+    pub at: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Take,
+    Wait,
+}
+
+impl Seen {
+    /// Keeps the time of what was seen before while nothing changed.
+    pub fn follow(seen: &mut Option<Self>, found: Record) -> &mut Self {
+        let at = match seen.take() {
+            Some(before) if found.is_unchanged_since(&before.record) => before.at,
+            _ => Instant::now(),
+        };
+        seen.insert(Self { record: found, at })
+    }
+
+    pub fn expires_in(&self, now: Instant) -> Duration {
+        (self.at + self.record.lasts).saturating_duration_since(now)
+    }
+
+    pub fn step(&self, identity: &str, now: Instant) -> Step {
+        let ours = self.record.is_held_by(identity);
+        match self.record.is_free() || ours || self.expires_in(now).is_zero() {
+            true => Step::Take,
+            false => Step::Wait,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(holder: Option<&str>, renewed: &str) -> Record {
+        Record {
+            holder: holder.map(Into::into),
+            renewed: Some(renewed.into()),
+            acquired: None,
+            lasts: Duration::from_secs(10),
+            transitions: 3,
+            resource_version: "1".into(),
+        }
+    }
+
+    fn step(record: Record, seconds: u64) -> Step {
+        let at = Instant::now();
+        Seen { record, at }.step("me", at + Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn a_lease_is_taken_when_it_is_free_ours_or_unrenewed_for_its_whole_length() {
+        assert_eq!(step(record(Some("other"), "t1"), 9), Step::Wait);
+        assert_eq!(step(record(Some("other"), "t1"), 10), Step::Take);
+        assert_eq!(step(record(None, "t1"), 0), Step::Take);
+        assert_eq!(step(record(Some(""), "t1"), 0), Step::Take);
+        assert_eq!(step(record(Some("me"), "t1"), 0), Step::Take);
+    }
+
+    #[test]
+    fn the_time_counts_from_the_last_sign_of_life_and_no_wall_clock_is_read() {
+        let mut seen = None;
+        let first = Seen::follow(&mut seen, record(Some("other"), "1970-01-01T00:00:00Z")).at;
+        // A label was set: no sign of life.
+        let labelled =
+            Record { resource_version: "2".into(), ..record(Some("other"), "1970-01-01T00:00:00Z") };
+        assert_eq!(Seen::follow(&mut seen, labelled).at, first);
+        assert!(Seen::follow(&mut seen, record(Some("other"), "2999-01-01T00:00:00Z")).at > first);
+        assert_eq!(
+            seen.unwrap().step("me", first + Duration::from_secs(5)),
+            Step::Wait,
+            "a time in the future counts like any other"
+        );
+    }
+}

@@ -1,0 +1,121 @@
+//! The policies, bindings and webhook configuration that this release brings: the manifests themselves.
+
+use anyhow::Context as _;
+use kube::api::ApiResource;
+use serde::Deserialize as _;
+use serde_json::Value;
+
+use crate::cluster::metrics::Guard;
+use crate::config::Config;
+
+/// One object that has to be in place.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    pub kind: Guard,
+    pub name: String,
+    pub resource: ApiResource,
+    /// What has to be stored, without the places that differ from cluster to cluster.
+    pub content: Value,
+}
+
+/// The namespace that the manifests are written for.
+const WRITTEN_FOR: &str = "manifold-system";
+
+const FILES: &[&str] = &[
+    include_str!("../../../../deploy/policies/binding-annotations.yaml"),
+    include_str!("../../../../deploy/policies/controller-secrets.yaml"),
+    include_str!("../../../../deploy/policies/network-in-use.yaml"),
+    include_str!("../../../../deploy/policies/network-size.yaml"),
+    include_str!("../../../../deploy/policies/node-tokens.yaml"),
+    include_str!("../../../../deploy/policies/selection-frozen.yaml"),
+    include_str!("../../../../deploy/policies/selection-size.yaml"),
+    include_str!("../../../../deploy/policies/shim-only-status.yaml"),
+    include_str!("../../../../deploy/policies/shim-own-pods.yaml"),
+    include_str!("../../../../deploy/policies/status-not-for-users.yaml"),
+    include_str!("../../../../deploy/cluster/webhook.yaml"),
+];
+
+pub fn expected(config: &Config) -> anyhow::Result<Vec<Expected>> {
+    let documents = FILES.iter().flat_map(|file| serde_yaml::Deserializer::from_str(file));
+    let mut all = Vec::new();
+    for document in documents {
+        let value = Value::deserialize(document).context("a manifest is no YAML")?;
+        let value = in_namespace(value, &config.namespace);
+        all.extend(one(&value, config));
+    }
+    Ok(all)
+}
+
+fn one(manifest: &Value, config: &Config) -> Option<Expected> {
+    let (kind, plural) = match manifest.get("kind")?.as_str()? {
+        "ValidatingAdmissionPolicy" => (Guard::Policy, "validatingadmissionpolicies"),
+        "ValidatingAdmissionPolicyBinding" => (Guard::Binding, "validatingadmissionpolicybindings"),
+        "ValidatingWebhookConfiguration" => (Guard::Webhook, "validatingwebhookconfigurations"),
+        _ => return None,
+    };
+    let name = match kind {
+        Guard::Webhook => config.admission.configuration.clone(),
+        Guard::Policy | Guard::Binding => manifest.pointer("/metadata/name")?.as_str()?.to_owned(),
+    };
+    let resource = ApiResource {
+        group: "admissionregistration.k8s.io".to_owned(),
+        version: "v1".to_owned(),
+        api_version: "admissionregistration.k8s.io/v1".to_owned(),
+        kind: manifest.get("kind")?.as_str()?.to_owned(),
+        plural: plural.to_owned(),
+    };
+    Some(Expected { kind, name, resource, content: content(kind, manifest) })
+}
+
+/// The part of an object that is compared: what it decides, not where it is reached or by whom it was applied.
+pub(super) fn content(kind: Guard, object: &Value) -> Value {
+    if kind != Guard::Webhook {
+        return object.get("spec").cloned().unwrap_or_default();
+    }
+    let mut webhooks = object.get("webhooks").cloned().unwrap_or_default();
+    for webhook in webhooks.as_array_mut().into_iter().flatten() {
+        if let Some(webhook) = webhook.as_object_mut() {
+            webhook.remove("clientConfig");
+        }
+    }
+    webhooks
+}
+
+fn in_namespace(value: Value, namespace: &str) -> Value {
+    match value {
+        Value::String(text) => Value::String(text.replace(WRITTEN_FOR, namespace)),
+        Value::Array(list) => list.into_iter().map(|v| in_namespace(v, namespace)).collect(),
+        Value::Object(map) => map.into_iter().map(|(k, v)| (k, in_namespace(v, namespace))).collect(),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The API server's answer to a manifest is the manifest and its defaults: what is compared here must know both.
+    #[test]
+    fn every_manifest_of_policies_is_looked_after() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/policies");
+        let stored = std::fs::read_dir(folder).unwrap();
+        let yaml = stored.filter(|f| f.as_ref().unwrap().path().extension().is_some_and(|e| e == "yaml"));
+        assert_eq!(yaml.count() + 1, FILES.len(), "a file of deploy/policies is not in FILES");
+        let expected = expected(&Config::default()).unwrap();
+        let count = |kind| expected.iter().filter(|e| e.kind == kind).count();
+        assert_eq!(count(Guard::Webhook), 1);
+        assert!(count(Guard::Policy) >= 9, "{}", count(Guard::Policy));
+        assert!(count(Guard::Binding) >= count(Guard::Policy));
+        for one in expected {
+            assert!(one.content.as_object().is_some_and(|c| !c.is_empty()) || one.content.is_array());
+        }
+    }
+
+    #[test]
+    fn in_another_namespace_the_policies_name_its_accounts() {
+        let config = Config { namespace: "nets".into(), ..Config::default() };
+        let text: String = expected(&config).unwrap().iter().map(|e| e.content.to_string()).collect();
+        assert!(text.contains("system:serviceaccount:nets:manifold-shim"));
+        assert!(!text.contains(WRITTEN_FOR));
+    }
+}

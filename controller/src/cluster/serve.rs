@@ -1,0 +1,68 @@
+//! Puts the parts together: what every replica runs, and the election that decides who leads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use kube::Client;
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+use crate::admission;
+use crate::config::Config;
+use crate::context::{Context, Stop};
+use crate::events::{self, Events};
+use crate::usage;
+
+use super::connect;
+use super::election::{Election, Leases};
+use super::lead::{Lead, lead};
+use super::metrics::Metrics;
+use super::ready::Ready;
+use super::status_page::{self, Page};
+
+/// What telling the last events may take at the end.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// Runs one replica until it is told to stop, or cannot go on.
+pub async fn serve(client: Client, config: Config, replica: &str, stop: Stop) -> anyhow::Result<()> {
+    let mut registry = Registry::default();
+    let metrics = Metrics::register(&mut registry);
+    let reviews = admission::Metrics::register(&mut registry);
+    let usage = usage::Metrics::register(&mut registry);
+    let events = Events::start(client.clone(), replica, events::Metrics::register(&mut registry));
+    let context = Context { events: events.clone(), ..Context::new(client.clone(), config)? };
+    let config = Arc::clone(&context.config);
+
+    let listener = TcpListener::bind(config.status_address).await;
+    let listener = listener.with_context(|| {
+        format!("the status page cannot listen at `{}`; set `statusAddress`", config.status_address)
+    })?;
+    let ready = Ready::new(client.clone(), reviews.clone());
+    tokio::spawn(status_page::answer(listener, Arc::new(Page { registry, ready })));
+    let mut admission = tokio::spawn(admission::run(context.clone(), reviews, stop.clone()));
+
+    let election = election(client, &config, replica)?;
+    let parts = Lead { context, metrics, usage, stop: stop.clone() };
+    let election = election.run(stop.clone(), |term| lead(parts.clone(), term));
+    tokio::pin!(election);
+    tokio::select! {
+        () = &mut election => {}
+        ended = &mut admission => {
+            if !stop.is_asked() {
+                return ended.context("admission ended badly")?.and(Err(anyhow!("admission has ended")));
+            }
+            election.await;
+        }
+    }
+    let _ = timeout(FLUSH, events.flush()).await;
+    Ok(())
+}
+
+fn election(client: Client, config: &Config, replica: &str) -> anyhow::Result<Election> {
+    let lease = &config.lease;
+    let leases = Leases::new(client, &config.namespace, &lease.name, connect::unique(replica)?);
+    let seconds = |s: u32| Duration::from_secs(s.into());
+    Ok(Election::new(leases, seconds(lease.duration_seconds), seconds(lease.retry_seconds)))
+}
