@@ -3,6 +3,8 @@
 //! The finalizer goes by a merge patch that carries UID and resourceVersion, so it is only ever changed on the object that
 //! was looked at. The status goes by server-side apply, of our fields alone.
 
+use std::time::Duration;
+
 use kube::Client;
 use kube::api::{Patch, PatchParams};
 use kube::core::DynamicObject;
@@ -15,6 +17,9 @@ use crate::cluster::term::Term;
 use crate::objects::{self, Definition, FIELD_MANAGER};
 use crate::usage::decide::{Decision, Finalizer};
 use crate::usage::metrics::{Metrics, Outcome, Part};
+
+/// A request without an answer by then is made again.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What became of a definition.
 #[derive(Debug)]
@@ -82,15 +87,22 @@ impl Writer {
         }
         let api = objects::of_namespace(self.client.0.clone(), reference.namespace.as_str());
         let name = reference.name.as_str();
-        let sent = match part {
-            Part::Finalizer => {
-                let params =
-                    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-                api.patch(name, &params, &Patch::Merge(patch)).await
+        let patched = async {
+            match part {
+                Part::Finalizer => {
+                    let manager = Some(FIELD_MANAGER.to_owned());
+                    let params = PatchParams { field_manager: manager, ..PatchParams::default() };
+                    api.patch(name, &params, &Patch::Merge(patch)).await
+                }
+                Part::Status => {
+                    let params = PatchParams::apply(FIELD_MANAGER).force();
+                    api.patch_status(name, &params, &Patch::Apply(patch)).await
+                }
             }
-            Part::Status => {
-                api.patch_status(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(patch)).await
-            }
+        };
+        let Ok(sent) = tokio::time::timeout(PATIENCE, patched).await else {
+            self.metrics.wrote(part, Outcome::Failed);
+            return Err(Applied::Failed(format!("no answer in {PATIENCE:?}")));
         };
         let (outcome, ended) = match sent {
             Ok(object) => (Outcome::Written, Ok(Box::new(object))),
@@ -121,9 +133,10 @@ impl Writer {
 
     async fn read_again(&self, reference: &NadRef) -> Applied {
         let api = objects::of_namespace(self.client.0.clone(), reference.namespace.as_str());
-        match api.get_opt(reference.name.as_str()).await {
-            Ok(object) => Applied::Stale(object.map(Box::new)),
-            Err(error) => Applied::Failed(error.to_string()),
+        match tokio::time::timeout(PATIENCE, api.get_opt(reference.name.as_str())).await {
+            Ok(Ok(object)) => Applied::Stale(object.map(Box::new)),
+            Ok(Err(error)) => Applied::Failed(error.to_string()),
+            Err(_) => Applied::Failed(format!("no answer in {PATIENCE:?}")),
         }
     }
 }

@@ -22,7 +22,9 @@ use crate::usage::metrics::{Cause, Metrics, Resource};
 const WATCH_SECONDS: u32 = 60;
 const GRACE: Duration = Duration::from_secs(15);
 /// A page that takes longer is asked for again.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The head of a watch comes at once, or something is wrong.
+const HEAD: Duration = Duration::from_secs(10);
 const PAGE: u32 = 500;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -258,8 +260,8 @@ impl<T> Feed<T> {
             false => request.watch(&params, version),
         };
         let request = request.map_err(|e| (0, e.to_string()))?;
-        let stream = tokio::time::timeout(PATIENCE, self.client.request_stream(request)).await;
-        match stream.map_err(|_| (0, format!("no answer in {PATIENCE:?}")))? {
+        let stream = tokio::time::timeout(HEAD, self.client.request_stream(request)).await;
+        match stream.map_err(|_| (0, format!("no answer in {HEAD:?}")))? {
             Ok(stream) => {
                 let lines = Box::pin(stream).lines().boxed();
                 Ok(Lines { lines, began: Instant::now(), said_anything: false })

@@ -65,12 +65,12 @@ impl Index {
     pub(super) fn list_begins(&mut self) {
         self.list = self.list.wrapping_add(1);
         self.is_listing = true;
-        self.gone = Gone::default();
     }
 
     /// A list is right whatever events said before, even where its versions are lower: the API server's store may have been
     /// put back to an earlier day.
     pub(super) fn listed(&mut self, pod: Seen) {
+        self.gone.forget(pod.uid);
         self.put(pod);
     }
 
@@ -80,10 +80,11 @@ impl Index {
             return;
         }
         let list = self.list;
-        let missing: Vec<Uid> =
-            self.pods.iter().filter(|(_, e)| e.list != list).map(|(uid, _)| *uid).collect();
-        for uid in missing {
+        let missing = self.pods.iter().filter(|(_, entry)| entry.list != list);
+        let missing: Vec<(Uid, u64)> = missing.map(|(uid, entry)| (*uid, entry.version)).collect();
+        for (uid, version) in missing {
             self.take(uid);
+            self.gone.push(uid, version);
         }
         self.is_listing = false;
         self.is_complete = true;
@@ -247,6 +248,10 @@ struct Gone {
 impl Gone {
     fn version(&self, uid: Uid) -> Option<u64> {
         self.versions.get(&uid).copied()
+    }
+
+    fn forget(&mut self, uid: Uid) {
+        self.versions.remove(&uid);
     }
 
     fn push(&mut self, uid: Uid, version: u64) {

@@ -19,6 +19,8 @@ use crate::usage::pod::{PodFacts, Uid};
 
 /// Pods asked about in one round.
 const AT_ONCE: usize = 20;
+/// One question may take this long.
+const ANSWER: Duration = Duration::from_secs(10);
 const RAREST: Duration = Duration::from_secs(600);
 
 /// How patient it is.
@@ -174,7 +176,8 @@ pub(super) async fn runs_without_status(client: &Client, uid: Uid, namespace: &s
     };
     let request = Request::new(format!("/api/v1/namespaces/{namespace}/pods")).list_metadata(&params);
     let Ok(request) = request else { return false };
-    let found = client.request::<Answer>(request).await.ok().and_then(|list| list.items);
+    let found = tokio::time::timeout(ANSWER, client.request::<Answer>(request)).await;
+    let found = found.ok().and_then(Result::ok).and_then(|list| list.items);
     let pods = found.unwrap_or_default();
     let mut pods = pods.iter().filter_map(|raw| PodFacts::read(raw).ok());
     pods.any(|pod| pod.uid == uid && !pod.has_status && !pod.is_terminating)
@@ -259,7 +262,9 @@ mod tests {
         let (index, start) = (index(&all), Instant::now());
         let mut missing = Missing::new(Patience::default());
         missing.sync(index.awaiting(), start);
-        all.iter().for_each(|n| drop(missing.runs(uid(*n), start)));
+        for n in &all {
+            missing.runs(uid(*n), start);
+        }
         assert!(missing.mark(&index, start));
         assert_eq!((missing.marks().len(), missing.count()), (100, 150));
     }

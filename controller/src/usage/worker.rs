@@ -356,7 +356,7 @@ impl Worker {
         }
     }
 
-    async fn tell(&self, nad: &NadRef, uid: &str, news: Vec<News>) {
+    async fn tell(&mut self, nad: &NadRef, uid: &str, news: Vec<News>) {
         let about = About::Definition { reference: nad.clone(), uid: uid.to_owned() };
         for News { severity, reason, sentence } in news {
             self.context.events.tell(&about, severity, reason, &sentence).await;
@@ -401,7 +401,7 @@ impl Worker {
         }
     }
 
-    async fn tell_pod(&self, uid: Uid, sentence: &str) {
+    async fn tell_pod(&mut self, uid: Uid, sentence: &str) {
         let Some((namespace, name)) = self.index.pod(uid) else { return };
         let about =
             About::Pod { namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.to_string() };
