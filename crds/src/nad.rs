@@ -127,8 +127,22 @@ struct Metadata {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Spec {
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "text")]
     pub config: Option<String>,
+}
+
+/// People who think in YAML write the configuration as an object; the sentence tells them how to keep it.
+fn text<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
+    let found = match Option::<serde_json::Value>::deserialize(d)? {
+        None | Some(serde_json::Value::Null) => return Ok(None),
+        Some(serde_json::Value::String(config)) => return Ok(Some(config)),
+        Some(serde_json::Value::Object(_)) => "an object",
+        Some(serde_json::Value::Array(_)) => "a list",
+        Some(_) => "a number or boolean",
+    };
+    Err(serde::de::Error::custom(format!(
+        "`spec.config` is {found}, and must be text: write `config: |` and below it, indented, the configuration as JSON"
+    )))
 }
 
 impl TryFrom<Object> for Nad {
@@ -204,6 +218,9 @@ mod tests {
     fn config_must_be_text() {
         assert!(Nad::from_json(br#"{"metadata":{"name":"a"},"spec":{"config":{}}}"#).is_err());
         assert!(Nad::from_json(br#"{"metadata":{"name":"a"},"spec":{"config":1}}"#).is_err());
+        let yaml = "metadata: {name: a}\nspec:\n  config:\n    type: bridge\n";
+        let told = serde_yaml::from_str::<Nad>(yaml).unwrap_err().to_string();
+        assert!(told.contains("`spec.config` is an object") && told.contains("write `config: |`"), "{told}");
     }
 
     #[test]

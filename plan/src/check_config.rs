@@ -154,7 +154,8 @@ pub(crate) fn plugins_of(
 }
 
 fn of_plugin(plugin: &PluginConf, list: &NetworkList, ours: &Ours) -> Vec<Draft> {
-    if !ours.has(&plugin.kind) {
+    // An IPAM plugin in this place is the chain's to tell.
+    if !ours.has(&plugin.kind) || kinds::is_ipam(plugin.kind.as_str()) {
         return Vec::new();
     }
     // As the plugin will get it: the list's version decides some rules.

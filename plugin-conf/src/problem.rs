@@ -66,8 +66,10 @@ pub(crate) fn plain(key: &str, e: &serde_json::Error) -> String {
         other if other.starts_with("struct ") => "an object `{…}`",
         other => other,
     };
-    format!(
-        "`{key}` has {}, but takes {wanted}",
-        found.trim_start_matches("integer ").trim_start_matches("a ")
-    )
+    let found = match found {
+        "map" => "an object",
+        "sequence" => "a list",
+        other => other.trim_start_matches("integer ").trim_start_matches("a "),
+    };
+    format!("`{key}` has {found}, but takes {wanted}")
 }

@@ -36,7 +36,7 @@ pub struct Finding {
     pub line: Option<usize>,
     pub column: Option<usize>,
     pub sentence: String,
-    /// What to do about it; may be empty.
+    /// What to do about it.
     pub fix: String,
 }
 
@@ -70,15 +70,27 @@ impl Finding {
         let what = format!("{}{}", self.sentence, self.place());
         let what =
             if self.field == CONFIG { format!("the configuration is not valid: {what}") } else { what };
-        let fix = if self.fix.is_empty() { "correct the network's configuration" } else { &self.fix };
-        Refusal::new(what, fix)
+        Refusal::new(what, &self.fix)
     }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.sentence, self.place())?;
-        if self.fix.is_empty() { Ok(()) } else { write!(f, "; {}", self.fix) }
+        write!(f, "{}{}; {}", self.sentence, self.place(), self.fix)
+    }
+}
+
+/// For a sentence that ends without one.
+fn remedy(sentence: &str) -> &'static str {
+    let takes = |what: &str| sentence.contains(&format!("but takes {what}"));
+    match () {
+        () if sentence.contains(" has string ") && (takes("`true`") || takes("a whole number")) => {
+            "write it without the quotes"
+        }
+        () if takes("a text in quotes") => "put it into quotes",
+        () if sentence.contains("but takes") => "write it in that form",
+        () if sentence.contains("cannot be used") => "give another one",
+        () => "correct it",
     }
 }
 
@@ -105,7 +117,10 @@ impl Draft {
         let whole = |s: &str| s.matches('`').count().is_multiple_of(2);
         let (sentence, fix) = match sentence.rsplit_once("; ") {
             Some((what, fix)) if whole(what) && whole(fix) => (what.to_owned(), fix.to_owned()),
-            _ => (sentence, String::new()),
+            _ => {
+                let fix = remedy(&sentence).to_owned();
+                (sentence, fix)
+            }
         };
         Self { severity, pointer: pointer.to_owned(), sentence, fix }
     }

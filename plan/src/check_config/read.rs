@@ -56,11 +56,16 @@ fn bad_config(bytes: &[u8], e: BadConfig) -> Finding {
         return of_parser(e, "");
     }
     let key = e.pointer.rsplit('/').next().unwrap_or_default();
-    let sentence = match e.why.strip_prefix("it ") {
+    let why = e.why.split("; spoken here are").next().unwrap_or_default();
+    let why = why.trim_end_matches("; name one").replace("; ", ", and ");
+    let sentence = match why.strip_prefix("it ") {
+        Some(offers) if offers.starts_with("offers") => {
+            format!("`{key}` {offers}, which is none of {}", Version::ALL.map(Version::as_str).join(", "))
+        }
         Some(why) if !key.is_empty() && !key.starts_with(|c: char| c.is_ascii_digit()) => {
             format!("`{key}` {why}")
         }
-        _ => e.why,
+        _ => why,
     };
     Draft::error(&e.pointer, sentence).fix(fix).place(&Spots::of(text))
 }

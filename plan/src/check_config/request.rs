@@ -26,9 +26,7 @@ const KNOWN: &[&str] = &[
 
 pub(super) fn capabilities(plugin: &PluginConf) -> Vec<Draft> {
     let declared = plugin.capabilities.iter().filter(|(_, on)| **on).map(|(name, _)| name.as_str());
-    let mut found: Vec<Draft> = declared.filter_map(|name| odd(plugin, name)).collect();
-    found.extend(without_request(plugin));
-    found
+    declared.filter_map(|name| odd(plugin, name)).collect()
 }
 
 fn odd(plugin: &PluginConf, name: &str) -> Option<Draft> {
@@ -87,20 +85,4 @@ fn takers(capability: &str) -> Option<Takers> {
         "mac" => Some(Takers::Types(&["bridge", "macvlan", "sriov", "tap", "tuning"])),
         _ => None,
     }
-}
-
-/// Plugins that do nothing unless somebody asks.
-fn without_request(plugin: &PluginConf) -> Option<Draft> {
-    let capability = match plugin.kind.as_str() {
-        "portmap" => "portMappings",
-        "bandwidth" if !["ingressRate", "egressRate"].iter().any(|k| plugin.raw.contains(k)) => "bandwidth",
-        _ => return None,
-    };
-    if plugin.capabilities.get(capability).copied().unwrap_or_default() {
-        return None;
-    }
-    let kind = &plugin.kind;
-    let sentence =
-        format!("plugin `{kind}` does not declare the capability `{capability}`, so it has nothing to do");
-    Some(Draft::warning("", sentence).fix(format!("add `\"capabilities\": {{\"{capability}\": true}}`")))
 }

@@ -169,7 +169,12 @@ fn what_works_and_is_probably_not_meant_is_a_warning() {
         "/plugins/1/capabilities/ips",
         ["would be lost", "makes the interface"],
     );
-    chain_has(&[MACVLAN, r#"{"type": "portmap"}"#], Warning, "/plugins/1", ["nothing to do", "portMappings"]);
+    chain_has(
+        &[MACVLAN, r#"{"type": "portmap"}"#],
+        Warning,
+        "/plugins/1/capabilities",
+        ["portMappings", "declare it"],
+    );
     let list = r#"{"plugins": [{"type": "bridge"}], "capabilities": {"ips": true}, "cniversion": "1.0.0"}"#;
     let report = report(list);
     let told: Vec<&str> = report.warnings().map(|f| f.pointer.as_str()).collect();

@@ -226,7 +226,7 @@ impl Scanner<'_> {
     pub(super) fn not_a_value(&self) -> Slip {
         match self.peek() {
             None => Slip::new(
-                self.at,
+                self.text.trim_end().len(),
                 "the text ends where a value belongs",
                 "write the value; the text may have been cut off",
             ),
