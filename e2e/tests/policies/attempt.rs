@@ -1,0 +1,247 @@
+//! One request of one identity on an object that is made for it, and what came of it.
+
+use manifold_e2e::api_client::Answer;
+use serde_json::{Value, json};
+
+use crate::bed::{Bed, NETWORKS, NODE_A, NODE_B, PODS, message};
+use crate::identity::Who;
+use crate::patch::{How, holds};
+
+pub(crate) const STATUS: &str = "k8s.v1.cni.cncf.io/network-status";
+pub(crate) const SELECTION: &str = "k8s.v1.cni.cncf.io/networks";
+pub(crate) const DEFAULT: &str = "v1.multus-cni.io/default-network";
+pub(crate) const IN_USE: &str = "manifold.network/in-use";
+/// An annotation that nobody but its owner cares for.
+pub(crate) const PLAIN: &str = "example.com/plain";
+
+/// What the request is about. Everything but `Path` is made anew for each attempt.
+#[derive(Clone, Debug)]
+pub(crate) enum On {
+    Pod {
+        node: Option<&'static str>,
+        more: Value,
+        attached: bool,
+    },
+    Network {
+        in_use: bool,
+        more: Value,
+    },
+    /// A path as it stands; `$NAME` in it and in the body is the name of a fresh pod without a node,
+    /// `$NODE` in such a body the UID of `node-a`.
+    Path(String),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) who: Who,
+    pub(crate) on: On,
+    /// Empty, or with its slash.
+    pub(crate) below: &'static str,
+    pub(crate) how: How,
+    pub(crate) change: Value,
+}
+
+/// What the API server must do with an attempt that is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// Success, and the object says what the change says.
+    Stored,
+    /// Success.
+    Accepted,
+    /// Success, and the object is as it was: the subresource does not take such a change.
+    Dropped,
+    /// Whatever comes behind admission: there is no kubelet to answer.
+    Passed,
+}
+
+impl Attempt {
+    /// Changes a pod on `node-a` that asks for the network `right`.
+    pub(crate) fn pod(who: Who, how: How, change: Value) -> Self {
+        let on = On::Pod { node: Some(NODE_A), more: json!({}), attached: false };
+        Self { who, on, below: "", how, change }
+    }
+
+    pub(crate) fn network(who: Who, how: How, change: Value) -> Self {
+        Self { who, on: On::Network { in_use: false, more: json!({}) }, below: "", how, change }
+    }
+
+    pub(crate) fn path(who: Who, how: How, path: &str, body: Value) -> Self {
+        Self { who, on: On::Path(path.to_string()), below: "", how, change: body }
+    }
+
+    pub(crate) fn by(mut self, other: Who) -> Self {
+        self.who = other;
+        self
+    }
+
+    pub(crate) fn at(mut self, subresource: &'static str) -> Self {
+        self.below = subresource;
+        self
+    }
+
+    pub(crate) fn status(self) -> Self {
+        self.at("/status")
+    }
+
+    fn on_node(mut self, name: Option<&'static str>) -> Self {
+        if let On::Pod { node, .. } = &mut self.on {
+            *node = name;
+        }
+        self
+    }
+
+    pub(crate) fn on_b(self) -> Self {
+        self.on_node(Some(NODE_B))
+    }
+
+    pub(crate) fn unbound(self) -> Self {
+        self.on_node(None)
+    }
+
+    /// The object has this beside what every fresh one has.
+    pub(crate) fn having(mut self, extra: Value) -> Self {
+        if let On::Pod { more, .. } | On::Network { more, .. } = &mut self.on {
+            *more = extra;
+        }
+        self
+    }
+
+    /// The pod's status is published already.
+    pub(crate) fn attached(mut self) -> Self {
+        if let On::Pod { attached, .. } = &mut self.on {
+            *attached = true;
+        }
+        self
+    }
+
+    pub(crate) fn in_use(mut self) -> Self {
+        if let On::Network { in_use, .. } = &mut self.on {
+            *in_use = true;
+        }
+        self
+    }
+
+    pub(crate) fn run(&self, bed: &Bed) -> Outcome {
+        let (path, change, before) = self.prepare(bed);
+        let body = self.how.body(&before, &change);
+        let bytes = if body.is_null() { String::new() } else { body.to_string() };
+        let separator =
+            if path.contains('?') { self.how.query().replace('?', "&") } else { self.how.query().into() };
+        let url = format!("{path}{}{separator}", self.below);
+        let answer =
+            bed.as_(self.who).call(self.how.method(), &url, self.how.content_type(), bytes.as_bytes());
+        let after =
+            if before.is_null() { Value::Null } else { bed.api.client().get(&path).unwrap().json().unwrap() };
+        Outcome { url, change, before, answer: answer.unwrap(), after }
+    }
+
+    /// The path, the change, and the object as it is before.
+    fn prepare(&self, bed: &Bed) -> (String, Value, Value) {
+        let change = self.change.clone();
+        match &self.on {
+            On::Pod { node, more, attached } => {
+                let path = format!("{PODS}/{}", pod(bed, *node, more));
+                if *attached {
+                    let shim = if *node == Some(NODE_B) { Who::ShimOfB } else { Who::Shim };
+                    let status = annotations(json!({STATUS: "[]"}));
+                    bed.must(shim, "PATCH", &format!("{path}/status"), How::Merge.content_type(), &status);
+                }
+                let before = bed.must(Who::Admin, "GET", &path, "application/json", &Value::Null);
+                (path, change, before)
+            }
+            On::Network { in_use, more } => {
+                let path = format!("{NETWORKS}/{}", network(bed, *in_use, more));
+                let before = bed.must(Who::Admin, "GET", &path, "application/json", &Value::Null);
+                (path, change, before)
+            }
+            On::Path(path) => {
+                let body = change.to_string();
+                if !path.contains("$NAME") && !body.contains("$NAME") {
+                    return (path.clone(), change, Value::Null);
+                }
+                let name = pod(bed, None, &json!({}));
+                let body = body.replace("$NAME", &name).replace("$NODE", &bed.node_uid);
+                let change = serde_json::from_str(&body).unwrap();
+                (path.replace("$NAME", &name), change, Value::Null)
+            }
+        }
+    }
+}
+
+/// What an attempt came to.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) url: String,
+    change: Value,
+    before: Value,
+    pub(crate) answer: Answer,
+    after: Value,
+}
+
+impl Outcome {
+    /// Which policy said no. `None`: none did.
+    pub(crate) fn policy(&self) -> Option<String> {
+        let message = message(&self.answer);
+        let (_, rest) = message.split_once("ValidatingAdmissionPolicy '")?;
+        (self.answer.status == 403).then(|| rest.split('\'').next().unwrap_or_default().to_string())
+    }
+
+    pub(crate) fn message(&self) -> String {
+        message(&self.answer)
+    }
+
+    /// What people and Manifold decide by is as it was.
+    pub(crate) fn is_unchanged(&self) -> bool {
+        let parts = ["annotations", "labels", "finalizers", "ownerReferences", "deletionTimestamp"];
+        parts.iter().all(|part| self.before["metadata"][part] == self.after["metadata"][part])
+            && self.before["spec"] == self.after["spec"]
+    }
+
+    pub(crate) fn is(&self, then: Then) -> bool {
+        match then {
+            Then::Stored => self.answer.ok() && holds(&self.after, &self.change),
+            Then::Accepted => self.answer.ok(),
+            Then::Dropped => self.answer.ok() && self.is_unchanged(),
+            Then::Passed => self.answer.status != 403,
+        }
+    }
+}
+
+pub(crate) fn annotations(map: Value) -> Value {
+    json!({"metadata": {"annotations": map}})
+}
+
+fn pod(bed: &Bed, node: Option<&str>, more: &Value) -> String {
+    let name = bed.fresh("pod");
+    let fresh = new_pod(json!({"name": name, "annotations": {PLAIN: "0", SELECTION: "right"}}), node);
+    bed.must(Who::Admin, "POST", PODS, "application/json", &crate::patch::merged(&fresh, more));
+    name
+}
+
+pub(crate) fn new_pod(metadata: Value, node: Option<&str>) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": metadata,
+        "spec": {
+            "nodeName": node, "automountServiceAccountToken": false,
+            "containers": [{
+                "name": "main", "image": "none", "resources": {"requests": {"cpu": "10m"}, "limits": {"cpu": "20m"}},
+            }],
+        },
+    })
+}
+
+fn network(bed: &Bed, in_use: bool, more: &Value) -> String {
+    let name = bed.fresh("network");
+    let finalizers = if in_use { vec![IN_USE] } else { vec![] };
+    let fresh =
+        new_network(json!({"name": name, "finalizers": finalizers, "annotations": {PLAIN: "0"}}), "{}");
+    bed.must(Who::Admin, "POST", NETWORKS, "application/json", &crate::patch::merged(&fresh, more));
+    name
+}
+
+pub(crate) fn new_network(metadata: Value, config: &str) -> Value {
+    json!({
+        "apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition", "metadata": metadata,
+        "spec": {"config": config},
+    })
+}

@@ -1,0 +1,126 @@
+//! What the policies cost the API server, and that no pod makes them expensive.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value, json};
+
+use crate::attempt::{PLAIN, STATUS, annotations, new_pod};
+use crate::bed::{Bed, NODE_A, PODS, open_alone, shipped};
+use crate::cases::{A1, A2, B};
+use crate::denied::without;
+use crate::identity::Who;
+use crate::patch::How;
+
+/// What the shim gives its PATCH of a status.
+const BUDGET: Duration = Duration::from_secs(2);
+
+fn crowded_pod(bed: &Bed, count: usize) -> String {
+    let name = bed.fresh("crowded");
+    let map: Map<_, _> = (0..count).map(|n| (n.to_string(), Value::from(""))).collect();
+    let pod = new_pod(json!({"name": name, "annotations": map}), Some(NODE_A));
+    bed.must(Who::Admin, "POST", PODS, "application/json", &pod);
+    format!("{PODS}/{name}/status")
+}
+
+fn timed(work: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    work();
+    start.elapsed()
+}
+
+/// Its checks cost the square of the annotations: 1,024 must cost next to nothing still.
+#[test]
+fn the_shims_patch_of_the_most_crowded_pod_stays_within_its_budget() {
+    let bed = shipped();
+    let path = crowded_pod(&bed, 1024);
+    let patch = annotations(json!({STATUS: "[]"}));
+    let took = timed(|| drop(bed.must(Who::Shim, "PATCH", &path, How::Merge.content_type(), &patch)));
+    println!("the status of a pod with 1,024 annotations: {took:?}");
+    assert!(took < BUDGET, "{took:?}");
+}
+
+/// Pods of before the policies, at every update of their kubelet. Looked at one by one, 256 KiB of annotations would cost
+/// the server many seconds each time: the square of their number.
+#[test]
+fn a_kubelets_update_of_a_pod_with_more_annotations_than_are_checked_passes_and_costs_their_number_at_most() {
+    const FEW: usize = 8_000;
+    const TIMES: usize = 5;
+    let bed = open_alone();
+    let (mut few, mut many) = (String::new(), String::new());
+    without(&bed, B, || (few, many) = (crowded_pod(&bed, FEW), crowded_pod(&bed, FEW * TIMES)));
+    let (cost_of_few, cost_of_many) =
+        (least_cost_of_an_update(&bed, &few), least_cost_of_an_update(&bed, &many));
+    println!(
+        "a kubelet's update in policies: {cost_of_few:.3} s with {FEW} annotations, {cost_of_many:.3} s with {TIMES} times as many"
+    );
+    // Their number would be 5, the square of it 25.
+    assert!(cost_of_many < 15.0 * cost_of_few + 0.2);
+    for (who, key) in [(Who::Shim, STATUS), (Who::Admin, PLAIN)] {
+        let change = annotations(json!({key: "[]"})).to_string();
+        let answer = bed.as_(who).call("PATCH", &many, How::Merge.content_type(), change.as_bytes()).unwrap();
+        assert_eq!(answer.status, 403, "{}", answer.text());
+    }
+}
+
+/// Of a few, for others use the machine too.
+fn least_cost_of_an_update(bed: &Bed, path: &str) -> f64 {
+    let update = |n: u32| {
+        let before = bed.admission();
+        let patch = json!({"status": {"phase": "Running", "message": n.to_string()}});
+        bed.must(Who::Kubelet, "PATCH", path, How::Strategic.content_type(), &patch);
+        bed.admission().0 - before.0
+    };
+    (0..4).map(update).fold(f64::INFINITY, f64::min)
+}
+
+/// By the server's own clock. What is printed is the figure; the bound only tells a mistake from a slow machine.
+#[test]
+fn the_policies_of_a_status_patch_cost_less_than_its_budget_by_far() {
+    let bed = open_alone();
+    let path = crowded_pod(&bed, 8);
+    let with = seconds_of_a_patch(&bed, &path);
+    let mut without_shims = 0.0;
+    without(&bed, A1, || without(&bed, A2, || without_shims = seconds_of_a_patch(&bed, &path)));
+    println!(
+        "a status PATCH: {:.3} ms in all policies, {:.3} ms of it in those of the shim",
+        with * 1000.0,
+        (with - without_shims) * 1000.0
+    );
+    assert!(with < BUDGET.as_secs_f64() / 20.0, "{with} s");
+}
+
+/// In policies, on average.
+fn seconds_of_a_patch(bed: &Bed, path: &str) -> f64 {
+    const PATCHES: usize = 200;
+    let before = bed.admission();
+    for n in 0..PATCHES {
+        let patch = annotations(json!({STATUS: format!("[{n}]")}));
+        bed.must(Who::Shim, "PATCH", path, How::Merge.content_type(), &patch);
+    }
+    let after = bed.admission();
+    assert!(after.1 - before.1 >= PATCHES as f64, "the policies were asked {} times", after.1 - before.1);
+    (after.0 - before.0) / (after.1 - before.1)
+}
+
+impl Bed {
+    /// The seconds that all policies took for updates so far, and how many updates.
+    fn admission(&self) -> (f64, f64) {
+        let metrics = self.metrics();
+        let total = |what: &str| {
+            let name = format!("apiserver_admission_controller_admission_duration_seconds_{what}{{");
+            let labels = ["name=\"ValidatingAdmissionPolicy\"", "operation=\"UPDATE\"", "rejected=\"false\""];
+            let of_it =
+                |line: &&str| line.starts_with(&name) && labels.iter().all(|label| line.contains(label));
+            metrics
+                .lines()
+                .filter(of_it)
+                .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+                .sum()
+        };
+        (total("sum"), total("count"))
+    }
+
+    pub(crate) fn metrics(&self) -> String {
+        self.api.client().get("/metrics").unwrap().text()
+    }
+}
