@@ -1,1 +1,13 @@
 //! The controller against a real API server.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "the configuration allows it inside test functions only, not in what they share"
+)]
+mod admission;
+mod model;
+mod outage;
+mod quiet;
+mod stored;
+mod usage;

@@ -1,0 +1,55 @@
+//! A cluster in which nothing changes: what the controller still writes.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use manifold_e2e::api_server::{self, ApiServer};
+use manifold_e2e::audit::{Audit, Entry};
+use manifold_e2e::controller::{Controllers, Options, USER};
+use manifold_e2e::load::Fleet;
+
+const PODS: usize = 1_000;
+const DEFINITIONS: usize = 40;
+/// How long nothing may be written.
+const WATCHED: Duration = Duration::from_secs(120);
+/// So long without a write, and the start is over.
+const CALM: Duration = Duration::from_secs(5);
+
+fn writes(audit: &Audit) -> Vec<Entry> {
+    let mut entries = audit.entries().unwrap();
+    entries.retain(|entry| entry.is_write() && entry.resource != "leases");
+    entries
+}
+
+#[test]
+fn nothing_but_the_lease_is_written_while_nothing_changes() {
+    let audit = Audit::of(USER).unwrap();
+    let server = api_server::Options { flags: audit.flags(), ..api_server::Options::default() };
+    let api = ApiServer::start_with(server).unwrap();
+    let fleet = Fleet { api: &api, nodes: 50, definitions: DEFINITIONS, hands: 4 };
+    fleet.make_definitions().unwrap();
+    fleet.make_pods(0..PODS).unwrap();
+    let bed = Controllers::start(&api, &Options { replicas: 2, ..Options::default() }).unwrap();
+    // It has found everything: every definition has a status, and none came for a while.
+    let statuses = || writes(&audit).iter().filter(|e| e.resource.ends_with("definitions/status")).count();
+    bed.wait("a status on every definition", || Ok(statuses() > DEFINITIONS)).unwrap();
+    let mut known = (writes(&audit).len(), Instant::now());
+    bed.wait("the end of the writes of the start", || {
+        let count = writes(&audit).len();
+        if count != known.0 {
+            known = (count, Instant::now());
+        }
+        Ok(known.1.elapsed() > CALM)
+    })
+    .unwrap();
+
+    let before = audit.entries().unwrap().len();
+    let began = writes(&audit).len();
+    thread::sleep(WATCHED);
+    let later = audit.entries().unwrap().split_off(before);
+    assert_eq!(writes(&audit).len(), began, "{:?}", writes(&audit).split_off(began));
+    let renewals = later.iter().filter(|e| e.resource == "leases" && e.is_write()).count();
+    assert!(renewals > 10, "the leader was not there: {later:?}");
+    let refused: Vec<&Entry> = later.iter().filter(|e| e.code >= 400).collect();
+    assert!(refused.is_empty(), "{refused:?}");
+}
