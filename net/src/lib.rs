@@ -13,6 +13,7 @@
 //! | what does a link look like; create, change, remove one | [`link`], [`create`], [`kinds`], [`change`] |
 //! | which VLANs does a bridge port carry | [`bridge_vlan`] |
 //! | addresses, routes, rules, neighbours | [`address`], [`route`], [`rule`], [`neighbour`] |
+//! | how much may a link send or receive | [`shape`] |
 //! | when is a link up, when are its addresses usable | [`wait`] |
 //! | what is a kernel setting | [`sysctl`] |
 //! | which firewall rules are ours | [`nft`] |
@@ -32,6 +33,7 @@ pub mod netns;
 pub mod nft;
 pub mod route;
 pub mod rule;
+pub mod shape;
 pub mod sysctl;
 pub mod wait;
 
@@ -48,5 +50,6 @@ pub use net::{Family, Net};
 pub use netns::{Netns, NetnsError, NetnsId};
 pub use route::{NextHop, Route, RouteAdd, RouteFilter, RouteKind};
 pub use rule::Rule;
+pub use shape::TokenBucket;
 pub use sysctl::SysctlError;
 pub use wait::Dad;

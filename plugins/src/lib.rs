@@ -11,7 +11,7 @@ pub mod meta;
 use manifold_cni::Plugin;
 
 /// The types that [`bundled`] knows.
-pub const TYPES: &[&str] = &["bridge", "ptp", "macvlan", "loopback", "host-local", "static", "tuning", "sbr"];
+pub const TYPES: &[&str] = &["bridge", "ptp", "macvlan", "loopback", "host-local", "static", "tuning", "sbr", "bandwidth"];
 
 /// The plugin of a type, if it is one of ours.
 pub fn bundled(type_name: &str) -> Option<&'static dyn Plugin> {
@@ -24,6 +24,7 @@ pub fn bundled(type_name: &str) -> Option<&'static dyn Plugin> {
         "static" => &ipam::Static,
         "tuning" => &meta::TUNING,
         "sbr" => &meta::SBR,
+        "bandwidth" => &meta::BANDWIDTH,
         _ => return None,
     })
 }

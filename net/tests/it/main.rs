@@ -17,6 +17,7 @@ mod netns;
 mod nft;
 mod route;
 mod rule;
+mod shape;
 mod sysctl;
 mod veth;
 mod wait;

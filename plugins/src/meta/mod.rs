@@ -6,12 +6,14 @@
 //! | question | module |
 //! | --- | --- |
 //! | what did the plugins before us make | [`chained`] |
-//! | what does each plugin do | [`tuning`], [`sbr`] |
+//! | what does each plugin do | [`tuning`], [`sbr`], [`bandwidth`] |
 
+mod bandwidth;
 mod chained;
 mod sbr;
 mod tuning;
 
+pub use bandwidth::Bandwidth;
 pub use sbr::Sbr;
 pub use tuning::Tuning;
 
@@ -19,3 +21,4 @@ use crate::interface::go_on;
 
 pub const TUNING: Tuning = Tuning { after_step: go_on, allow_list: tuning::ALLOW_LIST };
 pub const SBR: Sbr = Sbr { after_step: go_on };
+pub const BANDWIDTH: Bandwidth = Bandwidth { after_step: go_on };

@@ -1,5 +1,6 @@
 //! Plugins that are chained behind one that makes an interface: what they change, and what stays of it.
 
+mod bandwidth;
 mod differential;
 mod sbr;
 mod tuning;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::bed::{Bed, PATIENCE, Pod, same, with};
 
-fn call(bed: &Bed, verb: Verb, conf: &Value, pod: &Pod) -> Result<Vec<u8>, CniError> {
+pub(crate) fn call(bed: &Bed, verb: Verb, conf: &Value, pod: &Pod) -> Result<Vec<u8>, CniError> {
     let at = pod.at("eth0", "");
     let invocation = Invocation {
         verb,

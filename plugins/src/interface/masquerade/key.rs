@@ -67,7 +67,7 @@ pub(crate) fn iptables_comment(network: &NetworkName, container: &str) -> String
 }
 
 /// The first hexadecimal digits of the SHA-512 of the pieces, one after the other.
-fn hash(digits: usize, pieces: &[&str]) -> String {
+pub(crate) fn hash(digits: usize, pieces: &[&str]) -> String {
     let mut sha = Sha512::new();
     for piece in pieces {
         sha.update(piece.as_bytes());
