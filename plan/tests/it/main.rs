@@ -1,9 +1,9 @@
 //! The check of definitions on a corpus of files: `tests/corpus/broken`, as people really write them, and
 //! `tests/corpus/good`, one for each kind of network that is in use.
 
-use std::fs;
-
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its files has failed")]
+
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use manifold_crds::Nad;
