@@ -1,12 +1,14 @@
-//! The identity with which a node's shim speaks: the rights of the real one and no more, by a token from a file.
+//! The identity with which a node's shim speaks: the rights that are shipped and no more, by a token from a file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::kubeconfig::{self, User};
+use crate::project;
 
 use super::ApiServer;
 
@@ -32,8 +34,12 @@ impl ApiServer {
     /// The same, with everything that a test may want to take away again.
     pub fn shim_access(&self, namespace: &str) -> anyhow::Result<ShimAccess> {
         self.service_account(namespace, ACCOUNT)?;
-        self.client.create_if_missing(&format!("{RIGHTS}/clusterroles"), &role())?;
-        self.client.create_if_missing(&format!("{RIGHTS}/clusterrolebindings"), &binding(namespace))?;
+        // The second is for runtimes that pass no annotations, as most tests do.
+        for file in ["shim.yaml", "shim-reads-pods.yaml"] {
+            for (collection, object) in rights(file, namespace)? {
+                self.client.create_if_missing(&collection, &object)?;
+            }
+        }
         let folder = self.folder.join(format!("shim-{namespace}"));
         fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
         let token_file = folder.join("token");
@@ -68,25 +74,34 @@ impl ApiServer {
     }
 }
 
-fn role() -> Value {
-    json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRole",
-        "metadata": {"name": ACCOUNT},
-        "rules": [
-            {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
-            {"apiGroups": ["k8s.cni.cncf.io"], "resources": ["network-attachment-definitions"], "verbs": ["get"]},
-            {"apiGroups": [""], "resources": ["pods/status"], "verbs": ["patch"]},
-        ],
-    })
+/// The objects of a file of `deploy/rbac`, for the account in another namespace than the shipped one. Roles are the same
+/// for all; a binding is one namespace's own.
+fn rights(file: &str, namespace: &str) -> anyhow::Result<Vec<(String, Value)>> {
+    let path = project::root().join("deploy/rbac").join(file);
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let mut objects = Vec::new();
+    for document in serde_yaml::Deserializer::from_str(&text) {
+        let mut object =
+            Value::deserialize(document).with_context(|| format!("`{}` is not YAML", path.display()))?;
+        let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default().to_string();
+        match kind.as_str() {
+            // The test bed makes its own.
+            "ServiceAccount" => continue,
+            "ClusterRoleBinding" => {
+                let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+                let name = format!("{name}-{namespace}");
+                set(&mut object, "/metadata/name", name)?;
+                set(&mut object, "/subjects/0/namespace", namespace.to_string())?;
+            }
+            _ => {}
+        }
+        objects.push((format!("{RIGHTS}/{}s", kind.to_lowercase()), object));
+    }
+    Ok(objects)
 }
 
-fn binding(namespace: &str) -> Value {
-    json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": format!("{ACCOUNT}-{namespace}")},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ACCOUNT},
-        "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace}],
-    })
+fn set(object: &mut Value, pointer: &str, value: String) -> anyhow::Result<()> {
+    let place = object.pointer_mut(pointer).with_context(|| format!("`{pointer}` is missing"))?;
+    *place = Value::from(value);
+    Ok(())
 }
