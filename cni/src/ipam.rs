@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use crate::dispatch::{never_unknown_container, refuse_unsupported, refuse_verb};
 use crate::{
-    Attachment, AttachmentId, CniError, CniResult, Delegate, Detachment, Executed, Input, Invocation, Plugin,
-    PluginType, Verb, code,
+    Attachment, AttachmentId, CniError, CniResult, Delegate, Detachment, Executed, Input, Interface,
+    Invocation, Plugin, PluginType, Verb, code,
 };
 
 /// The IPAM plugin of one call.
@@ -52,6 +52,12 @@ impl<'a> Ipam<'a> {
     /// Asks for addresses. An answer without any is an error, and whatever failed is released before this returns
     /// (CNI-ADD-5, CNI-DLG-4). Interfaces are not IPAM's business: they and indices to them are dropped (CNI-DLG-5).
     pub fn add(&self, at: &Attachment) -> Result<CniResult, CniError> {
+        self.add_naming_links(at).map(|(result, _)| result)
+    }
+
+    /// As [`Ipam::add`], with the interfaces that the answer names: only a plugin that lets IPAM choose its master
+    /// asks for them.
+    pub fn add_naming_links(&self, at: &Attachment) -> Result<(CniResult, Vec<Interface>), CniError> {
         match self.try_add(at) {
             Ok(result) => Ok(result),
             // Refused because the attachment lives: releasing now would take the living one's address.
@@ -96,7 +102,7 @@ impl<'a> Ipam<'a> {
         }
     }
 
-    fn try_add(&self, at: &Attachment) -> Result<CniResult, CniError> {
+    fn try_add(&self, at: &Attachment) -> Result<(CniResult, Vec<Interface>), CniError> {
         let mut result = match self.direct(Verb::Add)? {
             Some(plugin) => plugin.add(self.input, at).map_err(never_unknown_container)?,
             None => {
@@ -110,9 +116,9 @@ impl<'a> Ipam<'a> {
             let msg = format!("network `{}`: IPAM plugin `{}` gave no IP config", self.input.name, self.kind);
             return Err(CniError::failed(msg));
         }
-        result.interfaces.clear();
+        let named = std::mem::take(&mut result.interfaces);
         result.ips.iter_mut().for_each(|ip| ip.interface = None);
-        Ok(result)
+        Ok((result, named))
     }
 
     /// The bundled plugin, after the checks that it would make behind a process boundary.

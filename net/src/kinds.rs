@@ -6,7 +6,7 @@ use netlink_packet_route::link::{
 
 use crate::create::{kind, link_message};
 use crate::error::NetError;
-use crate::link::{IpvlanMode, Link};
+use crate::link::{IpvlanFlag, IpvlanMode, Link};
 use crate::mac::Mac;
 use crate::net::Net;
 
@@ -59,9 +59,11 @@ impl Net {
         new: &NewLink<'_>,
         parent_index: u32,
         mode: IpvlanMode,
+        flag: IpvlanFlag,
     ) -> Result<Link, NetError> {
+        let facts = vec![InfoIpVlan::Mode(mode.wire()), InfoIpVlan::Flags(flag.wire())];
         let what = || format!("create ipvlan `{}` on link {parent_index}", new.name);
-        let data = kind(InfoKind::IpVlan, InfoData::IpVlan(vec![InfoIpVlan::Mode(mode.wire())]));
+        let data = kind(InfoKind::IpVlan, InfoData::IpVlan(facts));
         self.add_kind(what, new, Some(parent_index), data)
     }
 

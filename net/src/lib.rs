@@ -14,6 +14,7 @@
 //! | which VLANs does a bridge port carry | [`bridge_vlan`] |
 //! | addresses, routes, rules, neighbours | [`address`], [`route`], [`rule`], [`neighbour`] |
 //! | how much may a link send or receive | [`shape`] |
+//! | TAP devices | [`tap`] |
 //! | when is a link up, when are its addresses usable | [`wait`] |
 //! | what is a kernel setting | [`sysctl`] |
 //! | which firewall rules are ours | [`nft`] |
@@ -35,6 +36,7 @@ pub mod route;
 pub mod rule;
 pub mod shape;
 pub mod sysctl;
+pub mod tap;
 pub mod wait;
 
 pub use address::{Address, AddressOptions};
@@ -44,7 +46,7 @@ pub use create::{BridgeSpec, MacvlanSpec, VethSpec};
 pub use error::NetError;
 pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 pub use kinds::{BondSpec, NewLink};
-pub use link::{BridgePort, IpvlanMode, Link, MacvlanMode};
+pub use link::{BridgePort, IpvlanFlag, IpvlanMode, Link, MacvlanMode};
 pub use mac::Mac;
 pub use net::{Family, Net};
 pub use netns::{Netns, NetnsError, NetnsId};
@@ -52,4 +54,5 @@ pub use route::{NextHop, Route, RouteAdd, RouteFilter, RouteKind};
 pub use rule::Rule;
 pub use shape::TokenBucket;
 pub use sysctl::SysctlError;
+pub use tap::TapSpec;
 pub use wait::Dad;

@@ -43,6 +43,7 @@ pub struct Link {
     pub bridge_port: Option<BridgePort>,
     pub vlan_id: Option<u16>,
     pub ipvlan_mode: Option<IpvlanMode>,
+    pub ipvlan_flag: Option<IpvlanFlag>,
     pub vrf_table: Option<u32>,
     /// The kernel's number of a bond's mode: 0 balance-rr, 1 active-backup, and so on.
     pub bond_mode: Option<u8>,
@@ -84,6 +85,15 @@ pub enum IpvlanMode {
     L3,
     /// As `L3`, with the host's connection tracking seeing the traffic.
     L3s,
+}
+
+/// How the ipvlan links of one parent see each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum IpvlanFlag {
+    #[default]
+    Bridge,
+    Private,
+    Vepa,
 }
 
 impl Net {

@@ -11,7 +11,21 @@ pub mod meta;
 use manifold_cni::Plugin;
 
 /// The types that [`bundled`] knows.
-pub const TYPES: &[&str] = &["bridge", "ptp", "macvlan", "loopback", "host-local", "static", "tuning", "sbr", "bandwidth"];
+pub const TYPES: &[&str] = &[
+    "bridge",
+    "ptp",
+    "macvlan",
+    "loopback",
+    "host-local",
+    "static",
+    "tuning",
+    "sbr",
+    "bandwidth",
+    "vlan",
+    "ipvlan",
+    "dummy",
+    "tap",
+];
 
 /// The plugin of a type, if it is one of ours.
 pub fn bundled(type_name: &str) -> Option<&'static dyn Plugin> {
@@ -20,6 +34,10 @@ pub fn bundled(type_name: &str) -> Option<&'static dyn Plugin> {
         "ptp" => &interface::PTP,
         "macvlan" => &interface::MACVLAN,
         "loopback" => &interface::Loopback,
+        "vlan" => &interface::VLAN,
+        "ipvlan" => &interface::IPVLAN,
+        "dummy" => &interface::DUMMY,
+        "tap" => &interface::TAP,
         "host-local" => &ipam::HostLocal,
         "static" => &ipam::Static,
         "tuning" => &meta::TUNING,

@@ -2,10 +2,10 @@
 
 use netlink_packet_route::link::{
     InfoBond, InfoBridge, InfoBridgePort, InfoData, InfoIpVlan, InfoMacVlan, InfoPortData, InfoVlan, InfoVrf,
-    IpVlanMode, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State,
+    IpVlanFlags, IpVlanMode, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State,
 };
 
-use super::{BridgePort, IpvlanMode, Link, MacvlanMode};
+use super::{BridgePort, IpvlanFlag, IpvlanMode, Link, MacvlanMode};
 use crate::mac::Mac;
 
 impl Link {
@@ -76,6 +76,9 @@ impl Link {
                     facts.iter().find_map(|fact| if let InfoVlan::Id(id) = fact { Some(*id) } else { None });
             }
             InfoData::IpVlan(facts) => {
+                self.ipvlan_flag = facts.iter().find_map(|f| {
+                    if let InfoIpVlan::Flags(f) = f { Some(IpvlanFlag::from_wire(*f)) } else { None }
+                });
                 self.ipvlan_mode = facts
                     .iter()
                     .find_map(|f| if let InfoIpVlan::Mode(m) = f { IpvlanMode::from_wire(*m) } else { None });
@@ -122,6 +125,25 @@ impl IpvlanMode {
             IpVlanMode::L3 => Some(Self::L3),
             IpVlanMode::L3S => Some(Self::L3s),
             _ => None,
+        }
+    }
+}
+
+impl IpvlanFlag {
+    /// The kernel's word for `bridge` is none.
+    pub(crate) fn wire(self) -> IpVlanFlags {
+        match self {
+            Self::Bridge => IpVlanFlags::empty(),
+            Self::Private => IpVlanFlags::Private,
+            Self::Vepa => IpVlanFlags::Vepa,
+        }
+    }
+
+    fn from_wire(wire: IpVlanFlags) -> Self {
+        match wire {
+            _ if wire.contains(IpVlanFlags::Private) => Self::Private,
+            _ if wire.contains(IpVlanFlags::Vepa) => Self::Vepa,
+            _ => Self::Bridge,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Kinds of links that many kernels of test machines lack; a guest kernel runs these.
 
-use manifold_net::{BondSpec, IpvlanMode, NewLink};
+use manifold_net::{BondSpec, IpvlanFlag, IpvlanMode, NewLink, TapSpec};
 
 use crate::bed::{bed, cable, empty, names};
 
@@ -13,6 +13,20 @@ fn an_ifb_is_made() {
     let net = empty();
     let made = net.add_ifb(&NewLink { mtu: Some(1400), up: true, ..new("ifb0") }).unwrap();
     assert!(made.is_kind("ifb") && made.up && made.mtu == 1400);
+}
+
+#[test]
+fn a_tap_device_stays_and_its_name_is_not_taken_twice() {
+    let bed = bed();
+    let spec = TapSpec { name: "tap0", multi_queue: true, owner: Some(107), group: None };
+    let made = bed.pod.add_tap(&spec).unwrap();
+    assert!(made.is_kind("tun") && !made.up && made.mac.is_some());
+    assert_eq!((names(&bed.pod), names(&bed.host)), (vec!["tap0".to_owned()], vec![]));
+    assert!(bed.pod.add_tap(&spec).unwrap_err().is_exists());
+    assert!(bed.pod.add_tap(&TapSpec { name: "lo", ..spec }).unwrap_err().is_exists());
+    assert!(bed.pod.add_tap(&TapSpec { name: "", ..spec }).is_err());
+    bed.pod.delete(made.index).unwrap();
+    assert!(names(&bed.pod).is_empty());
 }
 
 #[test]
@@ -35,7 +49,7 @@ fn children_of_a_link_live_in_the_target_under_their_own_name() {
     let vlan = bed.host.add_vlan(&there("net1"), parent.index, 100).unwrap();
     assert_eq!((vlan.vlan_id, vlan.peer_or_parent, vlan.up), (Some(100), Some(parent.index), true));
     for (name, mode) in [("ip0", IpvlanMode::L2), ("ip1", IpvlanMode::L2)] {
-        let ipvlan = bed.host.add_ipvlan(&there(name), parent.index, mode).unwrap();
+        let ipvlan = bed.host.add_ipvlan(&there(name), parent.index, mode, IpvlanFlag::Bridge).unwrap();
         assert_eq!((ipvlan.ipvlan_mode, ipvlan.mac), (Some(mode), parent.mac));
     }
     assert_eq!(names(&bed.pod), ["net1", "ip0", "ip1"]);
@@ -49,7 +63,8 @@ fn the_modes_of_ipvlan_are_read_as_they_were_written() {
     for mode in [IpvlanMode::L3, IpvlanMode::L3s] {
         let net = empty();
         let (parent, _) = cable(&net);
-        assert_eq!(net.add_ipvlan(&new("ip0"), parent.index, mode).unwrap().ipvlan_mode, Some(mode));
+        let made = net.add_ipvlan(&new("ip0"), parent.index, mode, IpvlanFlag::Vepa).unwrap();
+        assert_eq!((made.ipvlan_mode, made.ipvlan_flag), (Some(mode), Some(IpvlanFlag::Vepa)));
     }
 }
 

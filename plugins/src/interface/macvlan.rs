@@ -1,21 +1,16 @@
 //! `macvlan`: the pod gets a link of its own, with its own MAC address, on a link of the host (PLG-MACVLAN).
 
-use manifold_cni::{
-    Attachment, AttachmentId, CniError, CniResult, Detachment, IfName, Input, Interface, Ipam, Plugin,
-};
-use manifold_net::{Link, Mac, MacvlanSpec, Net, RouteFilter, route};
+use manifold_cni::{Attachment, AttachmentId, CniError, CniResult, Detachment, Input, Ipam, Plugin};
+use manifold_net::{Link, Mac, MacvlanSpec, Net};
 use manifold_plugin_conf::mac::{Sources, requested};
 use manifold_plugin_conf::{MacvlanConf, MacvlanMode};
 
 use super::failure::{Told, gone_is_fine};
-use super::settings::{self, Ipv6, Settings};
-use super::teardown::Teardown;
+use super::sole_link::{self, Addresses, Finish, NOTIFY};
 use super::undo::{AfterStep, Undo};
-use super::{address, dns, ownership, sandbox, verify, veth_pair};
+use super::{master, sandbox, verify, veth_pair};
 
 const KIND: &str = "macvlan";
-/// The pod's neighbours learn at once that an address has moved here.
-const NOTIFY: &[(&str, &str, &str)] = &[("ipv4", "arp_notify", "1"), ("ipv6", "ndisc_notify", "1")];
 
 #[derive(Clone, Copy, Debug)]
 pub struct Macvlan {
@@ -35,8 +30,8 @@ impl Plugin for Macvlan {
         let ipam = Ipam::of(input, crate::bundled)?;
         let (host, pod) = (Net::here().told()?, sandbox::open(&at.netns)?);
         let home = if conf.link_in_container { &pod } else { &host };
-        let master = master(home, conf.master.as_ref())?;
-        check_mtu(&conf, &master)?;
+        let master = master::find(home, conf.master.as_ref())?;
+        master::check_mtu(conf.mtu.get(), &master)?;
         let spec = MacvlanSpec {
             name: at.ifname.as_str(),
             parent_index: master.index,
@@ -49,18 +44,17 @@ impl Plugin for Macvlan {
         };
         let mut undo = Undo::new(self.after_step);
         let made = make(&mut undo, home, &pod, &spec, at, &master)
-            .and_then(|link| configure(&mut undo, input, at, &conf, &pod, &link, ipam.as_ref()));
+            .and_then(|link| furnish(&mut undo, input, at, &conf, &pod, &link, ipam.as_ref()));
         undo.settle(made)
     }
 
     fn check(&self, input: &Input, at: &Attachment) -> Result<(), CniError> {
         let conf = read(input)?;
-        if let Some(ipam) = Ipam::of(input, crate::bundled)? {
-            ipam.check(at)?;
-        }
+        sole_link::check_ipam(input, at)?;
         let found = verify::interface(input, at, KIND)?;
         let host = Net::here().told()?;
-        check_master(if conf.link_in_container { &found.pod } else { &host }, &conf, &found.link)?;
+        let home = if conf.link_in_container { &found.pod } else { &host };
+        master::check(home, conf.master.as_ref(), &found.link)?;
         if found.link.macvlan_mode != Some(mode(conf.mode)) {
             let text = format!("interface `{}` is not in mode `{:?}` any more", at.ifname, mode(conf.mode));
             return Err(CniError::check(text.to_lowercase()));
@@ -70,22 +64,15 @@ impl Plugin for Macvlan {
 
     /// Needs neither the master nor a configuration that still fits.
     fn del(&self, input: &Input, at: &Detachment) -> Result<(), CniError> {
-        let mut teardown = Teardown::default();
-        teardown
-            .part(Ipam::of(input, crate::bundled).and_then(|ipam| ipam.map_or(Ok(()), |ipam| ipam.del(at))));
-        teardown.part(sandbox::find(at.netns.as_deref()).and_then(|pod| match pod {
-            Some(pod) => ownership::delete(input, at, &pod, KIND),
-            None => Ok(()), // The link went with its namespace.
-        }));
-        teardown.finish()
+        sole_link::del(input, at, KIND)
     }
 
     fn status(&self, input: &Input) -> Result<(), CniError> {
-        Ipam::of(input, crate::bundled)?.map_or(Ok(()), |ipam| ipam.status())
+        sole_link::status(input)
     }
 
     fn gc(&self, input: &Input, keep: &[AttachmentId]) -> Result<(), CniError> {
-        Ipam::of(input, crate::bundled)?.map_or(Ok(()), |ipam| ipam.gc(keep))
+        sole_link::gc(input, keep)
     }
 }
 
@@ -110,7 +97,8 @@ fn make<'a>(
     Ok(link)
 }
 
-fn configure<'a>(
+/// Without IPAM the neighbours are told nothing, as there is nothing to tell.
+fn furnish<'a>(
     undo: &mut Undo<'a>,
     input: &Input,
     at: &'a Attachment,
@@ -119,80 +107,9 @@ fn configure<'a>(
     link: &Link,
     ipam: Option<&Ipam<'a>>,
 ) -> Result<CniResult, CniError> {
-    let interface = Interface {
-        name: link.name.clone(),
-        mac: link.mac.map(|mac| mac.to_string()).unwrap_or_default(),
-        mtu: Some(link.mtu),
-        sandbox: at.netns.to_string_lossy().into_owned(),
-        ..Interface::default()
-    };
-    let mut result = CniResult::default();
-    match ipam {
-        Some(ipam) => {
-            result = ipam.add(at)?;
-            let ipam = ipam.clone();
-            undo.done("addresses of IPAM", move || ipam.del(&at.detach()))?;
-            result.interfaces = vec![interface];
-            result.ips.iter_mut().for_each(|ip| ip.interface = Some(0));
-            address::apply(undo, pod, link, &address::plan(&result, 0)?, NOTIFY, input.deadline)?;
-        }
-        None => {
-            settings::write(pod, &link.name, &Settings { ipv6: Ipv6::PodsBusiness, further: &[] })?;
-            pod.set_up(link.index).told()?;
-            undo.passed("link up")?;
-            result.interfaces = vec![interface];
-        }
-    }
-    dns::replace(&mut result, &conf.dns);
-    Ok(result)
-}
-
-/// The link named, or that of the default route.
-fn master(home: &Net, named: Option<&IfName>) -> Result<Link, CniError> {
-    if let Some(name) = named {
-        let found = home.link(name.as_str()).told()?;
-        return found.ok_or_else(|| {
-            CniError::failed(format!(
-                "there is no link `{name}` to be the `master`; create it, or name another one"
-            ))
-        });
-    }
-    let routes =
-        home.routes(RouteFilter { table: Some(route::MAIN_TABLE), ..RouteFilter::default() }).told()?;
-    let by_default = routes
-        .iter()
-        .filter(|route| route.is_default())
-        .find_map(|route| route.oif.or_else(|| route.multipath.first().map(|hop| hop.oif)));
-    let found = by_default.map_or(Ok(None), |index| home.link_by_index(index)).told()?;
-    found.ok_or_else(|| {
-        CniError::failed("`master` is not given, and there is no default route to take it from; name it")
-    })
-}
-
-fn check_mtu(conf: &MacvlanConf, master: &Link) -> Result<(), CniError> {
-    match conf.mtu.get() {
-        Some(mtu) if mtu > master.mtu => Err(CniError::config(format!(
-            "`mtu` {mtu} is above that of the master `{}`; give 0 to {}",
-            master.name, master.mtu
-        ))),
-        _ => Ok(()),
-    }
-}
-
-/// The link is still on the master that is named, or on one that exists.
-fn check_master(home: &Net, conf: &MacvlanConf, link: &Link) -> Result<(), CniError> {
-    let parent = link.peer_or_parent.map_or(Ok(None), |index| home.link_by_index(index)).told()?;
-    match (&conf.master, parent) {
-        (Some(named), Some(parent)) if parent.name != named.as_str() => Err(CniError::check(format!(
-            "interface `{}` is on link `{}`, not on the master `{named}`",
-            link.name, parent.name
-        ))),
-        (Some(named), None) => Err(CniError::check(format!("the master `{named}` does not exist any more"))),
-        (None, None) => {
-            Err(CniError::check(format!("the master of interface `{}` does not exist any more", link.name)))
-        }
-        (_, Some(_)) => Ok(()),
-    }
+    let settings = if ipam.is_some() { NOTIFY } else { &[] };
+    let finish = Finish { settings, dns: Some(&conf.dns) };
+    sole_link::furnish(undo, input, at, pod, link, Addresses::of(ipam), finish)
 }
 
 fn mode(mode: MacvlanMode) -> manifold_net::MacvlanMode {

@@ -6,7 +6,9 @@
 //!
 //! | question | module |
 //! | --- | --- |
-//! | what does each plugin do | [`bridge`], [`ptp`], [`macvlan`], [`loopback`] |
+//! | what does each plugin do | [`bridge`], [`ptp`], [`macvlan`], [`vlan`], [`ipvlan`], [`dummy`], [`tap`], [`loopback`] |
+//! | how is an attachment of one link finished, told of and ended | [`sole_link`] |
+//! | which link is below, and is it there | [`master`] |
 //! | which addresses and routes go on the link, and in which order | [`address`] |
 //! | which kernel settings does the link get | [`settings`], [`forwarding`] |
 //! | is the attachment still as its result says | [`verify`] |
@@ -17,28 +19,43 @@
 mod address;
 mod bridge;
 mod dns;
+mod dummy;
 pub(crate) mod failure;
 pub(crate) mod forwarding;
+mod ipvlan;
 mod loopback;
 mod macvlan;
 pub(crate) mod masquerade;
+mod master;
 mod ownership;
 mod ptp;
 pub(crate) mod ruleset;
 pub(crate) mod sandbox;
 mod settings;
+mod sole_link;
 mod spoof_check;
+mod tap;
+mod tap_label;
 pub(crate) mod teardown;
 pub(crate) mod undo;
 mod verify;
 mod veth_pair;
+mod vlan;
 
 pub use bridge::Bridge;
+pub use dummy::Dummy;
+pub use ipvlan::Ipvlan;
 pub use loopback::Loopback;
 pub use macvlan::Macvlan;
 pub use ptp::Ptp;
+pub use tap::Tap;
 pub use undo::{AfterStep, go_on};
+pub use vlan::Vlan;
 
 pub const BRIDGE: Bridge = Bridge { after_step: go_on };
 pub const PTP: Ptp = Ptp { after_step: go_on };
 pub const MACVLAN: Macvlan = Macvlan { after_step: go_on };
+pub const VLAN: Vlan = Vlan { after_step: go_on };
+pub const IPVLAN: Ipvlan = Ipvlan { after_step: go_on };
+pub const DUMMY: Dummy = Dummy { after_step: go_on };
+pub const TAP: Tap = Tap { after_step: go_on };

@@ -8,6 +8,9 @@ use manifold_net::{Link, Net};
 
 use super::failure::{Told, gone_is_fine};
 
+/// Kinds whose MAC address is their master's, and so the same in many pods.
+const SHARES_MAC: [&str; 2] = ["ipvlan", "vlan"];
+
 /// Removes the container's link, and what is left of its other end in the host.
 pub(crate) fn delete_veth(
     input: &Input,
@@ -33,7 +36,11 @@ pub(crate) fn delete_veth(
 /// Removes the container's link of a kind that has no end in the host.
 pub(crate) fn delete(input: &Input, at: &Detachment, pod: &Net, kind: &str) -> Result<(), CniError> {
     match pod.link(at.ifname.as_str()).told()? {
-        Some(link) if link.is_kind(kind) && is_ours(input, at, &link, None) => {
+        Some(link)
+            if link.is_kind(kind)
+                && is_ours(input, at, &link, None)
+                && (!SHARES_MAC.contains(&kind) || has_any_address(input, at, pod, &link)?) =>
+        {
             gone_is_fine(pod.delete(link.index))
         }
         _ => Ok(()),
@@ -44,6 +51,16 @@ pub(crate) fn delete(input: &Input, at: &Detachment, pod: &Net, kind: &str) -> R
 fn is_ours(input: &Input, at: &Detachment, link: &Link, outer: Option<&Link>) -> bool {
     let Some(told) = inner_told(input, at).filter(|told| !told.mac.is_empty()) else { return true };
     outer.is_some_and(|outer| link.peer_or_parent == Some(outer.index)) || has_mac(link, told)
+}
+
+/// An address that `prevResult` tells; true as well where it tells none.
+fn has_any_address(input: &Input, at: &Detachment, pod: &Net, link: &Link) -> Result<bool, CniError> {
+    let told = inner_told(input, at).is_some();
+    let ips =
+        input.prev_result.as_ref().map(|prev| prev.ips.as_slice()).filter(|ips| told && !ips.is_empty());
+    let Some(ips) = ips else { return Ok(true) };
+    let there = pod.addresses(link.index).told()?;
+    Ok(there.iter().any(|address| ips.iter().any(|ip| ip.address == address.ip)))
 }
 
 fn inner_told<'a>(input: &'a Input, at: &Detachment) -> Option<&'a Interface> {

@@ -18,11 +18,13 @@ pub(crate) enum Ipv6 {
     PodsBusiness,
 }
 
+/// `ipv4` or `ipv6`, name, value.
+pub(crate) type Setting = (&'static str, &'static str, &'static str);
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings<'a> {
     pub(crate) ipv6: Ipv6,
-    /// Further settings: `ipv4` or `ipv6`, name, value.
-    pub(crate) further: &'a [(&'static str, &'static str, &'static str)],
+    pub(crate) further: &'a [Setting],
 }
 
 /// Writes the settings; tells what `lo`'s `disable_ipv6` was if that had to change.

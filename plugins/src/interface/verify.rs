@@ -3,6 +3,8 @@
 use manifold_cni::{Attachment, CniError, CniResult, Input, IpConfig};
 use manifold_net::{Family, Link, Net, Route, RouteFilter, RouteKind};
 
+use manifold_plugin_conf::Mtu;
+
 use super::failure::Told;
 use super::ownership::has_mac;
 use super::sandbox;
@@ -47,6 +49,24 @@ pub(crate) fn interface<'a>(input: &'a Input, at: &Attachment, kind: &str) -> Re
 }
 
 impl Verified<'_> {
+    pub(crate) fn up(&self) -> Result<(), CniError> {
+        if self.link.up {
+            return Ok(());
+        }
+        Err(CniError::check(format!("interface `{}` is not up any more", self.link.name)))
+    }
+
+    /// An MTU that was asked for is still there.
+    pub(crate) fn mtu(&self, asked: Mtu) -> Result<(), CniError> {
+        match asked.get() {
+            Some(mtu) if mtu != self.link.mtu => Err(CniError::check(format!(
+                "interface `{}` has MTU {}, and was given {mtu}",
+                self.link.name, self.link.mtu
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Addresses of the result that are this interface's.
     pub(crate) fn own_ips(&self) -> impl Iterator<Item = &IpConfig> {
         self.prev.ips.iter().filter(|ip| ip.interface.is_none_or(|index| index == self.own))

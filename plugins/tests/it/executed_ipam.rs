@@ -67,13 +67,19 @@ fn plugin(conf: &Value) -> &'static dyn Plugin {
     bundled(conf["type"].as_str().unwrap()).unwrap()
 }
 
-fn configurations(bed: &Bed) -> [Value; 3] {
+const HOST: &[&str] = &["bridge", "ptp", "macvlan", "tap"];
+const GUEST: &[&str] = &["vlan", "ipvlan", "dummy"];
+
+fn configurations(bed: &Bed, types: &[&str]) -> Vec<Value> {
     bed.sh("ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up");
-    ["bridge", "ptp", "macvlan"].map(|plugin| {
-        json!({"cniVersion": "1.0.0", "name": "blue", "type": plugin, "bridge": "br0", "master": "up0",
+    let conf = |plugin: &&str| {
+        let bridge = if *plugin == "bridge" { json!({"bridge": "br0"}) } else { json!({}) };
+        let conf = json!({"cniVersion": "1.0.0", "name": "blue", "type": plugin, "master": "up0", "vlanId": 5,
             "ipam": {"type": "calico-ipam", "assign_ipv4": "true"}, "etcd_endpoints": "http://127.0.0.1:2379",
-            "datastore_type": "kubernetes", "args": {"cni": {"big": 12345678901234567890u64}}})
-    })
+            "datastore_type": "kubernetes", "args": {"cni": {"big": 12345678901234567890u64}}});
+        with(&conf, bridge)
+    };
+    types.iter().map(conf).collect()
 }
 
 /// As calico-ipam answers: single addresses without gateway, a route to each.
@@ -88,8 +94,12 @@ fn with_gateway() -> Value {
 // Proves: PLG-CAL-1, PLG-CAL-2, PLG-COM-17
 #[test]
 fn it_gets_the_complete_configuration_and_every_verb() {
+    it_gets_the_complete_configuration_and_every_verb_for(HOST);
+}
+
+fn it_gets_the_complete_configuration_and_every_verb_for(types: &[&str]) {
     let bed = Bed::new();
-    for conf in configurations(&bed) {
+    for conf in configurations(&bed, types) {
         let fake = Fake::new(with_gateway());
         let pod = bed.pod("c1");
         let result = fake.add(&bed, &conf, &pod).unwrap();
@@ -109,19 +119,12 @@ fn it_gets_the_complete_configuration_and_every_verb() {
 #[test]
 fn single_addresses_without_gateway_work_where_they_can_and_else_fail_clearly() {
     let bed = Bed::new();
-    let [bridge, ptp, macvlan] = configurations(&bed);
-    for conf in [&macvlan, &bridge] {
-        let (fake, pod) = (Fake::new(calico()), bed.pod("c1"));
-        let result = fake.add(&bed, conf, &pod);
-        // The route to itself that comes with the address is refused by no kernel as long as it is on the link.
-        let result = result.unwrap_or_else(|error| panic!("{conf}: {error}"));
-        assert!(pod.sh("ip -4 -o addr show eth0").contains("192.168.7.3/32"));
-        let checked = with_result(conf, &result);
-        bed.host.run(|| plugin(conf).check(&fake.input(&checked), &pod.at("eth0", ""))).unwrap().unwrap();
-    }
+    let configurations = configurations(&bed, HOST);
+    let [bridge, ptp, macvlan, tap] = &configurations[..] else { panic!("one of each type") };
+    works_with_single_addresses(&bed, &[macvlan.clone(), bridge.clone(), tap.clone()]);
     for (conf, complaint) in [
-        (with(&bridge, json!({"isGateway": true})), "`isGateway` needs a gateway in the pod's subnet"),
-        (ptp, "without a gateway"),
+        (with(bridge, json!({"isGateway": true})), "`isGateway` needs a gateway in the pod's subnet"),
+        (ptp.clone(), "without a gateway"),
     ] {
         let (fake, pod) = (Fake::new(calico()), bed.pod("c2"));
         let inside = pod.state();
@@ -132,11 +135,28 @@ fn single_addresses_without_gateway_work_where_they_can_and_else_fail_clearly() 
     }
 }
 
+#[track_caller]
+fn works_with_single_addresses(bed: &Bed, configurations: &[Value]) {
+    for conf in configurations {
+        let (fake, pod) = (Fake::new(calico()), bed.pod("c1"));
+        let result = fake.add(bed, conf, &pod);
+        // The route to itself that comes with the address is refused by no kernel as long as it is on the link.
+        let result = result.unwrap_or_else(|error| panic!("{conf}: {error}"));
+        assert!(pod.sh("ip -4 -o addr show eth0").contains("192.168.7.3/32"));
+        let checked = with_result(conf, &result);
+        bed.host.run(|| plugin(conf).check(&fake.input(&checked), &pod.at("eth0", ""))).unwrap().unwrap();
+    }
+}
+
 // Proves: PLG-COM-15, PLG-COM-16
 #[test]
 fn an_answer_without_addresses_is_an_error_and_is_released() {
+    an_answer_without_addresses_is_an_error_and_is_released_for(HOST);
+}
+
+fn an_answer_without_addresses_is_an_error_and_is_released_for(types: &[&str]) {
     let bed = Bed::new();
-    for conf in configurations(&bed) {
+    for conf in configurations(&bed, types) {
         let (fake, pod) = (Fake::new(json!({"cniVersion": "1.0.0", "dns": {}})), bed.pod("c1"));
         let error = fake.add(&bed, &conf, &pod).unwrap_err();
         assert!(error.msg.contains("gave no IP config"), "{error}");
@@ -148,8 +168,12 @@ fn an_answer_without_addresses_is_an_error_and_is_released() {
 // Proves: PLG-COM-16
 #[test]
 fn what_comes_after_it_and_fails_releases_its_addresses() {
+    what_comes_after_it_and_fails_releases_its_addresses_for(HOST);
+}
+
+fn what_comes_after_it_and_fails_releases_its_addresses_for(types: &[&str]) {
     let bed = Bed::new();
-    for conf in configurations(&bed) {
+    for conf in configurations(&bed, types) {
         let unreachable =
             with(&with_gateway(), json!({"routes": [{"dst": "10.9.0.0/16", "gw": "172.31.0.1"}]}));
         let (fake, pod) = (Fake::new(unreachable), bed.pod("c1"));
@@ -163,8 +187,12 @@ fn what_comes_after_it_and_fails_releases_its_addresses() {
 // Proves: PLG-COM-17, P-DEL-3
 #[test]
 fn its_failure_to_release_does_not_keep_the_link() {
+    its_failure_to_release_does_not_keep_the_link_for(HOST);
+}
+
+fn its_failure_to_release_does_not_keep_the_link_for(types: &[&str]) {
     let bed = Bed::new();
-    for conf in configurations(&bed) {
+    for conf in configurations(&bed, types) {
         let (fake, pod) = (Fake::new(with_gateway()), bed.pod("c1"));
         fake.add(&bed, &conf, &pod).unwrap();
         fake.fail("DEL", json!({"cniVersion": "1.0.0", "code": 11, "msg": "the pool is busy"}));
@@ -178,8 +206,12 @@ fn its_failure_to_release_does_not_keep_the_link() {
 // Proves: PLG-COM-18, PLG-COM-19
 #[test]
 fn status_and_gc_reach_it_and_its_code_comes_back() {
+    status_and_gc_reach_it_and_its_code_comes_back_for(HOST);
+}
+
+fn status_and_gc_reach_it_and_its_code_comes_back_for(types: &[&str]) {
     let bed = Bed::new();
-    for conf in configurations(&bed) {
+    for conf in configurations(&bed, types) {
         let keep = json!([{"containerID": "c1", "ifname": "eth0"}]);
         let conf = with(&conf, json!({"cniVersion": "1.1.0", "cni.dev/valid-attachments": keep}));
         let fake = Fake::new(with_gateway());
@@ -198,8 +230,12 @@ fn status_and_gc_reach_it_and_its_code_comes_back() {
 // Proves: PLG-COM-17
 #[test]
 fn bridge_removes_the_link_before_the_lease_and_the_others_after() {
+    bridge_removes_the_link_before_the_lease_and_the_others_after_for(HOST);
+}
+
+fn bridge_removes_the_link_before_the_lease_and_the_others_after_for(types: &[&str]) {
     let bed = Bed::new();
-    for conf in configurations(&bed) {
+    for conf in configurations(&bed, types) {
         let (fake, pod) = (Fake::new(with_gateway()), bed.pod("c1"));
         fake.add(&bed, &conf, &pod).unwrap();
         let at = pod.at("eth0", "").detach();
@@ -207,4 +243,18 @@ fn bridge_removes_the_link_before_the_lease_and_the_others_after() {
         let seen = std::fs::read_to_string(fake.folder.path().join("link-at-DEL")).unwrap();
         assert_eq!(seen.is_empty(), conf["type"] == "bridge", "{conf}: {seen}");
     }
+}
+
+// Proves: PLG-CAL-1, PLG-CAL-2, PLG-CAL-3, PLG-COM-15, PLG-COM-16, PLG-COM-17, PLG-COM-18, PLG-COM-19
+#[test]
+#[ignore = "needs a kernel with VLAN, ipvlan and dummy links: run it in the guest kernel"]
+fn vlan_ipvlan_and_dummy_use_it_like_the_others() {
+    it_gets_the_complete_configuration_and_every_verb_for(GUEST);
+    an_answer_without_addresses_is_an_error_and_is_released_for(GUEST);
+    what_comes_after_it_and_fails_releases_its_addresses_for(GUEST);
+    its_failure_to_release_does_not_keep_the_link_for(GUEST);
+    status_and_gc_reach_it_and_its_code_comes_back_for(GUEST);
+    bridge_removes_the_link_before_the_lease_and_the_others_after_for(GUEST);
+    let bed = Bed::new();
+    works_with_single_addresses(&bed, &configurations(&bed, GUEST));
 }

@@ -1,7 +1,7 @@
 //! An ADD that fails, at whichever step, leaves nothing behind.
 
 use manifold_cni::Plugin;
-use manifold_plugins::interface::{Bridge, Macvlan, Ptp};
+use manifold_plugins::interface::{Bridge, Dummy, Ipvlan, Macvlan, Ptp, Tap, Vlan};
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, fail_at, failing, input, same, with};
@@ -72,6 +72,31 @@ fn a_macvlan_attachment_that_fails_at_any_step_leaves_nothing() {
     let conf =
         json!({"cniVersion": "1.1.0", "name": "green", "type": "macvlan", "master": "up0", "ipam": ipam});
     assert!(every_step(&Macvlan { after_step: failing }, &bed, &conf) >= 5);
+}
+
+// Proves: PLG-COM-16
+#[test]
+fn a_tap_attachment_that_fails_at_any_step_leaves_nothing() {
+    let bed = Bed::new();
+    let conf =
+        json!({"cniVersion": "1.1.0", "name": "grey", "type": "tap", "mtu": 1400, "ipam": dual_stack(&bed)});
+    assert!(every_step(&Tap { after_step: failing }, &bed, &conf) >= 5);
+    assert!(every_step(&Tap { after_step: failing }, &bed, &with(&conf, json!({"ipam": {}}))) >= 2);
+}
+
+// Proves: PLG-COM-16, PLG-VLAN-6
+#[test]
+#[ignore = "needs a kernel with VLAN, ipvlan and dummy links: run it in the guest kernel"]
+fn a_vlan_ipvlan_or_dummy_attachment_that_fails_at_any_step_leaves_nothing() {
+    let bed = Bed::new();
+    bed.sh("ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up");
+    let conf = |kind: &str| json!({"cniVersion": "1.1.0", "name": "rare", "type": kind, "master": "up0", "vlanId": 5, "ipam": dual_stack(&bed)});
+    assert!(every_step(&Vlan { after_step: failing }, &bed, &conf("vlan")) >= 5);
+    assert!(every_step(&Ipvlan { after_step: failing }, &bed, &conf("ipvlan")) >= 5);
+    assert!(every_step(&Dummy { after_step: failing }, &bed, &conf("dummy")) >= 5);
+    let by_ipam =
+        with(&conf("ipvlan"), json!({"ipam": {"type": "static", "addresses": [{"address": "10.1.0.2/24"}]}}));
+    assert!(every_step(&Ipvlan { after_step: failing }, &bed, &by_ipam) >= 5);
 }
 
 // Proves: PLG-COM-16

@@ -24,17 +24,30 @@ pub(crate) fn call(bed: &Bed, verb: Verb, conf: &Value, pod: &Pod) -> Result<Vec
     bed.host.run(|| plugin.call(&invocation)).unwrap()
 }
 
-fn configurations(bed: &Bed) -> Vec<Value> {
+const HOST: &[&str] = &["bridge", "ptp", "macvlan", "tap", "loopback"];
+
+fn configurations(bed: &Bed, types: &[&str]) -> Vec<Value> {
     bed.sh("ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up");
-    let conf = |plugin: &str| json!({"name": plugin, "type": plugin, "bridge": "br0", "master": "up0", "ipam": bed.host_local("10.1.0.0/24")});
-    ["bridge", "ptp", "macvlan", "loopback"].map(conf).into()
+    let conf = |plugin: &str| json!({"name": plugin, "type": plugin, "bridge": if plugin == "bridge" { "br0" } else { "" }, "master": "up0", "vlanId": 5, "ipam": bed.host_local("10.1.0.0/24")});
+    types.iter().copied().map(conf).collect()
 }
 
 // Proves: PLG-COM-1, PLG-COM-2
 #[test]
 fn every_version_is_answered_in_its_own_shape() {
+    every_version_is_answered(HOST);
+}
+
+// Proves: PLG-COM-1, PLG-COM-2
+#[test]
+#[ignore = "needs a kernel with VLAN, ipvlan and dummy links: run it in the guest kernel"]
+fn every_version_is_answered_by_vlan_ipvlan_and_dummy() {
+    every_version_is_answered(&["vlan", "ipvlan", "dummy"]);
+}
+
+fn every_version_is_answered(types: &[&str]) {
     let bed = Bed::new();
-    for conf in configurations(&bed) {
+    for conf in configurations(&bed, types) {
         for version in Version::ALL {
             let conf = with(&conf, json!({"cniVersion": version.as_str()}));
             let pod = bed.pod("c1");
@@ -64,8 +77,8 @@ fn every_version_is_answered_in_its_own_shape() {
 fn an_answer_that_an_old_version_cannot_express_is_refused_before_anything_is_done() {
     let bed = Bed::new();
     let mut pods = Vec::new();
-    for conf in configurations(&bed) {
-        if !["bridge", "macvlan"].contains(&conf["type"].as_str().unwrap()) {
+    for conf in configurations(&bed, HOST) {
+        if !["bridge", "macvlan", "tap"].contains(&conf["type"].as_str().unwrap()) {
             continue;
         }
         let pod = bed.pod("c1");
@@ -83,7 +96,7 @@ fn an_answer_that_an_old_version_cannot_express_is_refused_before_anything_is_do
 #[test]
 fn many_calls_at_once_in_one_process_keep_their_namespaces_apart() {
     let bed = Bed::new();
-    for conf in configurations(&bed) {
+    for conf in configurations(&bed, HOST) {
         let conf = with(&conf, json!({"cniVersion": "1.1.0", "isGateway": true}));
         let pods: Vec<Pod> = (0..24).map(|n| bed.pod(&format!("c{n}"))).collect();
         let answers: Vec<Vec<u8>> = std::thread::scope(|scope| {

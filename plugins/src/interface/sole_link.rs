@@ -1,0 +1,129 @@
+//! An attachment that is one link of the pod's: where its addresses come from, the result that tells of it, its end.
+
+use manifold_cni::{Attachment, AttachmentId, CniError, CniResult, Detachment, Input, Interface, Ipam};
+use manifold_net::{Link, Net};
+use manifold_plugin_conf::DnsConf;
+
+use super::failure::Told;
+use super::settings::{self, Ipv6, Setting, Settings};
+use super::teardown::Teardown;
+use super::undo::Undo;
+use super::{address, dns, ownership, sandbox};
+
+/// The pod's neighbours learn at once that an address has moved here.
+pub(crate) const NOTIFY: &[Setting] = &[("ipv4", "arp_notify", "1"), ("ipv6", "ndisc_notify", "1")];
+
+/// Where a link's addresses come from.
+pub(crate) enum Addresses<'s, 'a> {
+    /// Nowhere: what runs over the link is the pod's business.
+    None,
+    FromIpam(&'s Ipam<'a>),
+    /// From a result that is there already.
+    Given(CniResult),
+}
+
+impl<'s, 'a> Addresses<'s, 'a> {
+    pub(crate) fn of(ipam: Option<&'s Ipam<'a>>) -> Self {
+        ipam.map_or(Self::None, Self::FromIpam)
+    }
+}
+
+/// What the link is going to be, beside its addresses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Finish<'s> {
+    pub(crate) settings: &'static [Setting],
+    /// Takes the place of IPAM's; `None` leaves that.
+    pub(crate) dns: Option<&'s DnsConf>,
+}
+
+/// Gives the link its addresses, sets it up, and tells of it.
+pub(crate) fn furnish<'a>(
+    undo: &mut Undo<'a>,
+    input: &Input,
+    at: &'a Attachment,
+    pod: &'a Net,
+    link: &Link,
+    addresses: Addresses<'_, 'a>,
+    finish: Finish<'_>,
+) -> Result<CniResult, CniError> {
+    let mut result = match addresses {
+        Addresses::None => None,
+        Addresses::FromIpam(ipam) => Some(lease(undo, ipam, at)?),
+        Addresses::Given(result) => Some(result),
+    };
+    if let Some(result) = &mut result {
+        result.interfaces = vec![interface(link, at)];
+        result.ips.iter_mut().for_each(|ip| ip.interface = Some(0));
+        address::apply(undo, pod, link, &address::plan(result, 0)?, finish.settings, input.deadline)?;
+    } else {
+        settings::write(pod, &link.name, &Settings { ipv6: Ipv6::PodsBusiness, further: finish.settings })?;
+        pod.set_up(link.index).told()?;
+        undo.passed("link up")?;
+    }
+    let mut result =
+        result.unwrap_or_else(|| CniResult { interfaces: vec![interface(link, at)], ..CniResult::default() });
+    if let Some(conf) = finish.dns {
+        dns::replace(&mut result, conf);
+    }
+    Ok(result)
+}
+
+/// Takes addresses, which go back if a later step fails.
+pub(crate) fn lease<'a>(
+    undo: &mut Undo<'a>,
+    ipam: &Ipam<'a>,
+    at: &'a Attachment,
+) -> Result<CniResult, CniError> {
+    lease_naming_links(undo, ipam, at).map(|(result, _)| result)
+}
+
+/// The same, with the links that IPAM's answer names.
+pub(crate) fn lease_naming_links<'a>(
+    undo: &mut Undo<'a>,
+    ipam: &Ipam<'a>,
+    at: &'a Attachment,
+) -> Result<(CniResult, Vec<Interface>), CniError> {
+    let (result, named) = ipam.add_naming_links(at)?;
+    let ipam = ipam.clone();
+    undo.done("addresses of IPAM", move || ipam.del(&at.detach()))?;
+    Ok((result, named))
+}
+
+/// The link as the result tells of it.
+pub(crate) fn interface(link: &Link, at: &Attachment) -> Interface {
+    Interface {
+        name: link.name.clone(),
+        mac: link.mac.map(|mac| mac.to_string()).unwrap_or_default(),
+        mtu: Some(link.mtu),
+        sandbox: at.netns.to_string_lossy().into_owned(),
+        ..Interface::default()
+    }
+}
+
+/// DEL: the addresses first, then the link. Needs neither its master nor a configuration that still fits.
+pub(crate) fn del(input: &Input, at: &Detachment, kind: &str) -> Result<(), CniError> {
+    let mut teardown = Teardown::default();
+    teardown.part(release(input, at));
+    teardown.part(sandbox::find(at.netns.as_deref()).and_then(|pod| match pod {
+        Some(pod) => ownership::delete(input, at, &pod, kind),
+        None => Ok(()), // The link went with its namespace.
+    }));
+    teardown.finish()
+}
+
+pub(crate) fn release(input: &Input, at: &Detachment) -> Result<(), CniError> {
+    Ipam::of(input, crate::bundled)?.map_or(Ok(()), |ipam| ipam.del(at))
+}
+
+pub(crate) fn status(input: &Input) -> Result<(), CniError> {
+    Ipam::of(input, crate::bundled)?.map_or(Ok(()), |ipam| ipam.status())
+}
+
+pub(crate) fn gc(input: &Input, keep: &[AttachmentId]) -> Result<(), CniError> {
+    Ipam::of(input, crate::bundled)?.map_or(Ok(()), |ipam| ipam.gc(keep))
+}
+
+/// CHECK's part that is IPAM's.
+pub(crate) fn check_ipam(input: &Input, at: &Attachment) -> Result<(), CniError> {
+    Ipam::of(input, crate::bundled)?.map_or(Ok(()), |ipam| ipam.check(at))
+}
