@@ -170,6 +170,20 @@ fn status_of(definition: &Definition, status: &NadStatus) -> Value {
         "kind": keys::KIND,
         // With the UID, so that a definition that was made anew under this name does not get the old one's status.
         "metadata": {"namespace": reference.namespace, "name": reference.name, "uid": definition.uid},
-        "status": status,
+        "status": explicit(status, &definition.status),
     })
+}
+
+/// What is left out stays where somebody else once wrote it, so a list that was there and is empty now says so.
+fn explicit(status: &NadStatus, old: &NadStatus) -> Value {
+    let mut value = json!(status);
+    let emptied = [
+        ("podNames", !old.pod_names.is_empty() && status.pod_names.is_empty()),
+        ("republish", !old.republish.is_empty() && status.republish.is_empty()),
+    ];
+    if let Some(fields) = value.as_object_mut() {
+        fields
+            .extend(emptied.into_iter().filter(|(_, yes)| *yes).map(|(key, _)| (key.to_owned(), json!([]))));
+    }
+    value
 }

@@ -112,7 +112,7 @@ pub(super) fn decide(
         |kind: &str, verdict: Verdict| verdict.condition(kind, old.condition(kind), generation, now);
     let wanted = NadStatus {
         observed_generation: generation,
-        kind: kind(observed),
+        kind: Some(kind(observed)),
         pods: users.count,
         pod_names: users.names.clone(),
         conditions: vec![condition("Valid", valid), condition("InUse", in_use(definition, users))],
@@ -203,15 +203,16 @@ fn listed(count: u64, names: &[String]) -> String {
     }
 }
 
-/// The plugin types, also of a configuration with a fault in it.
-fn kind(observed: &Observed) -> Option<String> {
+/// The plugin types, also of a configuration with a fault in it. Empty where there is no telling: a text that is left out
+/// would stay where somebody else once wrote it.
+fn kind(observed: &Observed) -> String {
     if observed.unreadable.is_some() {
-        return None;
+        return String::new();
     }
-    let Some(config) = &observed.definition.nad.config else { return Some("node".to_owned()) };
-    let list = NetworkList::parse(config.as_bytes()).ok()?;
+    let Some(config) = &observed.definition.nad.config else { return "node".to_owned() };
+    let Ok(list) = NetworkList::parse(config.as_bytes()) else { return String::new() };
     let kinds: Vec<&str> = list.plugins.iter().map(|plugin| plugin.kind.as_str()).collect();
-    Some(cut(kinds.join("+")))
+    cut(kinds.join("+"))
 }
 
 /// Whether the status that is there says this. Conditions of others are none of our business.

@@ -8,7 +8,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use kube::core::DynamicObject;
 use manifold_crds::nad_status::NAMED_PODS;
-use manifold_crds::{NadRef, keys};
+use manifold_crds::{Nad, NadRef, keys};
 use serde_json::value::RawValue;
 
 use crate::cluster::term::Term;
@@ -98,6 +98,14 @@ fn observed(mut object: DynamicObject) -> Result<Observed, Malformed> {
     }
     let definition = Definition::read(&object)?;
     Ok(Observed { definition, unreadable: Some(malformed.why) })
+}
+
+/// Whether anything is other than what we write ourselves.
+fn is_other(known: &Observed, new: &Observed) -> bool {
+    let (known, new) = (&known.definition, &new.definition);
+    known.uid != new.uid
+        || Nad { finalizers: Vec::new(), ..known.nad.clone() }
+            != Nad { finalizers: Vec::new(), ..new.nad.clone() }
 }
 
 struct Write {
@@ -345,11 +353,16 @@ impl Worker {
         self.count();
     }
 
-    /// What an answer said, before the watch says it. `None`: the object is gone.
+    /// What an answer said, before the watch says it, and never again after it: so what others did in between is acted on
+    /// here. `None`: the object is gone.
     fn know(&mut self, nad: &NadRef, uid: &str, object: Option<Box<DynamicObject>>) {
         match object.map(|object| observed(*object)) {
             Some(Ok(observed)) if self.is_news(&observed) => {
+                let is_other = self.definitions.get(nad).is_none_or(|known| is_other(known, &observed));
                 self.definitions.insert(nad.clone(), observed);
+                if is_other {
+                    self.want(nad);
+                }
             }
             Some(_) => {}
             None => self.forget_object(nad, uid),
