@@ -21,11 +21,11 @@ use serde_json::json;
 use crate::stored::{Seen, definitions, pods, seen};
 use random::Random;
 
-const WAVES: u64 = 8;
-const HISTORIES: u64 = 26;
+const WAVES: u64 = 4;
+const HISTORIES: u64 = 52;
 const STEPS: u64 = 24;
 /// Histories at the same time, each by two hands.
-const AT_ONCE: u64 = 4;
+const AT_ONCE: u64 = 8;
 /// For everything to come to rest, with a Lease of three seconds that may have to run out first.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -47,11 +47,12 @@ fn histories_of_pods_definitions_and_replicas_leave_no_finalizer_lost_or_stuck_a
     for wave in 0..WAVES {
         strokes += run_wave(&bed, seed, wave).with_context(|| format!("seed {seed}, wave {wave}")).unwrap();
     }
+    all_are_gone(&bed).with_context(|| format!("seed {seed}")).unwrap();
     assert!(strokes > WAVES, "the replicas were left in peace ({strokes})");
 }
 
 fn run_wave(bed: &Controllers<'_>, seed: u64, wave: u64) -> anyhow::Result<u64> {
-    let namespaces: Vec<String> = (0..HISTORIES).map(|n| format!("wave{wave}-history{n}")).collect();
+    let namespaces = namespaces(wave);
     let (peace, over) = mpsc::channel::<()>();
     let mut random = Random::new(seed, wave << 32);
     let strokes = thread::scope(|scope| {
@@ -72,7 +73,10 @@ fn run_wave(bed: &Controllers<'_>, seed: u64, wave: u64) -> anyhow::Result<u64> 
         session.delete(&format!("{}?gracePeriodSeconds=0", pods(namespace)))?;
     }
     at_rest(bed, &mut session, emptied, "after the last pod")?;
-    all_go(bed, &mut session, &namespaces)?;
+    // They go while the next wave runs and its replicas are killed.
+    for namespace in &namespaces {
+        session.write("DELETE", &format!("/api/v1/namespaces/{namespace}"), &json!({}))?;
+    }
     Ok(strokes)
 }
 
@@ -144,16 +148,19 @@ fn used_definitions_stay(session: &mut Session, namespaces: &[String]) -> anyhow
     Ok(())
 }
 
-fn all_go(bed: &Controllers<'_>, session: &mut Session, namespaces: &[String]) -> anyhow::Result<()> {
-    for namespace in namespaces {
-        session.write("DELETE", &format!("/api/v1/namespaces/{namespace}"), &json!({}))?;
-    }
-    for namespace in namespaces {
+/// Every namespace that any wave had can be deleted, and is.
+fn all_are_gone(bed: &Controllers<'_>) -> anyhow::Result<()> {
+    let mut session = bed.api().client().session();
+    for namespace in (0..WAVES).flat_map(namespaces) {
         let path = format!("/api/v1/namespaces/{namespace}");
         bed.wait(&format!("the end of `{namespace}`"), || Ok(session.get(&path)?.status == 404))
-            .with_context(|| left(bed, namespace))?;
+            .with_context(|| left(bed, &namespace))?;
     }
     Ok(())
+}
+
+fn namespaces(wave: u64) -> Vec<String> {
+    (0..HISTORIES).map(|n| format!("wave{wave}-history{n}")).collect()
 }
 
 fn left(bed: &Controllers<'_>, namespace: &str) -> String {
