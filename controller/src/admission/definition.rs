@@ -35,6 +35,8 @@ struct Sent {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Metadata {
+    namespace: String,
+    name: String,
     annotations: Option<BTreeMap<String, String>>,
     finalizers: Option<Vec<String>>,
     deletion_timestamp: Option<String>,
@@ -50,6 +52,11 @@ impl Sent {
         let config = |sent: &Self| sent.spec.get("config").filter(|c| !c.is_null()).cloned();
         config(self) == config(other)
             && [keys::RESOURCE_NAME, CONFIGURATION].iter().all(|k| self.annotation(k) == other.annotation(k))
+    }
+
+    /// The request has no name where all of a namespace are deleted at once.
+    fn reference(&self) -> String {
+        format!("{}/{}", self.metadata.namespace, self.metadata.name)
     }
 
     fn pods_in_the_way(&self) -> Option<String> {
@@ -69,7 +76,7 @@ pub(super) fn review(question: &Question, config: &Config, policy: &Policy) -> V
         Operation::Update => match question.object::<Sent>() {
             Ok(Some(new)) if new.says_the_same_as(&old) => Verdict::allow(),
             Ok(_) => match old.pods_in_the_way().filter(|_| !is_our_own(question, config)) {
-                Some(pods) => changed_in_use(question, &pods),
+                Some(pods) => changed_in_use(&old, &pods),
                 None => check(question, policy),
             },
             Err(error) => unreadable(&error),
@@ -88,7 +95,16 @@ fn check(question: &Question, policy: &Policy) -> Verdict {
     };
     match check_config::check(&nad, policy) {
         Ok(checked) => Verdict::warn(checked.notes),
-        Err(refusal) => Verdict::refuse(refusal.to_string()),
+        // The first slip is the refusal; the others are told with it, so that they are mended in one go.
+        Err(refusal) => Verdict {
+            refusal: Some(refusal.to_string()),
+            warnings: check_config::examine(&nad, policy)
+                .findings
+                .iter()
+                .skip(1)
+                .map(ToString::to_string)
+                .collect(),
+        },
     }
 }
 
@@ -99,21 +115,21 @@ fn delete(question: &Question, old: &Sent) -> Verdict {
         Some(_) if by_collector => Verdict::allow(),
         // It is on its way; to ask once more changes nothing.
         Some(pods) if old.metadata.deletion_timestamp.is_some() => Verdict::warn(vec![format!(
-            "network `{}/{}` goes when the last pod has gone; {pods}",
-            question.namespace, question.name
+            "network `{}` goes when the last pod has gone; {pods}",
+            old.reference()
         )]),
         Some(pods) => Verdict::refuse(format!(
-            "network `{}/{}` cannot be deleted while pods are in it; {pods}; delete these pods first, or move them to another network",
-            question.namespace, question.name
+            "network `{}` cannot be deleted while pods are in it; {pods}; delete these pods first, or move them to another network",
+            old.reference()
         )),
     }
 }
 
-fn changed_in_use(question: &Question, pods: &str) -> Verdict {
+fn changed_in_use(old: &Sent, pods: &str) -> Verdict {
     Verdict::refuse(format!(
-        "network `{}/{}` cannot change while pods are in it; {pods}; make a definition under a new name and move the pods to it, or delete \
+        "network `{}` cannot change while pods are in it; {pods}; make a definition under a new name and move the pods to it, or delete \
          these pods first",
-        question.namespace, question.name
+        old.reference()
     ))
 }
 

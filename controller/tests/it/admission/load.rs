@@ -1,0 +1,215 @@
+//! The webhook under load and under attack: it answers those who ask well, and takes nothing down.
+
+use std::time::{Duration, Instant};
+
+use manifold_controller::admission::{Ending, Subject};
+use manifold_controller::config::Config;
+use manifold_e2e::api_server::ApiServer;
+use serde_json::{Value, json};
+
+use super::bed::CONFIGURATIONS;
+use super::bed::{Leader, Replica, client, configuration, lifetimes, pod, until};
+use super::wire::Wire;
+
+struct Target {
+    api: ApiServer,
+    replica: Replica,
+    bundle: String,
+    _leader: Leader,
+}
+
+impl Target {
+    fn start() -> Self {
+        use base64::Engine as _;
+        let api = ApiServer::start().unwrap();
+        for namespace in ["manifold-system", "shop"] {
+            api.ensure_namespace(namespace).unwrap();
+        }
+        api.definition("shop", "plain", r#"{"cniVersion": "1.0.0", "type": "fake"}"#).unwrap();
+        let client = client(&api);
+        let replica = Replica::start(&client, Config::default());
+        api.client().send("POST", CONFIGURATIONS, &configuration(replica.port, |_| {})).unwrap();
+        let _leader = Leader::start(&client, Config::default(), lifetimes(3600));
+        let told = || -> Option<String> {
+            let object = api.client().get(&format!("{CONFIGURATIONS}/manifold")).ok()?.json().ok()?;
+            let ca = object["webhooks"][0]["clientConfig"]["caBundle"].as_str()?.to_owned();
+            String::from_utf8(base64::engine::general_purpose::STANDARD.decode(ca).ok()?).ok()
+        };
+        until("the certificate is served", || {
+            told().is_some_and(|ca| Wire::connect(replica.port, &ca).is_ok())
+        });
+        let bundle = told().unwrap();
+        Self { bundle, api, replica, _leader }
+    }
+
+    fn wire(&self) -> Wire {
+        Wire::connect(self.replica.port, &self.bundle).unwrap()
+    }
+
+    /// Still answers as it should.
+    #[track_caller]
+    fn is_well(&self) {
+        let (status, body) = self.wire().post("/pods", &review("plain").to_string().into_bytes()).unwrap();
+        assert!(status == 200 && body.contains(r#""allowed":true"#), "{status} {body}");
+    }
+}
+
+fn review(networks: &str) -> Value {
+    json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+        "uid": "u-1", "operation": "CREATE", "namespace": "shop", "name": "cart", "userInfo": {"username": "jane"},
+        "object": pod("cart", &[("k8s.v1.cni.cncf.io/networks", networks)]),
+    }})
+}
+
+/// Two hundred a second for five seconds, over eight connections, every second one to be refused.
+// Proves: S-19, P-PERF-4
+#[test]
+fn two_hundred_reviews_a_second_are_answered_and_no_pod_is_listed() {
+    let target = Target::start();
+    let before = target.api.request_counts().unwrap();
+    let began = Instant::now();
+    let slowest = std::thread::scope(|scope| {
+        let lanes: Vec<_> = (0..8)
+            .map(|lane| {
+                let target = &target;
+                scope.spawn(move || lane_of_reviews(target, lane, began))
+            })
+            .collect();
+        lanes.into_iter().map(|lane| lane.join().unwrap()).max().unwrap()
+    });
+    let took = began.elapsed();
+    println!("1000 reviews in {took:?}, the slowest {slowest:?}");
+    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    let spent = target.api.request_counts().unwrap().since(&before);
+    assert_eq!(
+        (spent.of("LIST", "pods"), spent.of("WATCH", "pods"), spent.of("GET", "pods")),
+        (0, 0, 0),
+        "{spent:?}"
+    );
+    assert_eq!(spent.of("LIST", "network-attachment-definitions"), 0, "{spent:?}");
+    // What the watch knows is enough where nothing is wrong with a network.
+    assert_eq!(spent.of("GET", "network-attachment-definitions"), 0, "{spent:?}");
+    let metrics = &target.replica.metrics;
+    assert_eq!(metrics.reviews(Subject::Pod, Ending::Allowed) % 1000, 500);
+    assert_eq!(metrics.reviews(Subject::Pod, Ending::Refused), 500);
+}
+
+fn lane_of_reviews(target: &Target, lane: u32, began: Instant) -> Duration {
+    let mut wire = target.wire();
+    let bodies = ["plain", "plain@eth0"].map(|networks| review(networks).to_string().into_bytes());
+    let mut slowest = Duration::ZERO;
+    for turn in 0..125_u32 {
+        let due = began + Duration::from_millis(40) * turn + Duration::from_millis(5) * lane;
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        let allowed = (turn + lane) % 2 == 0;
+        let sent = Instant::now();
+        let (status, body) = wire.post("/pods", &bodies[usize::from(!allowed)]).unwrap();
+        slowest = slowest.max(sent.elapsed());
+        assert!(status == 200 && body.contains(&format!(r#""allowed":{allowed}"#)), "{status} {body}");
+    }
+    slowest
+}
+
+// Proves: S-19
+#[test]
+fn what_is_no_review_is_refused_and_forgotten() {
+    let target = Target::start();
+    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    let nested = review("plain").to_string().replace(r#""plain""#, &deep);
+    let garbage: [&[u8]; 8] = [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"\xff\xfe\x00",
+        b"{\"kind\":\"AdmissionReview\"}",
+        deep.as_bytes(),
+        nested.as_bytes(),
+    ];
+    for body in garbage {
+        for path in ["/pods", "/definitions"] {
+            let (status, answer) = target.wire().post(path, body).unwrap();
+            assert!(
+                status == 400,
+                "{status} {answer} for {:?}",
+                String::from_utf8_lossy(body).chars().take(40).collect::<String>()
+            );
+        }
+    }
+    assert_eq!(target.wire().post("/elsewhere", b"{}").unwrap().0, 404);
+    let mut get = target.wire();
+    get.send(b"GET /pods HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    assert_eq!(get.answer().unwrap().0, 405);
+    target.is_well();
+    assert_eq!(target.replica.metrics.reviews(Subject::Pod, Ending::Unreadable), 8);
+}
+
+// Proves: S-19
+#[test]
+fn a_body_beyond_the_limit_is_not_read() {
+    let target = Target::start();
+    let mut announced = target.wire();
+    announced.send(b"POST /pods HTTP/1.1\r\nHost: x\r\nContent-Length: 3145729\r\n\r\n").unwrap();
+    assert_eq!(announced.answer().unwrap().0, 413);
+    // One that does not say how long it is, and does not end.
+    let mut endless = target.wire();
+    endless.send(b"POST /pods HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+    let piece = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();
+    for _ in 0..64 {
+        if endless.send(&piece).is_err() {
+            break;
+        }
+    }
+    assert!(endless.answer().is_ok_and(|(status, _)| status == 413));
+    // The largest that is allowed is read.
+    let mut large = review("plain");
+    large["request"]["object"]["metadata"]["annotations"]["padding"] =
+        json!("x".repeat(3 * 1024 * 1024 - 2_000));
+    let (status, body) = target.wire().post("/pods", large.to_string().as_bytes()).unwrap();
+    assert!(status == 200 || status == 503, "{status} {body}");
+    target.is_well();
+}
+
+// Proves: S-19
+#[test]
+fn who_sends_slowly_or_nothing_is_left_and_others_are_served() {
+    let target = Target::start();
+    let mut slow: Vec<Wire> = (0..8).map(|_| target.wire()).collect();
+    for wire in &mut slow {
+        wire.send(b"POST /pods HTTP/1.1\r\nHost: x\r\nContent-Length: 3145728\r\n\r\n{").unwrap();
+    }
+    // Nobody waits for those who never finish.
+    until("others are served", || {
+        let answer = target.wire().post("/pods", &review("plain").to_string().into_bytes());
+        answer.is_ok_and(|(status, _)| status == 200)
+    });
+    for wire in &mut slow {
+        let began = Instant::now();
+        assert_eq!(wire.answer().unwrap().0, 503);
+        assert!(began.elapsed() < Duration::from_secs(20));
+    }
+    assert_eq!(target.replica.metrics.reviews(Subject::Pod, Ending::Unanswered), 8);
+    // More idle connections than there are places: they are sent away, and the next one is served.
+    let idle: Vec<std::net::TcpStream> = (0..300)
+        .filter_map(|_| std::net::TcpStream::connect(("127.0.0.1", target.replica.port)).ok())
+        .collect();
+    until("others are served", || {
+        Wire::connect(target.replica.port, &target.bundle)
+            .and_then(|mut wire| wire.post("/pods", &review("plain").to_string().into_bytes()))
+            .is_ok_and(|(status, _)| status == 200)
+    });
+    drop(idle);
+}
+
+/// What is being answered when the process ends is answered.
+#[test]
+fn a_replica_that_is_told_to_stop_ends_within_seconds() {
+    let mut target = Target::start();
+    let _idle = target.wire();
+    let ended = target.replica.ended.take().unwrap();
+    target.replica.stop.send(true).unwrap();
+    let began = Instant::now();
+    super::bed::runtime().block_on(ended).unwrap();
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(Wire::connect(target.replica.port, &target.bundle).is_err());
+}

@@ -1,0 +1,11 @@
+//! The webhook, called by a real API server by way of the shipped configuration.
+
+mod bed;
+mod certificates;
+mod definitions;
+mod faults;
+mod in_use;
+mod isolation;
+mod load;
+mod pods;
+mod wire;
