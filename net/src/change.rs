@@ -110,6 +110,17 @@ impl Net {
         self.set(index, what, &change, Some(netns))
     }
 
+    /// Moves a link and changes it on arrival, all in one message: nobody sees a state between. What cannot be changed
+    /// is an error, and the link may have moved all the same.
+    pub fn move_changed(&self, index: u32, netns: &Netns, change: &LinkChange<'_>) -> Result<(), NetError> {
+        self.set(
+            index,
+            || format!("move link {index} to another namespace ({change:?})"),
+            change,
+            Some(netns),
+        )
+    }
+
     pub fn set_hairpin(&self, index: u32, on: bool) -> Result<(), NetError> {
         let what = || format!("set hairpin mode of bridge port {index} to `{on}`");
         self.set_bridge_port(index, what, InfoBridgePort::HairpinMode(on))

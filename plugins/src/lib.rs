@@ -25,6 +25,7 @@ pub const TYPES: &[&str] = &[
     "ipvlan",
     "dummy",
     "tap",
+    "host-device",
 ];
 
 /// The plugin of a type, if it is one of ours.
@@ -38,6 +39,7 @@ pub fn bundled(type_name: &str) -> Option<&'static dyn Plugin> {
         "ipvlan" => &interface::IPVLAN,
         "dummy" => &interface::DUMMY,
         "tap" => &interface::TAP,
+        "host-device" => &interface::HOST_DEVICE,
         "host-local" => &ipam::HostLocal,
         "static" => &ipam::Static,
         "tuning" => &meta::TUNING,

@@ -6,7 +6,9 @@
 //!
 //! | question | module |
 //! | --- | --- |
-//! | what does each plugin do | [`bridge`], [`ptp`], [`macvlan`], [`vlan`], [`ipvlan`], [`dummy`], [`tap`], [`loopback`] |
+//! | what does each plugin do | [`bridge`], [`ptp`], [`macvlan`], [`vlan`], [`ipvlan`], [`dummy`], [`tap`], [`host_device`], [`loopback`] |
+//! | how does a link of the host go to the pod and come back | [`lent`] |
+//! | what does sysfs tell of a device | [`sysfs`] |
 //! | how is an attachment of one link finished, told of and ended | [`sole_link`] |
 //! | which link is below, and is it there | [`master`] |
 //! | which addresses and routes go on the link, and in which order | [`address`] |
@@ -22,7 +24,9 @@ mod dns;
 mod dummy;
 pub(crate) mod failure;
 pub(crate) mod forwarding;
+mod host_device;
 mod ipvlan;
+mod lent;
 mod loopback;
 mod macvlan;
 pub(crate) mod masquerade;
@@ -34,6 +38,7 @@ pub(crate) mod sandbox;
 mod settings;
 mod sole_link;
 mod spoof_check;
+mod sysfs;
 mod tap;
 mod tap_label;
 pub(crate) mod teardown;
@@ -44,6 +49,7 @@ mod vlan;
 
 pub use bridge::Bridge;
 pub use dummy::Dummy;
+pub use host_device::HostDevice;
 pub use ipvlan::Ipvlan;
 pub use loopback::Loopback;
 pub use macvlan::Macvlan;
@@ -58,4 +64,5 @@ pub const MACVLAN: Macvlan = Macvlan { after_step: go_on };
 pub const VLAN: Vlan = Vlan { after_step: go_on };
 pub const IPVLAN: Ipvlan = Ipvlan { after_step: go_on };
 pub const DUMMY: Dummy = Dummy { after_step: go_on };
+pub const HOST_DEVICE: HostDevice = HostDevice { after_step: go_on };
 pub const TAP: Tap = Tap { after_step: go_on };

@@ -47,6 +47,12 @@ pub(crate) fn delete(input: &Input, at: &Detachment, pod: &Net, kind: &str) -> R
     }
 }
 
+/// The container's link of any kind, if it is the one that ADD put there.
+pub(crate) fn find(input: &Input, at: &Detachment, pod: &Net) -> Result<Option<Link>, CniError> {
+    let link = pod.link(at.ifname.as_str()).told()?;
+    Ok(link.filter(|link| is_ours(input, at, link, None)))
+}
+
 /// Same other end, or same MAC address; true as well where `prevResult` tells neither.
 fn is_ours(input: &Input, at: &Detachment, link: &Link, outer: Option<&Link>) -> bool {
     let Some(told) = inner_told(input, at).filter(|told| !told.mac.is_empty()) else { return true };

@@ -18,6 +18,16 @@ pub(crate) struct Verified<'a> {
 }
 
 pub(crate) fn interface<'a>(input: &'a Input, at: &Attachment, kind: &str) -> Result<Verified<'a>, CniError> {
+    let found = any_interface(input, at)?;
+    if found.link.is_kind(kind) {
+        return Ok(found);
+    }
+    let other = found.link.kind.as_deref().unwrap_or("another kind");
+    Err(CniError::check(format!("interface `{}` is no {kind} link but {other}", at.ifname)))
+}
+
+/// The same for a plugin that takes links of every kind.
+pub(crate) fn any_interface<'a>(input: &'a Input, at: &Attachment) -> Result<Verified<'a>, CniError> {
     let prev = input.require_prev_result()?;
     let name = at.ifname.as_str();
     let named = prev.interfaces.iter().enumerate();
@@ -36,10 +46,6 @@ pub(crate) fn interface<'a>(input: &'a Input, at: &Attachment, kind: &str) -> Re
     let link = pod.link(name).told()?;
     let link =
         link.ok_or_else(|| CniError::check(format!("the container has no interface `{name}` any more")))?;
-    if !link.is_kind(kind) {
-        let found = link.kind.as_deref().unwrap_or("another kind");
-        return Err(CniError::check(format!("interface `{name}` is no {kind} link but {found}")));
-    }
     if !told.mac.is_empty() && !has_mac(&link, told) {
         let found = link.mac.map(|mac| mac.to_string()).unwrap_or_default();
         let text = format!("interface `{name}` has MAC address `{found}`, and was given `{}`", told.mac);

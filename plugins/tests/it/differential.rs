@@ -11,6 +11,7 @@
 //! | `mtu` of an interface in the result | it came with 1.1.0, which the reference of this age does not know |
 //! | `ndisc_notify` of a macvlan, `keep_addr_on_down` | the reference of this age does not set them yet |
 //! | the length of the transmit queue | the reference of this age sets 0, where no queue is used anyway |
+//! | the alias of a host-device that came back | it says nothing any more; the reference of this age leaves it |
 //! | `dns: {}` in the reference's result | it says as much as no `dns` |
 
 use std::collections::HashMap;
@@ -160,6 +161,9 @@ fn equal(further: &Value, prepare: &str) {
             let rules = bed.sh("iptables -t nat -S; ip6tables -t nat -S");
             sorted(&normalised(&format!("{}\n{rules}\npod\n{}", bed.state(), pod.state()), pod))
         };
+        if further["type"] == "host-device" {
+            theirs.sh("ip link set dev0 alias ''");
+        }
         alike(&format!("after DEL of {further}"), || (whole(&theirs, &their_pod), whole(&ours, &our_pod)));
     }
 }
@@ -217,6 +221,40 @@ fn macvlan_does_what_the_reference_does() {
     ] {
         equal(&macvlan(conf), uplink);
     }
+}
+
+// Proves: PLG-HOSTDEV-5, PLG-HOSTDEV-6, PLG-HOSTDEV-7
+#[test]
+fn host_device_does_what_the_reference_does() {
+    let device = "ip link add dev0 address 02:00:00:00:00:d0 type veth peer name wire; ip link set wire up";
+    let host_device = |further: Value| with(&json!({"type": "host-device", "device": "dev0"}), further);
+    for conf in [
+        json!({}),
+        json!({"ipam": host_local(), "dns": {"nameservers": ["10.0.0.1"]}}),
+        json!({"device": null, "hwaddr": "02:00:00:00:00:d0", "ipam": dual_stack()}),
+    ] {
+        equal(&host_device(conf), device);
+    }
+}
+
+// Proves: PLG-VLAN-3, PLG-VLAN-5
+#[test]
+#[ignore = "needs a kernel with VLAN links: run it in the guest kernel"]
+fn vlan_does_what_the_reference_does() {
+    let uplink = "ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up";
+    let vlan = |further: Value| with(&json!({"type": "vlan", "master": "up0", "vlanId": 7}), further);
+    equal(&vlan(json!({"ipam": host_local()})), uplink);
+    equal(&vlan(json!({"ipam": dual_stack(), "mtu": 1300, "vlanId": 4094})), uplink);
+}
+
+// Proves: PLG-IPVLAN-2, PLG-IPVLAN-6
+#[test]
+#[ignore = "needs a kernel with ipvlan links: run it in the guest kernel"]
+fn ipvlan_does_what_the_reference_does() {
+    let uplink = "ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up";
+    let ipvlan = |further: Value| with(&json!({"type": "ipvlan", "master": "up0"}), further);
+    equal(&ipvlan(json!({"ipam": host_local(), "dns": {"nameservers": ["10.0.0.1"]}})), uplink);
+    equal(&ipvlan(json!({"ipam": host_local(), "mode": "l3", "mtu": 1300})), uplink);
 }
 
 // Proves: PLG-LO-2

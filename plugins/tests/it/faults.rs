@@ -1,7 +1,7 @@
 //! An ADD that fails, at whichever step, leaves nothing behind.
 
 use manifold_cni::Plugin;
-use manifold_plugins::interface::{Bridge, Dummy, Ipvlan, Macvlan, Ptp, Tap, Vlan};
+use manifold_plugins::interface::{Bridge, Dummy, HostDevice, Ipvlan, Macvlan, Ptp, Tap, Vlan};
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, fail_at, failing, input, same, with};
@@ -82,6 +82,15 @@ fn a_tap_attachment_that_fails_at_any_step_leaves_nothing() {
         json!({"cniVersion": "1.1.0", "name": "grey", "type": "tap", "mtu": 1400, "ipam": dual_stack(&bed)});
     assert!(every_step(&Tap { after_step: failing }, &bed, &conf) >= 5);
     assert!(every_step(&Tap { after_step: failing }, &bed, &with(&conf, json!({"ipam": {}}))) >= 2);
+}
+
+// Proves: PLG-COM-16, PLG-HOSTDEV-5
+#[test]
+fn a_host_device_attachment_that_fails_at_any_step_leaves_the_device_as_it_was() {
+    let bed = Bed::new();
+    bed.sh("ip link add dev0 type veth peer name wire; ip link set wire up");
+    let conf = json!({"cniVersion": "1.1.0", "name": "steel", "type": "host-device", "device": "dev0", "ipam": dual_stack(&bed)});
+    assert!(every_step(&HostDevice { after_step: failing }, &bed, &conf) >= 5);
 }
 
 // Proves: PLG-COM-16, PLG-VLAN-6

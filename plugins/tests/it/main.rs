@@ -17,6 +17,7 @@ mod differential;
 mod dummy;
 mod executed_ipam;
 mod faults;
+mod host_device;
 mod host_local;
 mod ipam_bed;
 mod ipvlan;
