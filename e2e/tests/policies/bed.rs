@@ -23,7 +23,7 @@ pub(crate) const NETWORKS: &str = "/apis/k8s.cni.cncf.io/v1/namespaces/shop/netw
 pub(crate) const DEFAULT_NETWORKS: &str =
     "/apis/k8s.cni.cncf.io/v1/namespaces/manifold-system/network-attachment-definitions";
 /// A policy or role that has no effect by then has none.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) struct Bed {
     pub(crate) api: ApiServer,

@@ -65,7 +65,7 @@ fn told(outcome: &Outcome) -> String {
     format!("{} {}: {}", outcome.url, outcome.answer.status, outcome.message())
 }
 
-// Proves: S-5, S-6, S-7, S-12
+// Proves: S-5, S-6, S-7, S-12, T-12
 #[test]
 fn every_refusal_holds_without_rbac_and_has_an_allowed_twin() {
     let bed = open();

@@ -38,6 +38,7 @@ mod results;
 mod routes;
 mod sandbox;
 mod secrets;
+mod selection;
 mod signals;
 mod sources;
 mod takeover;

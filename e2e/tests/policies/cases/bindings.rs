@@ -13,8 +13,8 @@ pub(super) fn all() -> Vec<Case> {
     let new = |key: &&'static str| case("pods/$NAME/binding", key, Who::User);
     let old = |key: &&'static str| case("bindings", key, Who::User);
     let mut cases: Vec<Case> = keys.iter().map(new).chain(keys.iter().map(old)).collect();
-    cases.push(case("pods/$NAME/binding", &SELECTION, Who::Scheduler));
-    cases.push(case("pods/$NAME/binding", &SELECTION, Who::Admin));
+    cases.push(case("pods/$NAME/binding", SELECTION, Who::Scheduler));
+    cases.push(case("pods/$NAME/binding", SELECTION, Who::Admin));
     cases
 }
 
