@@ -195,3 +195,33 @@ fn a_pod_that_takes_anothers_name_is_told_though_the_other_goes_later() {
     index.remove(Uid::new(1), 3);
     assert_eq!(index.users(&nad(0)), (1, vec!["shop/same".to_owned()]));
 }
+
+/// What the process holds, in bytes.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+#[test]
+fn a_cluster_of_150_000_pods_is_small() {
+    let before = resident();
+    let mut index = Index::default();
+    index.list_begins();
+    for n in 0..150_000u32 {
+        let second = (n % 5 < 2).then(|| NadRef::new("shop", &format!("net-{}", n % 500)).unwrap());
+        let default = NadRef::new("manifold-system", "cluster-wide-network").unwrap();
+        index.listed(Seen {
+            uid: Uid::new(u128::from(n) << 64 | 7),
+            namespace: format!("namespace-{}", n % 1000),
+            name: format!("some-deployment-6b7f9d8c5d-{n:05}"),
+            version: u64::from(n),
+            networks: [default].into_iter().chain(second).collect(),
+            awaits_status: n % 100 == 0,
+        });
+    }
+    index.list_ends();
+    let each = resident().saturating_sub(before) / index.pods();
+    eprintln!("{each} bytes a pod");
+    // 400 MB is what the whole controller may have.
+    assert!(each < 600, "{each} bytes a pod");
+}
