@@ -6,6 +6,8 @@
     reason = "the configuration allows it inside test functions only, not in what they share"
 )]
 mod admission;
+mod crd;
+mod lint;
 mod model;
 mod outage;
 mod quiet;
