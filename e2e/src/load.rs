@@ -92,7 +92,8 @@ impl Fleet<'_> {
         self.definitions.div_ceil(PER_NAMESPACE)
     }
 
-    fn home_number(&self, pod: usize) -> usize {
+    /// The number of a pod's namespace.
+    pub fn home_number(&self, pod: usize) -> usize {
         pod / 7 % self.namespaces()
     }
 

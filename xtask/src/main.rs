@@ -29,7 +29,7 @@ enum Verb {
     /// Installs what is needed and runs every test: unit, property, kernel, API
     Test(test::Options),
     /// Measures ADD and DEL through a real API server, beside the floors and beside peers
-    Bench(bench::Options),
+    Bench(Box<bench::Options>),
     /// Says for each row of docs/spec and docs/failures.md which test proves it
     Conformance(conformance::Options),
     /// Runs a command of this machine under a guest kernel that has every link type

@@ -25,6 +25,7 @@ const TEST: &[Need] = &[
     Need { program: "/usr/lib/cni/host-local", package: "containernetworking-plugins" },
     Need { program: "/usr/sbin/iptables", package: "iptables" },
     Need { program: "/usr/bin/strace", package: "strace" },
+    Need { program: "/usr/sbin/dnsmasq", package: "dnsmasq-base" },
     Need { program: "/usr/bin/python3", package: "python3" },
 ];
 

@@ -21,6 +21,7 @@ fn writes(audit: &Audit) -> Vec<Entry> {
     entries
 }
 
+// Proves: F-CTL-3
 #[test]
 fn nothing_but_the_lease_is_written_while_nothing_changes() {
     let audit = Audit::of(USER).unwrap();

@@ -36,6 +36,8 @@ fn etcd(folder: &Scratch, ports: Ports) -> Vec<String> {
         format!("--listen-peer-urls={peer}"),
         format!("--initial-advertise-peer-urls={peer}"),
         format!("--initial-cluster=etcd={peer}"),
+        // Two gigabytes, the default, do not hold the pods of a large cluster.
+        "--quota-backend-bytes=8589934592".into(),
         "--log-level=warn".into(),
     ]
 }

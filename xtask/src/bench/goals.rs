@@ -21,7 +21,7 @@ pub(super) struct Goal {
 
 impl Goal {
     /// Met while `value` is at most `most`.
-    fn at_most(text: impl Into<String>, value: Option<f64>, most: f64) -> Self {
+    pub(super) fn at_most(text: impl Into<String>, value: Option<f64>, most: f64) -> Self {
         Self::of(text, value, |value| value <= most)
     }
 

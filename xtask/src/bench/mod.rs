@@ -2,8 +2,10 @@
 //!
 //! `e2e/bench/bench_meta.py` measures; its header says how. Here its bed is made, and what it found becomes one table
 //! and the project's aims, each met or missed. A column that is not measured is told, never left out in silence.
+//! `bench controller` measures the cluster role instead, in `controller/`.
 
 mod bed;
+pub(crate) mod controller;
 mod entry;
 mod goals;
 mod report;
@@ -13,13 +15,17 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
+use clap::Subcommand;
 
 use crate::{able, build, packages, progress};
 use bed::Bed;
 use results::{Floors, Run};
 
 #[derive(clap::Args, Clone, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    what: Option<What>,
     /// Few rounds: whether it works, not how fast it is
     #[arg(long)]
     quick: bool,
@@ -50,6 +56,12 @@ pub(crate) struct Options {
     keep: Option<PathBuf>,
 }
 
+#[derive(Subcommand, Clone, Debug)]
+enum What {
+    /// Measures the cluster role of the controller: memory, requests and delay with many pods
+    Controller(controller::Options),
+}
+
 impl Options {
     /// The words that bound a run of the driver.
     fn extent(&self) -> Vec<String> {
@@ -78,6 +90,9 @@ impl Options {
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    if let Some(What::Controller(options)) = &options.what {
+        return controller::run(options);
+    }
     let begin = Instant::now();
     able::check("bench")?;
     progress::heading("Preparing");
