@@ -6,6 +6,7 @@
     reason = "the configuration allows it inside test functions only, not in what they share"
 )]
 mod admission;
+mod cluster;
 mod crd;
 mod lint;
 mod model;

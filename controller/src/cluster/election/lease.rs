@@ -70,14 +70,25 @@ impl Leases {
         self.replace(held, spec).await
     }
 
-    /// Without a holder, whoever looks next takes it at once. One that is no longer ours is left alone.
-    pub async fn give_back(&self, held: &Record) -> Result<(), LeaseError> {
+    /// Without a holder, whoever looks next takes it at once. One that is no longer ours is left alone: `false`.
+    pub async fn give_back(&self, held: &Record) -> Result<bool, LeaseError> {
+        if self.release(held).await? {
+            return Ok(true);
+        }
+        // Renewed by a request whose answer nobody waited for.
+        match self.read().await?.filter(|record| record.is_held_by(&self.identity)) {
+            Some(record) => self.release(&record).await,
+            None => Ok(false),
+        }
+    }
+
+    async fn release(&self, held: &Record) -> Result<bool, LeaseError> {
         let spec = LeaseSpec {
             holder_identity: None,
             acquire_time: held.acquired.clone(),
             ..self.spec(Duration::from_secs(1), held.transitions)
         };
-        self.replace(held, spec).await.map(drop)
+        self.replace(held, spec).await.map(|written| written.is_some())
     }
 
     async fn replace(&self, found: &Record, spec: LeaseSpec) -> Result<Option<Record>, LeaseError> {

@@ -87,8 +87,9 @@ impl Election {
         let sent = Instant::now();
         let found = self.bounded(self.leases.read()).await?;
         let Some(found) = found else {
-            // Deleted under its holder, who learns of it at the next renewal and must be given the time.
-            if seen.as_ref().is_some_and(|s| s.step(self.leases.identity(), Instant::now()) == Step::Wait) {
+            // Deleted under its holder, who makes it anew with its next renewal and must be given the time.
+            let seen = seen.as_mut().map(|seen| seen.gone(self.leases.identity(), Instant::now()));
+            if seen == Some(Step::Wait) {
                 return Ok(None);
             }
             return Ok(self.held(sent, self.bounded(self.leases.create(self.duration)).await?));
@@ -197,7 +198,8 @@ impl Election {
 
     async fn give_back(&self, held: &Held) {
         match timeout(GIVE_BACK, self.leases.give_back(&held.record)).await {
-            Ok(Ok(())) => tracing::info!("the Lease is given back"),
+            Ok(Ok(true)) => tracing::info!("the Lease is given back"),
+            Ok(Ok(false)) => tracing::info!("the Lease is somebody else's already"),
             Ok(Err(error)) => tracing::warn!("the Lease could not be given back: {error}"),
             Err(_) => tracing::warn!("the Lease could not be given back in time"),
         }

@@ -37,6 +37,8 @@ impl Record {
 pub struct Seen {
     pub record: Record,
     pub at: Instant,
+    /// Whether the object is no longer there.
+    gone: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +54,15 @@ impl Seen {
             Some(before) if found.is_unchanged_since(&before.record) => before.at,
             _ => Instant::now(),
         };
-        seen.insert(Self { record: found, at })
+        seen.insert(Self { record: found, at, gone: false })
+    }
+
+    /// The object is not there. Its holder may not know yet, whatever was thought of it before: the time counts anew.
+    pub fn gone(&mut self, identity: &str, now: Instant) -> Step {
+        if !self.gone {
+            (self.gone, self.at) = (true, now);
+        }
+        self.step(identity, now)
     }
 
     pub fn expires_in(&self, now: Instant) -> Duration {
@@ -85,7 +95,7 @@ mod tests {
 
     fn step(record: Record, seconds: u64) -> Step {
         let at = Instant::now();
-        Seen { record, at }.step("me", at + Duration::from_secs(seconds))
+        Seen { record, at, gone: false }.step("me", at + Duration::from_secs(seconds))
     }
 
     #[test]
@@ -95,6 +105,16 @@ mod tests {
         assert_eq!(step(record(None, "t1"), 0), Step::Take);
         assert_eq!(step(record(Some(""), "t1"), 0), Step::Take);
         assert_eq!(step(record(Some("me"), "t1"), 0), Step::Take);
+    }
+
+    #[test]
+    fn of_a_lease_that_was_deleted_the_time_counts_anew_even_if_it_seemed_to_be_over() {
+        let at = Instant::now();
+        let mut seen = Seen { record: record(Some("other"), "t1"), at, gone: false };
+        let late = at + Duration::from_secs(60);
+        assert_eq!(seen.gone("me", late), Step::Wait);
+        assert_eq!(seen.gone("me", late + Duration::from_secs(9)), Step::Wait);
+        assert_eq!(seen.gone("me", late + Duration::from_secs(10)), Step::Take);
     }
 
     #[test]

@@ -1,0 +1,81 @@
+//! One API server with one replica, shared by the tests that change something and see it mended; one at a time.
+
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use manifold_e2e::api_server::{self, ApiServer};
+use manifold_e2e::audit::Audit;
+use manifold_e2e::controller::{Controllers, Options, USER};
+use serde_json::{Value, json};
+
+pub(super) const CRD: &str =
+    "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/network-attachment-definitions.k8s.cni.cncf.io";
+pub(super) const DEFAULT: &str =
+    "/apis/k8s.cni.cncf.io/v1/namespaces/manifold-system/network-attachment-definitions/cluster-wide-network";
+const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces";
+
+pub(super) struct Bed {
+    pub(super) controllers: Controllers<'static>,
+    pub(super) audit: Audit,
+}
+
+pub(super) fn bed() -> MutexGuard<'static, Bed> {
+    static BED: OnceLock<Mutex<Bed>> = OnceLock::new();
+    BED.get_or_init(|| Mutex::new(start())).lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn start() -> Bed {
+    let audit = Audit::of(USER).unwrap();
+    let server = api_server::Options { flags: audit.flags(), ..api_server::Options::default() };
+    // Ended by the janitor, with the process.
+    let api: &'static ApiServer = Box::leak(Box::new(ApiServer::start_with(server).unwrap()));
+    let config = json!({"policies": {"checkSeconds": 1}});
+    let options = Options { config, ..Options::default() };
+    Bed { controllers: Controllers::start(api, &options).unwrap(), audit }
+}
+
+impl Bed {
+    pub(super) fn api(&self) -> &'static ApiServer {
+        self.controllers.api()
+    }
+
+    /// `None`: there is none.
+    pub(super) fn get(&self, path: &str) -> anyhow::Result<Option<Value>> {
+        let answer = self.api().client().get(path)?;
+        match answer.status {
+            404 => Ok(None),
+            _ if answer.ok() => answer.json().map(Some),
+            status => anyhow::bail!("GET {path}: {status} {}", answer.text()),
+        }
+    }
+
+    pub(super) fn wait(&self, what: &str, met: impl FnMut() -> anyhow::Result<bool>) {
+        self.controllers.wait(what, met).unwrap();
+    }
+
+    pub(super) fn delete(&self, path: &str) {
+        let answer = self.api().client().call("DELETE", path, "application/json", b"").unwrap();
+        assert!(answer.ok(), "{}", answer.text());
+    }
+
+    pub(super) fn patch(&self, path: &str, patch: &Value) {
+        self.api().client().send("PATCH", path, patch).unwrap();
+    }
+
+    pub(super) fn metric(&self, name: &str, labels: &[(&str, &str)]) -> anyhow::Result<f64> {
+        Ok(self.controllers.replica(0).metrics()?.sum(name, labels))
+    }
+
+    /// Events of a namespace with this reason: what they are about, and their sentence.
+    pub(super) fn events(&self, namespace: &str, reason: &str) -> anyhow::Result<Vec<(String, String)>> {
+        let list = self.get(&format!("{EVENTS}/{namespace}/events"))?.unwrap_or_default();
+        let items = list.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
+        let text = |event: &Value, at: &str| {
+            event.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        Ok(items
+            .iter()
+            .filter(|event| text(event, "/reason") == reason)
+            .map(|event| (text(event, "/regarding/name"), text(event, "/note")))
+            .collect())
+    }
+}

@@ -1,0 +1,10 @@
+//! The frame of the cluster role: who leads, what is kept as it should be, what is told.
+
+mod bed;
+mod crash;
+mod election;
+mod keeping;
+mod manifests;
+mod policies;
+mod proxy;
+mod takeover;
