@@ -145,3 +145,55 @@ fn unreadable(error: &serde_json::Error) -> Verdict {
         "the definition cannot be read: {error}; write it as `kubectl explain net-attach-def` says"
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            ".{0,12}".prop_map(Value::from),
+        ];
+        let key = prop_oneof![
+            Just("metadata"),
+            Just("annotations"),
+            Just("finalizers"),
+            Just("spec"),
+            Just("config"),
+            Just("status"),
+            Just("pods"),
+            Just("podNames"),
+            Just("name"),
+        ];
+        leaf.prop_recursive(4, 24, 4, move |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::btree_map(key.clone().prop_map(str::to_owned), inner, 0..5)
+                    .prop_map(|map| map.into_iter().collect::<serde_json::Map<_, _>>().into()),
+            ]
+        })
+    }
+
+    proptest! {
+        // Proves: S-8
+        #[test]
+        fn no_object_makes_a_review_panic(new in any_json(), old in any_json()) {
+            let (config, policy) = (Config::default(), Config::default().policy().unwrap());
+            for operation in ["CREATE", "UPDATE", "DELETE"] {
+                let body = json!({
+                    "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+                    "request": {"uid": "u", "operation": operation, "object": new, "oldObject": old},
+                });
+                let question = Question::read(body.to_string().as_bytes()).unwrap();
+                let verdict = review(&question, &config, &policy);
+                prop_assert!(verdict.refusal.is_none_or(|sentence| !sentence.contains(char::is_control)));
+            }
+        }
+    }
+}

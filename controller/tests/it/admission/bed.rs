@@ -86,9 +86,9 @@ impl Leader {
         let (_stop, stopped) = Stop::new();
         let (_term, term) = Term::new(Instant::now() + Duration::from_secs(86_400));
         let client = client.clone();
-        let task = runtime().block_on(async move {
+        let task = runtime().spawn(async move {
             let context = Context::new(client, config).unwrap();
-            tokio::spawn(admission::keep_certificate_with(context, term, stopped, lifetimes))
+            admission::keep_certificate_with(context, term, stopped, lifetimes).await;
         });
         Self { _stop, _term, task }
     }
@@ -198,7 +198,7 @@ pub(crate) fn judged(
 pub(crate) struct Bed {
     pub(crate) api: ApiServer,
     pub(crate) client: Client,
-    pub(crate) replica: Replica,
+    _replica: Replica,
     /// Refuses pods whose networks do not exist; asked for namespaces with the label `missing: refuse`.
     _strict: Replica,
     _leader: Leader,
@@ -232,7 +232,7 @@ impl Bed {
             _strict: strict,
             api,
             client,
-            replica,
+            _replica: replica,
         };
         bed.wait_until_asked();
         bed

@@ -79,7 +79,7 @@ fn at_no_time_of_a_rotation_is_a_certificate_served_that_is_not_trusted() {
     assert!(reviews > 0 && one.metrics.reviews(Subject::Pod, Ending::Refused) > 0);
 }
 
-// Proves: F-CTL-3
+// Shows part of: F-CTL-3
 #[test]
 fn a_leader_that_ends_at_any_moment_leaves_what_the_next_one_finishes() {
     let (api, client) = server();

@@ -76,7 +76,7 @@ fn changing_its_network_is_refused_and_labels_are_free() {
     );
 }
 
-// Proves: F-CTL-6
+// Shows part of: F-CTL-6
 #[test]
 fn the_collectors_of_namespaces_and_owners_are_let_through() {
     let bed = bed();
