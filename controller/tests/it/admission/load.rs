@@ -3,75 +3,11 @@
 use std::time::{Duration, Instant};
 
 use manifold_controller::admission::{Ending, Subject};
-use manifold_controller::config::Config;
-use manifold_e2e::api_server::ApiServer;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::bed::CONFIGURATIONS;
-use super::bed::{Leader, Replica, client, configuration, lifetimes, pod, until};
+use super::bed::until;
+use super::target::{Target, review};
 use super::wire::Wire;
-
-struct Target {
-    api: ApiServer,
-    replica: Replica,
-    bundle: String,
-    _leader: Leader,
-}
-
-impl Target {
-    fn start() -> Self {
-        use base64::Engine as _;
-        let api = ApiServer::start().unwrap();
-        for namespace in ["manifold-system", "shop"] {
-            api.ensure_namespace(namespace).unwrap();
-        }
-        api.definition("shop", "plain", r#"{"cniVersion": "1.0.0", "type": "fake"}"#).unwrap();
-        let client = client(&api);
-        let replica = Replica::start(&client, Config::default());
-        api.client().send("POST", CONFIGURATIONS, &configuration(replica.port, |_| {})).unwrap();
-        let _leader = Leader::start(&client, Config::default(), lifetimes(3600));
-        let told = || -> Option<String> {
-            let object = api.client().get(&format!("{CONFIGURATIONS}/manifold")).ok()?.json().ok()?;
-            let ca = object["webhooks"][0]["clientConfig"]["caBundle"].as_str()?.to_owned();
-            String::from_utf8(base64::engine::general_purpose::STANDARD.decode(ca).ok()?).ok()
-        };
-        until("the certificate is served", || {
-            told().is_some_and(|ca| Wire::connect(replica.port, &ca).is_ok())
-        });
-        let bundle = told().unwrap();
-        let target = Self { bundle, api, replica, _leader };
-        until("the watch knows the network", || target.reads_nothing());
-        target
-    }
-
-    /// A review of a pod without fault, for which no definition had to be read.
-    fn reads_nothing(&self) -> bool {
-        let before = self.api.request_counts().unwrap();
-        let answer = self.wire().post("/pods", &review("plain").to_string().into_bytes()).unwrap();
-        let spent = self.api.request_counts().unwrap().since(&before);
-        answer.0 == 200 && spent.of("GET", "network-attachment-definitions") == 0
-    }
-
-    fn wire(&self) -> Wire {
-        Wire::connect(self.replica.port, &self.bundle).unwrap()
-    }
-
-    /// Still answers as it should.
-    fn is_well(&self) {
-        until("it answers", || {
-            let (status, body) =
-                self.wire().post("/pods", &review("plain").to_string().into_bytes()).unwrap();
-            status == 200 && body.contains(r#""allowed":true"#)
-        });
-    }
-}
-
-fn review(networks: &str) -> Value {
-    json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
-        "uid": "u-1", "operation": "CREATE", "namespace": "shop", "name": "cart", "userInfo": {"username": "jane"},
-        "object": pod("cart", &[("k8s.v1.cni.cncf.io/networks", networks)]),
-    }})
-}
 
 /// Two hundred a second for five seconds, over eight connections, every second one to be refused.
 // Proves: S-19, P-PERF-4
