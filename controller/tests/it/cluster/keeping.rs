@@ -60,7 +60,7 @@ fn the_crd_is_restored_when_it_is_edited_and_when_it_is_deleted() {
         Ok(bed.get(CRD)?.is_some_and(|crd| is_whole(&crd)))
     });
     wait_for_default_network(&bed);
-    assert!(restored(&bed, "Crd") >= before + 2.0);
+    bed.wait("the count", || Ok(restored(&bed, "Crd") >= before + 2.0));
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn the_default_network_is_restored_when_it_is_edited_deleted_or_deleted_while_po
     });
     wait_for_default_network(&bed);
     bed.wait("the finalizer of the second", || Ok(bed.get(DEFAULT)?.is_some_and(|n| has_finalizer(&n))));
-    assert!(restored(&bed, "DefaultNetwork") >= 4.0);
+    bed.wait("the count", || Ok(restored(&bed, "DefaultNetwork") >= 4.0));
     bed.wait("the events", || Ok(bed.events("manifold-system", "DefaultNetworkRestored")?.len() >= 4));
     let fresh = json!({"apiVersion": hook["apiVersion"], "kind": hook["kind"], "webhooks": hook["webhooks"],
         "metadata": {"name": "manifold"}});
@@ -136,6 +136,12 @@ fn a_second_start_writes_nothing_but_the_lease() {
     let bed = bed();
     wait_for_crd(&bed);
     wait_for_default_network(&bed);
+    bed.wait("everything that is told of the default network", || {
+        let network = bed.get(DEFAULT)?.unwrap_or_default();
+        let told = network.pointer("/status/conditions").and_then(Value::as_array).map_or(0, Vec::len);
+        let about = network.pointer("/status/observedGeneration");
+        Ok(told == 3 && about.is_some() && about == network.pointer("/metadata/generation"))
+    });
     let replica = bed.controllers.replica(0);
     replica.stop().unwrap();
     let before = bed.audit.entries().unwrap().len();
