@@ -18,11 +18,13 @@
 //! | when is a link up, when are its addresses usable | [`wait`] |
 //! | what is a kernel setting | [`sysctl`] |
 //! | which firewall rules are ours | [`nft`] |
+//! | which flows does the kernel remember | [`conntrack`] |
 
 pub mod address;
 pub mod bridge_vlan;
 pub mod change;
 mod channel;
+pub mod conntrack;
 pub mod create;
 pub mod error;
 pub mod kinds;

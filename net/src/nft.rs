@@ -38,6 +38,25 @@ pub struct Nft {
     deadline: Duration,
 }
 
+/// Where a rule stands, and whose it says it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(default)]
+pub struct ListedRule {
+    pub chain: String,
+    pub handle: u32,
+    pub comment: String,
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct Listed {
+    nftables: Vec<ListedObject>,
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct ListedObject {
+    rule: Option<ListedRule>,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum NftError {
     #[error("`nft` is not installed (looked in {}); install the package `nftables`", .searched.join(", "))]
@@ -88,22 +107,39 @@ impl Nft {
         self.run(what, &["-j", "-f", "-"], &input).map(drop)
     }
 
+    /// The same for changes written in nft's own language, for conditions that a person wrote in it. `what` ends the
+    /// sentence "nft refused to …".
+    pub fn apply_script(&self, what: &str, script: &str) -> Result<(), NftError> {
+        self.run(what, &["-f", "-"], script.as_bytes()).map(drop)
+    }
+
+    /// The rules of a table, whatever they say; none if there is no such table.
+    pub fn list_rules(&self, family: NfFamily, name: &str) -> Result<Vec<ListedRule>, NftError> {
+        let Some(output) = self.listed(family, name)? else { return Ok(Vec::new()) };
+        let listed: Listed = serde_json::from_slice(&output).map_err(NftError::Output)?;
+        Ok(listed.nftables.into_iter().filter_map(|object| object.rule).collect())
+    }
+
     /// What a table holds, `None` if there is no such table.
     pub fn list_table(
         &self,
         family: NfFamily,
         name: &str,
     ) -> Result<Option<Vec<NfListObject<'static>>>, NftError> {
+        let Some(output) = self.listed(family, name)? else { return Ok(None) };
+        let listed: Nftables<'static> = serde_json::from_slice(&output).map_err(NftError::Output)?;
+        Ok(Some(listed.objects.into_owned().into_iter().filter_map(listed_object).collect()))
+    }
+
+    fn listed(&self, family: NfFamily, name: &str) -> Result<Option<Vec<u8>>, NftError> {
         let table = Table { family, name: name.into(), handle: None };
         let command = NfObject::CmdObject(schema::NfCmd::List(NfListObject::Table(table)));
         let input =
             serde_json::to_vec(&Nftables { objects: vec![command].into() }).map_err(NftError::Output)?;
-        let output = match self.run(&format!("list table `{name}`"), &["-j", "-a", "-f", "-"], &input) {
-            Err(error) if error.is_not_found() => return Ok(None),
-            other => other?,
-        };
-        let listed: Nftables<'static> = serde_json::from_slice(&output).map_err(NftError::Output)?;
-        Ok(Some(listed.objects.into_owned().into_iter().filter_map(listed_object).collect()))
+        match self.run(&format!("list table `{name}`"), &["-j", "-a", "-f", "-"], &input) {
+            Err(error) if error.is_not_found() => Ok(None),
+            other => other.map(Some),
+        }
     }
 
     /// Removes a table with all it holds; one that is not there is success.

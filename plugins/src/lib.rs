@@ -6,6 +6,7 @@
 mod file_lock;
 pub mod interface;
 pub mod ipam;
+mod iptables;
 pub mod meta;
 
 use manifold_cni::Plugin;
@@ -21,6 +22,7 @@ pub const TYPES: &[&str] = &[
     "tuning",
     "sbr",
     "bandwidth",
+    "portmap",
     "vlan",
     "ipvlan",
     "dummy",
@@ -45,6 +47,7 @@ pub fn bundled(type_name: &str) -> Option<&'static dyn Plugin> {
         "tuning" => &meta::TUNING,
         "sbr" => &meta::SBR,
         "bandwidth" => &meta::BANDWIDTH,
+        "portmap" => &meta::PORTMAP,
         _ => return None,
     })
 }

@@ -6,14 +6,16 @@
 //! | question | module |
 //! | --- | --- |
 //! | what did the plugins before us make | [`chained`] |
-//! | what does each plugin do | [`tuning`], [`sbr`], [`bandwidth`] |
+//! | what does each plugin do | [`tuning`], [`sbr`], [`bandwidth`], [`portmap`] |
 
 mod bandwidth;
 mod chained;
+mod portmap;
 mod sbr;
 mod tuning;
 
 pub use bandwidth::Bandwidth;
+pub use portmap::Portmap;
 pub use sbr::Sbr;
 pub use tuning::Tuning;
 
@@ -22,3 +24,4 @@ use crate::interface::go_on;
 pub const TUNING: Tuning = Tuning { after_step: go_on, allow_list: tuning::ALLOW_LIST };
 pub const SBR: Sbr = Sbr { after_step: go_on };
 pub const BANDWIDTH: Bandwidth = Bandwidth { after_step: go_on };
+pub const PORTMAP: Portmap = Portmap { after_step: go_on };

@@ -2,6 +2,7 @@
 
 mod bandwidth;
 mod differential;
+mod portmap;
 mod sbr;
 mod tuning;
 

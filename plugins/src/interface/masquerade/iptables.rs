@@ -2,31 +2,17 @@
 //!
 //! The present rules are read once, what has to change is decided, and `iptables-restore` makes the change at one go.
 
-use std::io::{self, Read, Write};
-use std::net::IpAddr;
-use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
 use std::time::Instant;
 
 use ipnet::IpNet;
 use manifold_cni::{AttachmentId, CniError, NetworkName};
-use manifold_net::nft::USUAL_DIRECTORIES;
 
 use super::key::{Key, iptables_comment};
-use crate::interface::ruleset::LAST_GRACE;
 use crate::interface::teardown::Teardown;
+use crate::iptables::{BOTH, Family, Tool, quoted};
 
-/// Seconds to wait for another user of iptables.
-const PATIENCE: &str = "5";
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Family {
-    V4,
-    V6,
-}
-
-const BOTH: [Family; 2] = [Family::V4, Family::V6];
+const TABLE: &str = "nat";
+const WHAT: &str = "change masquerading";
 
 pub(super) fn set_up(key: &Key<'_>, addresses: &[IpNet], deadline: Instant) -> Result<(), CniError> {
     for family in BOTH {
@@ -35,7 +21,7 @@ pub(super) fn set_up(key: &Key<'_>, addresses: &[IpNet], deadline: Instant) -> R
             continue;
         }
         let tool = Tool::find(family, deadline).ok_or_else(|| missing(family))?;
-        tool.change(&additions(&tool.rules()?, key, &own))?;
+        tool.change(TABLE, WHAT, &additions(&tool.rules(TABLE)?, key, &own))?;
     }
     Ok(())
 }
@@ -71,8 +57,8 @@ fn on_usable(
 ) -> Result<(), CniError> {
     let mut teardown = Teardown::default();
     for tool in families.into_iter().filter_map(|family| Tool::find(family, deadline)) {
-        if let Ok(rules) = tool.rules() {
-            teardown.part(tool.change(&decide(&rules)));
+        if let Ok(rules) = tool.rules(TABLE) {
+            teardown.part(tool.change(TABLE, WHAT, &decide(&rules)));
         }
     }
     teardown.finish()
@@ -138,99 +124,6 @@ fn stale_containers(rules: &[String], network: &NetworkName, keep: &[AttachmentI
     found
 }
 
-/// As iptables itself prints it; network names and container ids hold neither quotes nor backslashes.
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
-/// `iptables` or `ip6tables`, with its restore.
-struct Tool {
-    family: Family,
-    list: PathBuf,
-    restore: PathBuf,
-    deadline: Instant,
-}
-
-impl Tool {
-    fn find(family: Family, deadline: Instant) -> Option<Self> {
-        let find = |name: String| {
-            USUAL_DIRECTORIES.iter().map(|d| PathBuf::from(d).join(&name)).find(|path| path.is_file())
-        };
-        let name = family.tool();
-        let (list, restore) = (find(name.into())?, find(format!("{name}-restore"))?);
-        Some(Self { family, list, restore, deadline: deadline.max(Instant::now() + LAST_GRACE) })
-    }
-
-    /// Table `nat` as commands that would make it.
-    fn rules(&self) -> Result<Vec<String>, CniError> {
-        let mut command = Command::new(&self.list);
-        command.args(["-w", PATIENCE, "-t", "nat", "-S"]);
-        Ok(self.run(command, "")?.lines().map(str::to_owned).collect())
-    }
-
-    fn change(&self, lines: &[String]) -> Result<(), CniError> {
-        if lines.is_empty() {
-            return Ok(());
-        }
-        let mut command = Command::new(&self.restore);
-        command.args(["-w", PATIENCE, "--noflush"]);
-        self.run(command, &format!("*nat\n{}\nCOMMIT\n", lines.join("\n"))).map(drop)
-    }
-
-    fn run(&self, mut command: Command, input: &str) -> Result<String, CniError> {
-        let name = self.family.tool();
-        let broken = |error: io::Error| CniError::failed(format!("`{name}` cannot be run ({error})"));
-        command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(broken)?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // A tool that ended early says why; that it did not read is no news.
-            let _ = stdin.write_all(input.as_bytes());
-        }
-        let Some((status, said, complained)) = outcome(child, self.deadline).map_err(broken)? else {
-            return Err(CniError::failed(format!("`{name}` did not end in time and was stopped")));
-        };
-        if status.success() {
-            return Ok(said);
-        }
-        let complaint = complained.lines().next().unwrap_or("it gave no reason").trim();
-        Err(CniError::failed(format!("`{name}` refused to change masquerading: {complaint}")))
-    }
-}
-
-/// How the tool ended and what it wrote, or `None` after stopping one that did not end in time.
-fn outcome(mut child: Child, deadline: Instant) -> io::Result<Option<(ExitStatus, String, String)>> {
-    let (tell, told) = mpsc::channel();
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    // It ends by itself when the tool does, and with it the tool's ends of the pipes.
-    std::thread::Builder::new().name("iptables".into()).spawn(move || {
-        let (mut said, mut complained) = (Vec::new(), Vec::new());
-        let _ = stdout.map(|mut pipe| pipe.read_to_end(&mut said));
-        let _ = stderr.map(|mut pipe| pipe.read_to_end(&mut complained));
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        let _ = tell.send((text(said), text(complained)));
-    })?;
-    match told.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-        Ok((said, complained)) => Ok(Some((child.wait()?, said, complained))),
-        Err(_) => {
-            child.kill()?;
-            child.wait().map(|_| None)
-        }
-    }
-}
-
-impl Family {
-    fn has(self, address: IpAddr) -> bool {
-        address.is_ipv4() == (self == Self::V4)
-    }
-
-    fn tool(self) -> &'static str {
-        match self {
-            Self::V4 => "iptables",
-            Self::V6 => "ip6tables",
-        }
-    }
-}
-
 fn missing(family: Family) -> CniError {
     let text =
         format!("`{}` is not installed; install it, or set `ipMasqBackend` to `nftables`", family.tool());
@@ -283,15 +176,6 @@ mod tests {
                 format!("-A POSTROUTING -s 10.1.2.3/32 {comment} -j {chain}"),
             ]
         );
-    }
-
-    #[test]
-    fn a_tool_that_hangs_is_stopped_at_the_deadline() {
-        let mut command = Command::new("sleep");
-        let child = command.arg("60").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let begin = Instant::now();
-        assert!(outcome(child, begin + std::time::Duration::from_millis(50)).unwrap().is_none());
-        assert!(begin.elapsed().as_secs() < 10);
     }
 
     #[test]

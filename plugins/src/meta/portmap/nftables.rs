@@ -1,0 +1,194 @@
+//! Port mappings with nftables: one table for each family, whose frame is refilled with every ADD and so heals
+//! (PLG-PORTMAP-7).
+//!
+//! Table and chains are those of the reference, which finds its own rules by another comment. Only traffic to an
+//! address of the host is looked at, and only what was mapped is masqueraded.
+
+use std::collections::HashSet;
+use std::fmt::Write;
+
+use manifold_cni::{AttachmentId, CniError, NetworkName};
+use manifold_net::Family;
+use manifold_net::nft::types::NfFamily;
+use manifold_net::nft::{ListedRule, Nft, NftError};
+use manifold_plugin_conf::PortmapConf;
+use manifold_plugin_conf::portmap::PortMapping;
+
+use super::wish::{Wish, host_address};
+use crate::interface::masquerade::{Key, network_hash};
+
+const TABLE: &str = "cni_hostport";
+/// Mappings with an address come before those without.
+const BY_ADDRESS: &str = "hostip_hostports";
+const BY_PORT: &str = "hostports";
+const MASQUERADING: &str = "masquerading";
+const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
+
+pub(super) fn set_up(nft: &Nft, conf: &PortmapConf, key: &Key<'_>, wishes: &[Wish]) -> Result<(), NftError> {
+    let mut attempts = 3;
+    loop {
+        let mut script = String::new();
+        for wish in wishes {
+            frame(&mut script, wish.family());
+            // An ADD that was cut short may have left rules with other addresses.
+            remove(&mut script, wish.family(), &listed(nft, wish.family())?, |comment| is_of(comment, key));
+            for (chain, rule) in rules(conf, wish) {
+                let (family, comment) = (word(wish.family()), key.comment());
+                // The newest comes first: a host port goes to the last that asked for it.
+                put(
+                    &mut script,
+                    &format!("insert rule {family} {TABLE} {chain} {rule} comment \"{comment}\""),
+                );
+            }
+        }
+        match nft.apply_script("map the pod's ports", &script) {
+            // Another call removed one of the same leftovers meanwhile.
+            Err(error) if error.is_not_found() && attempts > 0 => attempts -= 1,
+            done => return done,
+        }
+    }
+}
+
+pub(super) fn check(nft: &Nft, conf: &PortmapConf, key: &Key<'_>, wishes: &[Wish]) -> Result<(), CniError> {
+    for wish in wishes {
+        let found = listed(nft, wish.family()).map_err(|error| CniError::failed(error.to_string()))?;
+        let wanted = rules(conf, wish);
+        for chain in [BY_ADDRESS, BY_PORT, MASQUERADING] {
+            let expected = wanted.iter().filter(|(of, _)| *of == chain).count();
+            let there = found.iter().filter(|rule| rule.chain == chain && is_of(&rule.comment, key)).count();
+            if there < expected {
+                let family = word(wish.family());
+                let text = format!(
+                    "chain `{chain}` of table `{family} {TABLE}` has {there} rules for this pod's ports, not {expected}"
+                );
+                return Err(CniError::check(text));
+            }
+        }
+        for chain in ["prerouting", "output"] {
+            if !found.iter().any(|rule| rule.chain == chain) {
+                return Err(CniError::check(format!(
+                    "chain `{chain}` of table `{TABLE}` leads nowhere any more"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn tear_down(nft: &Nft, key: &Key<'_>) -> Result<(), NftError> {
+    remove_listed(nft, |comment| is_of(comment, key) || comment == key.container)
+}
+
+pub(super) fn collect(nft: &Nft, network: &NetworkName, keep: &[AttachmentId]) -> Result<(), NftError> {
+    let ours = format!("{}-", network_hash(network));
+    let kept: HashSet<String> = keep
+        .iter()
+        .map(|id| Key { network, container: &id.container, ifname: &id.ifname }.instance())
+        .collect();
+    remove_listed(nft, |comment| {
+        comment.starts_with(&ours) && !comment.get(..33).is_some_and(|instance| kept.contains(instance))
+    })
+}
+
+fn is_of(comment: &str, key: &Key<'_>) -> bool {
+    comment.starts_with(&key.instance())
+}
+
+/// Chain and text of every rule, in the order in which they are to be inserted.
+fn rules(conf: &PortmapConf, wish: &Wish) -> Vec<(&'static str, String)> {
+    let mut rules = Vec::new();
+    let ip = word(wish.family());
+    let (address, network) = (wish.address.addr(), wish.address.trunc());
+    let (conditions, target) = match wish.family() {
+        Family::V4 => (&conf.conditions_v4, address.to_string()),
+        Family::V6 => (&conf.conditions_v6, format!("[{address}]")),
+    };
+    let conditions = conditions.join(" ");
+    for PortMapping { host_port, container_port, protocol, .. } in &wish.mappings {
+        let protocol = protocol.as_str();
+        let mapped = format!(
+            "{ip} daddr {address} {protocol} dport {container_port} ct status dnat ct original proto-dst {host_port}"
+        );
+        match (conf.snat, conf.masq_all, wish.family()) {
+            (false, ..) => {}
+            (true, true, _) => rules.push((MASQUERADING, format!("{mapped} masquerade"))),
+            (true, false, family) => {
+                rules.push((MASQUERADING, format!("{ip} saddr {network} {mapped} masquerade")));
+                if family == Family::V4 {
+                    rules.push((MASQUERADING, format!("ip saddr 127.0.0.1 {mapped} masquerade")));
+                }
+            }
+        }
+    }
+    for mapping in &wish.mappings {
+        let PortMapping { host_port, container_port, protocol, .. } = mapping;
+        let port =
+            format!("{conditions} {} dport {host_port} dnat to {target}:{container_port}", protocol.as_str());
+        rules.push(match host_address(mapping) {
+            Some(host) => (BY_ADDRESS, format!("{ip} daddr {host} {port}")),
+            None => (BY_PORT, port),
+        });
+    }
+    rules
+}
+
+/// What is there for everyone.
+fn frame(script: &mut String, family: Family) {
+    let at = format!("{} {TABLE}", word(family));
+    put(script, &format!("add table {at}"));
+    for chain in [BY_ADDRESS, BY_PORT, "hostports_all"] {
+        put(script, &format!("add chain {at} {chain}"));
+    }
+    for chain in ["prerouting", "output"] {
+        put(script, &format!("add chain {at} {chain} {{ type nat hook {chain} priority -100; }}"));
+        put(script, &format!("flush chain {at} {chain}"));
+        for to in [BY_ADDRESS, BY_PORT, "hostports_all"] {
+            put(script, &format!("add rule {at} {chain} fib daddr type local jump {to}"));
+        }
+    }
+    // Before all others: their rules may masquerade otherwise, or not at all.
+    put(script, &format!("add chain {at} {MASQUERADING} {{ type nat hook postrouting priority 90; }}"));
+}
+
+fn put(script: &mut String, line: &str) {
+    writeln!(script, "{line}").expect("writing to a String cannot fail");
+}
+
+fn word(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "ip",
+        Family::V6 => "ip6",
+    }
+}
+
+fn listed(nft: &Nft, family: Family) -> Result<Vec<ListedRule>, NftError> {
+    let family = match family {
+        Family::V4 => NfFamily::IP,
+        Family::V6 => NfFamily::IP6,
+    };
+    nft.list_rules(family, TABLE)
+}
+
+fn remove(script: &mut String, family: Family, rules: &[ListedRule], condemned: impl Fn(&str) -> bool) {
+    for ListedRule { chain, handle, .. } in rules.iter().filter(|rule| condemned(&rule.comment)) {
+        put(script, &format!("delete rule {} {TABLE} {chain} handle {handle}", word(family)));
+    }
+}
+
+/// Another call may remove the same rules between the listing and the change; then the next listing has fewer.
+fn remove_listed(nft: &Nft, condemned: impl Fn(&str) -> bool) -> Result<(), NftError> {
+    let mut attempts = 3;
+    loop {
+        let mut script = String::new();
+        for family in FAMILIES {
+            remove(&mut script, family, &listed(nft, family)?, &condemned);
+        }
+        if script.is_empty() {
+            return Ok(());
+        }
+        match nft.apply_script("remove the mapping of ports", &script) {
+            Err(error) if error.is_not_found() && attempts > 0 => attempts -= 1,
+            done => return done,
+        }
+    }
+}
