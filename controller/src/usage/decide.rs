@@ -10,6 +10,7 @@ use manifold_plan::{Policy, Refusal};
 
 use crate::events::{self, Severity};
 use crate::objects::Definition;
+use crate::usage::observed::Observed;
 
 /// Longer texts are cut: a status is read by people.
 const LONGEST: usize = 1024;
@@ -42,14 +43,6 @@ impl Reason {
             Self::NoPods => "NoPods",
         }
     }
-}
-
-/// A definition as it was read, or as much of it as could be.
-#[derive(Clone, Debug)]
-pub(super) struct Observed {
-    pub(super) definition: Definition,
-    /// Why its configuration could not be read at all.
-    pub(super) unreadable: Option<String>,
 }
 
 /// The pods that use a definition.

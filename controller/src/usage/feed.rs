@@ -25,6 +25,8 @@ const GRACE: Duration = Duration::from_secs(15);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The head of a watch comes at once, or something is wrong.
 const HEAD: Duration = Duration::from_secs(10);
+/// A watch that lasts this long is one.
+const SETTLED: Duration = Duration::from_secs(1);
 const PAGE: u32 = 500;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -235,7 +237,10 @@ impl<T> Feed<T> {
                 Err((code, why)) => return (None, self.watch_failed(version, code, &why)),
             },
         };
-        let quiet = Duration::from_secs(WATCH_SECONDS.into()) + GRACE;
+        let quiet = match self.is_broken {
+            true => SETTLED,
+            false => Duration::from_secs(WATCH_SECONDS.into()) + GRACE,
+        };
         match tokio::time::timeout(quiet, lines.lines.next()).await {
             Ok(Some(Ok(line))) => {
                 lines.said_anything = true;
@@ -243,10 +248,15 @@ impl<T> Feed<T> {
             }
             Ok(Some(Err(why))) => (None, self.watch_failed(version, 0, &why.to_string())),
             // Watches end; one that ends before it said a word may be no watch at all.
-            Ok(None) if !lines.said_anything && lines.began.elapsed() < Duration::from_secs(1) => {
+            Ok(None) if !lines.said_anything && lines.began.elapsed() < SETTLED => {
                 (None, self.watch_failed(version, 0, "it ended at once"))
             }
             Ok(None) => (None, State::Watch { version, lines: None }),
+            // In a quiet cluster it has nothing to say.
+            Err(_) if self.is_broken => {
+                self.works();
+                (None, State::Watch { version, lines: Some(lines) })
+            }
             Err(_) => (None, self.watch_failed(version, 0, "it said nothing for too long")),
         }
     }

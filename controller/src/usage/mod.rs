@@ -3,7 +3,7 @@
 //! Two feeds come in: every pod that has not ended, as metadata (`feed.rs`, `pod.rs`, `uses.rs`), and every definition. The
 //! index (`index.rs`) counts. For each definition whose users or text changed, `decide.rs` says what its status and
 //! finalizer should be, `queue.rs` when it is written, and `apply.rs` writes it. `missing.rs` finds pods that run
-//! without the networks they asked for. Only the leader runs this, and asks its term before every write.
+//! without the networks they asked for, and `rounds.rs` asks about them. Only the leader runs this, and asks its term before every write.
 //!
 //! No count means anything before the first complete list, so nothing is written before it.
 
@@ -13,8 +13,10 @@ mod feed;
 mod index;
 mod metrics;
 mod missing;
+mod observed;
 mod pod;
 mod queue;
+mod rounds;
 mod users;
 mod uses;
 mod worker;

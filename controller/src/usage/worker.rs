@@ -8,19 +8,18 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use kube::core::DynamicObject;
 use manifold_crds::nad_status::NAMED_PODS;
-use manifold_crds::{Nad, NadRef, keys};
-use serde_json::value::RawValue;
+use manifold_crds::{NadRef, keys};
 
 use crate::cluster::term::Term;
 use crate::context::{Context, Stop};
-use crate::events::{About, Reason, Severity};
-use crate::objects::{Definition, Malformed};
+use crate::events::About;
 use crate::usage::apply::{Applied, ClientOf, Writer};
-use crate::usage::decide::{self, News, Observed, UsersOf};
+use crate::usage::decide::{self, News, UsersOf};
 use crate::usage::feed::{Event, Source, feed};
 use crate::usage::index::{Index, Seen};
 use crate::usage::metrics::{Metrics, Resource};
-use crate::usage::missing::{Missing, Patience, runs_without_status};
+use crate::usage::missing::{Missing, Patience};
+use crate::usage::observed::{Observed, observe, observed};
 use crate::usage::pod::{PodFacts, Uid};
 use crate::usage::queue::{Ended, Limits, Queue};
 use crate::usage::uses::uses;
@@ -82,32 +81,6 @@ pub async fn run_at(
     Ok(())
 }
 
-/// A definition, or what can be told of one whose text has another shape: its pods are pods all the same.
-fn observe(raw: &RawValue) -> Result<Observed, Malformed> {
-    let object = serde_json::from_str(raw.get()).map_err(|e| crate::usage::pod::unreadable(raw, &e))?;
-    observed(object)
-}
-
-fn observed(mut object: DynamicObject) -> Result<Observed, Malformed> {
-    let malformed = match Definition::read(&object) {
-        Ok(definition) => return Ok(Observed { definition, unreadable: None }),
-        Err(malformed) => malformed,
-    };
-    if let Some(data) = object.data.as_object_mut() {
-        data.remove("spec");
-    }
-    let definition = Definition::read(&object)?;
-    Ok(Observed { definition, unreadable: Some(malformed.why) })
-}
-
-/// Whether anything is other than what we write ourselves.
-fn is_other(known: &Observed, new: &Observed) -> bool {
-    let (known, new) = (&known.definition, &new.definition);
-    known.uid != new.uid
-        || Nad { finalizers: Vec::new(), ..known.nad.clone() }
-            != Nad { finalizers: Vec::new(), ..new.nad.clone() }
-}
-
 struct Write {
     nad: NadRef,
     uid: String,
@@ -116,12 +89,12 @@ struct Write {
     applied: Applied,
 }
 
-struct Worker {
-    context: Context,
-    metrics: Metrics,
+pub(super) struct Worker {
+    pub(super) context: Context,
+    pub(super) metrics: Metrics,
     writer: Writer,
-    index: Index,
-    definitions: HashMap<NadRef, Observed>,
+    pub(super) index: Index,
+    pub(super) definitions: HashMap<NadRef, Observed>,
     /// Those of the list that is going on.
     listed: HashSet<NadRef>,
     definitions_complete: bool,
@@ -129,11 +102,11 @@ struct Worker {
     /// Everything was queued once, after both lists.
     has_begun: bool,
     queue: Queue,
-    missing: Missing,
+    pub(super) missing: Missing,
     /// The definition that carries the marks for the nodes.
-    default: NadRef,
+    pub(super) default: NadRef,
     writing: FuturesUnordered<BoxFuture<'static, Write>>,
-    looking: FuturesUnordered<BoxFuture<'static, (Uid, bool)>>,
+    pub(super) looking: FuturesUnordered<BoxFuture<'static, (Uid, bool)>>,
     is_over: bool,
 }
 
@@ -214,13 +187,9 @@ impl Worker {
         }
     }
 
-    /// Not older than what we know: our own writes are known before the watch tells of them.
     fn is_news(&self, observed: &Observed) -> bool {
-        let version = |o: &Observed| o.definition.resource_version.parse::<u64>().unwrap_or(u64::MAX);
         let known = self.definitions.get(observed.definition.reference());
-        known.is_none_or(|known| {
-            known.definition.uid != observed.definition.uid || version(known) < version(observed)
-        })
+        known.is_none_or(|known| observed.is_news_after(known))
     }
 
     fn keep(&mut self, observed: Observed) {
@@ -245,7 +214,7 @@ impl Worker {
         }
     }
 
-    fn is_ready(&self) -> bool {
+    pub(super) fn is_ready(&self) -> bool {
         self.definitions_complete && self.index.is_complete()
     }
 
@@ -279,7 +248,7 @@ impl Worker {
         all.iter().for_each(|nad| self.want(nad));
     }
 
-    fn want(&mut self, nad: &NadRef) {
+    pub(super) fn want(&mut self, nad: &NadRef) {
         let Some(observed) = self.definitions.get(nad).filter(|_| self.is_ready()) else { return };
         // A network in its first use could be deleted any moment.
         let is_first = self.index.count(nad) > 0
@@ -358,7 +327,7 @@ impl Worker {
     fn know(&mut self, nad: &NadRef, uid: &str, object: Option<Box<DynamicObject>>) {
         match object.map(|object| observed(*object)) {
             Some(Ok(observed)) if self.is_news(&observed) => {
-                let is_other = self.definitions.get(nad).is_none_or(|known| is_other(known, &observed));
+                let is_other = self.definitions.get(nad).is_none_or(|known| observed.differs_from(known));
                 self.definitions.insert(nad.clone(), observed);
                 if is_other {
                     self.want(nad);
@@ -376,66 +345,8 @@ impl Worker {
         }
     }
 
-    async fn round(&mut self) {
-        self.count();
-        if !self.is_ready() {
-            return;
-        }
-        let now = Instant::now();
-        self.missing.sync(self.index.awaiting(), now);
-        if self.looking.is_empty() {
-            for uid in self.missing.due(now) {
-                self.look(uid);
-            }
-        }
-        for uid in self.missing.hopeless(now) {
-            self.tell_pod(uid, HOPELESS).await;
-        }
-        if self.missing.mark(&self.index, now) {
-            let default = self.default.clone();
-            self.want(&default);
-        }
-        self.metrics.without_status(self.missing.count());
-    }
-
-    fn look(&self, uid: Uid) {
-        let Some((namespace, name)) = self.index.pod(uid) else { return };
-        let (namespace, name) = (namespace.to_owned(), name.to_owned());
-        let client = self.context.client.clone();
-        let look = async move { (uid, runs_without_status(&client, uid, &namespace, &name).await) };
-        self.looking.push(look.boxed());
-    }
-
-    async fn looked(&mut self, (uid, runs): (Uid, bool)) {
-        let now = Instant::now();
-        if runs && self.missing.runs(uid, now) {
-            self.tell_pod(uid, MISSING).await;
-            self.metrics.without_status(self.missing.count());
-        }
-    }
-
-    async fn tell_pod(&mut self, uid: Uid, sentence: &str) {
-        let Some((namespace, name)) = self.index.pod(uid) else { return };
-        let about =
-            About::Pod { namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.to_string() };
-        self.context.events.tell(&about, Severity::Warning, Reason::NetworkStatusMissing, sentence).await;
-    }
-
-    fn count(&self) {
-        let is_invalid =
-            |o: &&Observed| o.definition.status.condition("Valid").is_some_and(|c| c.status == "False");
-        let invalid = self.definitions.values().filter(is_invalid).count();
-        let in_use = self.definitions.keys().filter(|nad| self.index.count(nad) > 0).count();
-        self.metrics.holds(self.index.pods(), self.definitions.len(), in_use, invalid);
-    }
-
     async fn last_writes(&mut self) {
         let _ =
             tokio::time::timeout(LAST_WRITES, async { while self.writing.next().await.is_some() {} }).await;
     }
 }
-
-const MISSING: &str =
-    "the pod runs and asked for networks, but has no network status; its node is asked to publish it";
-const HOPELESS: &str = "the pod still has no network status, so its node knows of no networks of it: it was started without them; \
-                        delete the pod so that it is created again with its networks";

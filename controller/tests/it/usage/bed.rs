@@ -185,7 +185,7 @@ impl Nad {
         self.status.pods == names.len() as u64
             && self.status.pod_names == names[..names.len().min(10)]
             && self.condition("InUse").0 == if names.is_empty() { "False" } else { "True" }
-            && self.is_kept == !names.is_empty()
+            && self.is_kept != names.is_empty()
     }
 }
 
