@@ -98,12 +98,7 @@ impl<'a> Link<'a> {
         let mut found = Vec::new();
         match self.name() {
             "bandwidth" if kinds::kind(by) != Some(Kind::Interface { veth: true }) => {
-                let sentence = format!(
-                    "`bandwidth` shapes the node's end of a veth pair, and the interface of `{by}` has none"
-                );
-                found.push(
-                    Draft::error("/type", sentence).fix("use `bridge` or `ptp`, or leave `bandwidth` out"),
-                );
+                found.push(self.no_veth(by));
             }
             "sbr" if ipam_type(maker).is_none() => {
                 let sentence = format!(
@@ -126,6 +121,16 @@ impl<'a> Link<'a> {
             _ => {}
         }
         found
+    }
+
+    /// Without limits of its own it does nothing until a pod asks for some.
+    fn no_veth(&self, by: &str) -> Draft {
+        let sentence =
+            format!("`bandwidth` shapes the node's end of a veth pair, and the interface of `{by}` has none");
+        let rate = |key| self.plugin.raw.get_as::<u64>(key).ok().flatten().unwrap_or_default();
+        let limited = rate("ingressRate") > 0 || rate("egressRate") > 0;
+        let draft = if limited { Draft::error } else { Draft::warning };
+        draft("/type", sentence).fix("use `bridge` or `ptp`, or leave `bandwidth` out")
     }
 
     fn same_bridge(&self, by: &str) -> Option<Draft> {

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use manifold_cni::json::MAX_DEPTH;
 use manifold_cni::name::printable;
 
+mod ends;
 mod reason;
 
 /// The first thing that keeps a text from being a configuration.

@@ -131,12 +131,11 @@ fn a_chain_that_cannot_work_is_refused() {
         "/plugins/1/type",
         ["`macvlan` before it", "a definition of its own"],
     );
-    chain_has(
-        &[MACVLAN, r#"{"type": "bandwidth"}"#],
-        Error,
-        "/plugins/1/type",
-        ["veth", "`bridge` or `ptp`"],
-    );
+    let limit = r#"{"type": "bandwidth", "ingressRate": 1000, "ingressBurst": 1000}"#;
+    chain_has(&[MACVLAN, limit], Error, "/plugins/1/type", ["veth", "`bridge` or `ptp`"]);
+    let idle = r#"{"type": "bandwidth", "capabilities": {"bandwidth": true}}"#;
+    chain_has(&[MACVLAN, idle], Warning, "/plugins/1/type", ["veth", "`bridge` or `ptp`"]);
+    assert!(report(&chain(&[MACVLAN, idle])).is_valid());
     chain_has(
         &[bridge, r#"{"type": "sbr"}"#],
         Error,
