@@ -9,7 +9,8 @@ use super::bed::{CHAIN, Leader, MACVLAN, Options, annotate, phase, until, until_
 // Proves: P-USE-5
 #[test]
 fn pods_are_counted_and_named_through_both_annotations() {
-    let api = ApiServer::shared().unwrap();
+    // Its own server: leaders with another configuration would count otherwise.
+    let api = &ApiServer::start().unwrap();
     let (home, other) = (api.namespace("count").unwrap(), api.namespace("count-other").unwrap());
     home.definition("a", MACVLAN).unwrap();
     home.definition("b", CHAIN).unwrap();
