@@ -7,6 +7,7 @@ use manifold_e2e::api_client::Session;
 use manifold_e2e::api_server::{self, ApiServer};
 use manifold_e2e::audit::Audit;
 use manifold_e2e::controller::{Controllers, Options, USER};
+use serde_json::Value;
 
 use crate::stored::{NETWORKS, Seen, definition, definitions, pod, pods, seen};
 
@@ -15,7 +16,7 @@ const KILLS: usize = 10;
 /// Of a process that was asked to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
-fn post(session: &mut Session, path: &str, object: &serde_json::Value) {
+fn post(session: &mut Session, path: &str, object: &Value) {
     let answer = session.write("POST", path, object).unwrap();
     assert!(answer.ok(), "{path}: {}", answer.text());
 }
@@ -98,6 +99,12 @@ fn leaders_killed_at_any_moment_under_churn_leave_what_a_fresh_start_would_and_n
     assert!(entries.iter().any(|e| e.resource.ends_with("definitions/status")));
     let denied: Vec<_> = entries.iter().filter(|e| [401, 403].contains(&e.code)).collect();
     assert!(denied.is_empty(), "{denied:?}");
+    // What was not denied was held against every policy.
+    let path = format!("{}/cluster-wide-network", definitions("manifold-system"));
+    let default = session.get(&path).unwrap().json().unwrap();
+    let conditions = default.pointer("/status/conditions").and_then(Value::as_array).unwrap();
+    let in_place = conditions.iter().find(|c| c["type"] == "PoliciesInPlace").unwrap();
+    assert_eq!(in_place["status"], "True", "{in_place}");
 }
 
 /// Pods come and go on every definition until the other end of the channel is dropped.
