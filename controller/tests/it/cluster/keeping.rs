@@ -47,6 +47,7 @@ fn restored(bed: &Bed, object: &str) -> f64 {
 #[test]
 fn the_crd_is_restored_when_it_is_edited_and_when_it_is_deleted() {
     let bed = bed();
+    bed.afresh();
     wait_for_crd(&bed);
     let before = restored(&bed, "Crd");
     bed.patch(CRD, &json!({"spec": {"names": {"shortNames": ["other"]}}}));
@@ -66,6 +67,7 @@ fn the_crd_is_restored_when_it_is_edited_and_when_it_is_deleted() {
 #[test]
 fn the_default_network_is_restored_when_it_is_edited_deleted_or_deleted_while_pods_use_it() {
     let bed = bed();
+    bed.afresh();
     wait_for_default_network(&bed);
     bed.patch(DEFAULT, &json!({"metadata": {"annotations": {"manifold.network/configuration": "other"}}}));
     wait_for_default_network(&bed);
@@ -110,6 +112,7 @@ fn the_default_network_is_restored_when_it_is_edited_deleted_or_deleted_while_po
 #[test]
 fn against_a_rival_the_crd_is_restored_ever_more_slowly_and_once_the_rival_is_gone_it_stays() {
     let bed = bed();
+    bed.afresh();
     wait_for_crd(&bed);
     let attempts = || {
         let entries = bed.audit.entries().unwrap();

@@ -52,6 +52,7 @@ fn each_is_missed_when_it_is_gone(bed: &Bed, plural: &str, name: &str, kind: &st
 #[test]
 fn every_policy_binding_and_webhook_that_goes_is_told_and_the_crd_comes_back() {
     let bed = bed();
+    bed.afresh();
     wait_for(&bed, "True", "InPlace", "unchanged");
     for (plural, kind, words) in [
         ("validatingadmissionpolicies", "Policy", "policy"),
