@@ -26,7 +26,7 @@ use crate::{build, progress};
 use churn::Churn;
 use lag::Lags;
 use process::Usage;
-use report::Step;
+use report::{Churned, Step};
 
 /// The binding of the policy that keeps statuses from users.
 const STATUS_POLICY: &str =
@@ -122,22 +122,24 @@ impl Bench<'_> {
         })?;
         let made = made.elapsed();
         let memory = self.usage()?;
-        let (requests, cpu, times) = self.churned(churn, lags)?;
+        let churned = self.churned(churn, lags)?;
         let restart = progress::step("stop and start again", || self.restart(lags))?;
         let after = self.usage()?;
-        Ok(Step { pods, made, memory, after, requests, cpu, times, restart, api: self.api_memory()? })
+        Ok(Step { pods, made, memory, after, churned, restart, api: self.api_memory()? })
     }
 
     /// Requests a second by verb and resource, processor seconds of each replica, and the lag of every change.
-    fn churned(&self, churn: &mut Churn<'_>, lags: &mut Lags) -> anyhow::Result<report::Churned> {
+    fn churned(&self, churn: &mut Churn<'_>, lags: &mut Lags) -> anyhow::Result<Churned> {
         let (options, seconds) = (self.options, self.options.seconds);
         progress::watched(&format!("{} pods replaced a second, {seconds} s", options.churn), |detail| {
             let (asked, usage) = (self.audit.entries()?.len(), self.usage()?);
+            let begin = Instant::now();
             churn.run(options.churn, Duration::from_secs(seconds), lags, detail)?;
+            let took = begin.elapsed();
             let requests = self.audit.entries()?.split_off(asked);
             let cpu = self.usage()?.iter().zip(&usage).map(|(now, then)| now.cpu - then.cpu).collect();
             self.rest(lags)?;
-            Ok((requests, cpu, lags.take()))
+            Ok(Churned { took, requests, cpu, times: lags.take() })
         })
     }
 
