@@ -23,6 +23,8 @@ pub const TYPES: &[&str] = &[
     "sbr",
     "bandwidth",
     "portmap",
+    "vrf",
+    "firewall",
     "vlan",
     "ipvlan",
     "dummy",
@@ -48,6 +50,8 @@ pub fn bundled(type_name: &str) -> Option<&'static dyn Plugin> {
         "sbr" => &meta::SBR,
         "bandwidth" => &meta::BANDWIDTH,
         "portmap" => &meta::PORTMAP,
+        "vrf" => &meta::VRF,
+        "firewall" => &meta::FIREWALL,
         _ => return None,
     })
 }

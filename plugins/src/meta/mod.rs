@@ -6,18 +6,22 @@
 //! | question | module |
 //! | --- | --- |
 //! | what did the plugins before us make | [`chained`] |
-//! | what does each plugin do | [`tuning`], [`sbr`], [`bandwidth`], [`portmap`] |
+//! | what does each plugin do | [`tuning`], [`sbr`], [`bandwidth`], [`portmap`], [`vrf`], [`firewall`] |
 
 mod bandwidth;
 mod chained;
+mod firewall;
 mod portmap;
 mod sbr;
 mod tuning;
+mod vrf;
 
 pub use bandwidth::Bandwidth;
+pub use firewall::Firewall;
 pub use portmap::Portmap;
 pub use sbr::Sbr;
 pub use tuning::Tuning;
+pub use vrf::Vrf;
 
 use crate::interface::go_on;
 
@@ -25,3 +29,5 @@ pub const TUNING: Tuning = Tuning { after_step: go_on, allow_list: tuning::ALLOW
 pub const SBR: Sbr = Sbr { after_step: go_on };
 pub const BANDWIDTH: Bandwidth = Bandwidth { after_step: go_on };
 pub const PORTMAP: Portmap = Portmap { after_step: go_on };
+pub const VRF: Vrf = Vrf { after_step: go_on };
+pub const FIREWALL: Firewall = Firewall { after_step: go_on, bus: firewall::SYSTEM_BUS };

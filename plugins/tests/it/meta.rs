@@ -2,9 +2,11 @@
 
 mod bandwidth;
 mod differential;
+mod firewall;
 mod portmap;
 mod sbr;
 mod tuning;
+mod vrf;
 
 use manifold_cni::CniResult;
 use serde_json::{Value, json};

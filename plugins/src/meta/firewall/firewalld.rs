@@ -1,0 +1,88 @@
+//! The pod's addresses as sources of a zone of firewalld, told over D-Bus (PLG-FW-4).
+
+use std::time::Instant;
+
+use ipnet::IpNet;
+use manifold_cni::CniError;
+
+use super::bus::{Bus, BusError, Call};
+
+const SERVICE: &str = "org.fedoraproject.FirewallD1";
+const PATH: &str = "/org/fedoraproject/FirewallD1";
+const ZONE: &str = "org.fedoraproject.FirewallD1.zone";
+/// How firewalld begins the sentence about a source that the zone has.
+const ALREADY: &str = "ZONE_ALREADY_SET";
+
+pub(super) fn is_there(socket: &str, deadline: Instant) -> bool {
+    let owned = || -> Result<bool, BusError> {
+        let call = Call {
+            service: "org.freedesktop.DBus",
+            path: "/org/freedesktop/DBus",
+            interface: "org.freedesktop.DBus",
+            member: "NameHasOwner",
+            arguments: &[SERVICE],
+        };
+        Ok(is_true(&Bus::connect(socket, deadline)?.call(&call)?))
+    };
+    owned().unwrap_or(false)
+}
+
+pub(super) fn add(socket: &str, zone: &str, addresses: &[IpNet], deadline: Instant) -> Result<(), CniError> {
+    let mut bus = connect(socket, deadline)?;
+    for ip in addresses {
+        match ask(&mut bus, "addSource", zone, *ip) {
+            Err(BusError::Refused(said)) if said.contains(ALREADY) => {}
+            Err(error) => return Err(told(&error)),
+            Ok(_) => {}
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn check(
+    socket: &str,
+    zone: &str,
+    addresses: &[IpNet],
+    deadline: Instant,
+) -> Result<(), CniError> {
+    let mut bus = connect(socket, deadline)?;
+    for ip in addresses {
+        if !is_true(&ask(&mut bus, "querySource", zone, *ip).map_err(|error| told(&error))?) {
+            return Err(CniError::check(format!(
+                "`{ip}` is no source of firewalld's zone `{zone}` any more"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// A source that is gone, or a firewalld that is, leaves nothing to remove.
+pub(super) fn remove(socket: &str, zone: &str, addresses: &[IpNet], deadline: Instant) {
+    if addresses.is_empty() {
+        return;
+    }
+    let Ok(mut bus) = Bus::connect(socket, deadline) else { return };
+    for ip in addresses {
+        if let Err(error) = ask(&mut bus, "removeSource", zone, *ip) {
+            tracing::debug!(%error, %ip, zone, "firewalld did not remove a source");
+        }
+    }
+}
+
+fn connect(socket: &str, deadline: Instant) -> Result<Bus, CniError> {
+    Bus::connect(socket, deadline).map_err(|error| told(&error))
+}
+
+fn ask(bus: &mut Bus, member: &str, zone: &str, ip: IpNet) -> Result<Vec<u8>, BusError> {
+    let source = ip.to_string();
+    bus.call(&Call { service: SERVICE, path: PATH, interface: ZONE, member, arguments: &[zone, &source] })
+}
+
+fn told(error: &BusError) -> CniError {
+    CniError::failed(format!("firewalld cannot be told of the pod's addresses: {error}"))
+}
+
+/// A boolean is a word of four bytes.
+fn is_true(body: &[u8]) -> bool {
+    body.first_chunk::<4>().is_some_and(|word| u32::from_le_bytes(*word) == 1)
+}

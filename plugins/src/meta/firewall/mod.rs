@@ -1,0 +1,159 @@
+//! `firewall`: lets a pod's traffic through the host's firewall, and keeps networks apart (PLG-FW).
+//!
+//! What the host drops can only be let through where it is dropped: in iptables' FORWARD chain, or in firewalld's zones.
+//! A host with neither has nftables alone. Rules say which attachment they are of, so DEL needs no address.
+
+mod bus;
+mod firewalld;
+mod iptables;
+mod isolation;
+mod nftables;
+
+use std::time::Instant;
+
+use ipnet::IpNet;
+use manifold_cni::{Attachment, AttachmentId, CniError, CniResult, Detachment, Input, Plugin, Version};
+use manifold_net::nft::NftError;
+use manifold_plugin_conf::FirewallConf;
+use manifold_plugin_conf::firewall::{FirewallBackend, IngressPolicy};
+
+use super::chained;
+use crate::interface::failure::Told;
+use crate::interface::masquerade::Key;
+use crate::interface::ruleset::tool;
+use crate::interface::teardown::Teardown;
+use crate::interface::undo::{AfterStep, Undo};
+
+const NAME: &str = "firewall";
+pub(super) const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
+
+#[derive(Clone, Copy, Debug)]
+pub struct Firewall {
+    pub after_step: AfterStep,
+    /// The socket of the system's D-Bus.
+    pub bus: &'static str,
+}
+
+impl Plugin for Firewall {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn versions(&self) -> &'static [Version] {
+        &[Version::V0_4_0, Version::V1_0_0, Version::V1_1_0]
+    }
+
+    fn add(&self, input: &Input, at: &Attachment) -> Result<CniResult, CniError> {
+        let prev = chained::prev(input, NAME)?;
+        let conf = read(input)?;
+        let bridge = isolation::bridge(&conf, prev)?;
+        let addresses = addresses(prev);
+        let backend = self.backend(&conf, &addresses, input.deadline);
+        let key = Key::of(input, at);
+        let mut undo = Undo::new(self.after_step);
+        let made = self.open(backend, &conf, &key, &addresses, input.deadline);
+        // Two families are two calls, of which the second may fail.
+        let made = undo
+            .done("rules", || self.close(&conf, &key, &addresses, input.deadline))
+            .and(made)
+            .and_then(|()| isolation::set_up(&conf, bridge, &addresses, input.deadline));
+        undo.settle(made)?;
+        Ok(prev.clone())
+    }
+
+    fn check(&self, input: &Input, at: &Attachment) -> Result<(), CniError> {
+        let prev = chained::prev(input, NAME)?;
+        let conf = read(input)?;
+        let (addresses, key) = (addresses(prev), Key::of(input, at));
+        match self.backend(&conf, &addresses, input.deadline) {
+            FirewallBackend::Firewalld => {
+                firewalld::check(self.bus, &conf.firewalld_zone, &addresses, input.deadline)?;
+            }
+            FirewallBackend::Nftables => nftables::check(&tool(input.deadline).told()?, &key, &addresses)?,
+            FirewallBackend::Iptables => iptables::check(&conf, &key, &addresses, input.deadline)?,
+        }
+        isolation::check(&conf, isolation::bridge(&conf, prev)?, &addresses, input.deadline)
+    }
+
+    /// What keeps networks apart stays: other pods of the bridge rely on it.
+    fn del(&self, input: &Input, at: &Detachment) -> Result<(), CniError> {
+        let addresses = input.prev_result.as_ref().map(addresses).unwrap_or_default();
+        let Ok(conf) = read(input).or_else(|_| FirewallConf::read(&Default::default())) else {
+            return Ok(());
+        };
+        self.close(&conf, &Key::of_detachment(input, at), &addresses, input.deadline)
+    }
+
+    fn gc(&self, input: &Input, keep: &[AttachmentId]) -> Result<(), CniError> {
+        let mut teardown = Teardown::default();
+        match tool(input.deadline) {
+            Err(NftError::NotInstalled { .. }) => {}
+            nft => {
+                teardown.part(nft.told().and_then(|nft| nftables::collect(&nft, &input.name, keep).told()))
+            }
+        }
+        teardown.part(iptables::collect(&input.name, keep, input.deadline));
+        teardown.finish()
+    }
+}
+
+impl Firewall {
+    /// What is asked for, else what the host has: firewalld, iptables for every family that is needed, nftables.
+    fn backend(&self, conf: &FirewallConf, addresses: &[IpNet], deadline: Instant) -> FirewallBackend {
+        let by_host = || {
+            // The policies are iptables' rules, and those of addresses belong beside them.
+            if conf.ingress == IngressPolicy::Open && firewalld::is_there(self.bus, deadline) {
+                FirewallBackend::Firewalld
+            } else if iptables::is_there(addresses, deadline) || tool(deadline).is_err() {
+                FirewallBackend::Iptables
+            } else {
+                FirewallBackend::Nftables
+            }
+        };
+        conf.backend.unwrap_or_else(by_host)
+    }
+
+    fn open(
+        &self,
+        backend: FirewallBackend,
+        conf: &FirewallConf,
+        key: &Key<'_>,
+        addresses: &[IpNet],
+        deadline: Instant,
+    ) -> Result<(), CniError> {
+        match backend {
+            FirewallBackend::Firewalld => firewalld::add(self.bus, &conf.firewalld_zone, addresses, deadline),
+            FirewallBackend::Iptables => iptables::set_up(conf, key, addresses, deadline),
+            FirewallBackend::Nftables => nftables::set_up(&tool(deadline).told()?, key, addresses).told(),
+        }
+    }
+
+    /// In every backend that the host has: the configuration may have changed since ADD.
+    fn close(
+        &self,
+        conf: &FirewallConf,
+        key: &Key<'_>,
+        addresses: &[IpNet],
+        deadline: Instant,
+    ) -> Result<(), CniError> {
+        let mut teardown = Teardown::default();
+        if conf.backend.is_none_or(|backend| backend == FirewallBackend::Firewalld) {
+            firewalld::remove(self.bus, &conf.firewalld_zone, addresses, deadline);
+        }
+        match tool(deadline) {
+            Err(NftError::NotInstalled { .. }) => {}
+            nft => teardown.part(nft.told().and_then(|nft| nftables::tear_down(&nft, key).told())),
+        }
+        teardown.part(iptables::tear_down(key, addresses, deadline));
+        teardown.finish()
+    }
+}
+
+fn read(input: &Input) -> Result<FirewallConf, CniError> {
+    FirewallConf::read(&input.config).map_err(|problem| problem.into_error(&input.name))
+}
+
+/// Each address of the result alone.
+fn addresses(prev: &CniResult) -> Vec<IpNet> {
+    prev.ips.iter().map(chained::alone).collect()
+}
