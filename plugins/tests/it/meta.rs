@@ -5,6 +5,7 @@ mod differential;
 mod firewall;
 mod portmap;
 mod sbr;
+mod tools;
 mod tuning;
 mod vrf;
 

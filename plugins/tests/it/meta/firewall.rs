@@ -107,7 +107,7 @@ fn del_needs_no_result_and_check_misses_every_rule_without_making_any() {
 #[test]
 fn pods_of_different_bridges_are_kept_apart_and_isolated_ones_from_all() {
     let bed = Bed::new();
-    let policy = |name: &str| firewall(json!({"ingressPolicy": name}));
+    let policy = |name: &str| firewall(json!({"backend": "iptables", "ingressPolicy": name}));
     let (a1, result) = attach(&bed, "a1", 1, &policy("same-bridge"));
     let (a2, _) = attach(&bed, "a2", 1, &policy("same-bridge"));
     let (b1, _) = attach(&bed, "b1", 2, &policy("same-bridge"));
