@@ -169,6 +169,15 @@ impl BondConf {
     }
 }
 
+impl BondConf {
+    /// For DEL: the members that can still be understood, and whether they are the container's own.
+    pub fn members_leniently(config: &RawObject) -> (Vec<IfName>, bool) {
+        let links: Vec<RawObject> = config.get_as("links").ok().flatten().unwrap_or_default();
+        let names = links.iter().filter_map(|link| link.get_as("name").ok().flatten());
+        (names.collect(), config.get_as("linksInContainer").ok().flatten().unwrap_or(false))
+    }
+}
+
 fn members(links: Vec<Member>) -> Result<Vec<IfName>, Problem> {
     let names: Vec<IfName> = links.into_iter().map(|member| member.name).collect();
     if names.len() < 2 {
@@ -242,6 +251,14 @@ mod tests {
         refused(r#","links":[]"#, "/links", "at least two");
         refused(r#","links":[{"name":"net1"},{"name":"net1"}]"#, "/links/1", "twice");
         refused(r#","links":[{"name":"net1"},{}]"#, "/links", "name");
+    }
+
+    #[test]
+    fn del_reads_the_members_of_a_configuration_that_add_would_refuse() {
+        let odd = r#"{"mode":"fastest","linksInContainer":true,"links":[{"name":"net1"},{"name":7},{}]}"#;
+        let (names, in_container) = BondConf::members_leniently(&RawObject::parse(odd.as_bytes()).unwrap());
+        assert!(in_container && names.len() == 1 && names[0].as_str() == "net1");
+        assert_eq!(BondConf::members_leniently(&RawObject::default()), (vec![], false));
     }
 
     // Proves: PLG-BOND-4, PLG-BOND-5

@@ -30,6 +30,7 @@ pub const TYPES: &[&str] = &[
     "dummy",
     "tap",
     "host-device",
+    "bond",
 ];
 
 /// The plugin of a type, if it is one of ours.
@@ -44,6 +45,7 @@ pub fn bundled(type_name: &str) -> Option<&'static dyn Plugin> {
         "dummy" => &interface::DUMMY,
         "tap" => &interface::TAP,
         "host-device" => &interface::HOST_DEVICE,
+        "bond" => &interface::BOND,
         "host-local" => &ipam::HostLocal,
         "static" => &ipam::Static,
         "tuning" => &meta::TUNING,

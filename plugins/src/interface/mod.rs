@@ -6,7 +6,7 @@
 //!
 //! | question | module |
 //! | --- | --- |
-//! | what does each plugin do | [`bridge`], [`ptp`], [`macvlan`], [`vlan`], [`ipvlan`], [`dummy`], [`tap`], [`host_device`], [`loopback`] |
+//! | what does each plugin do | [`bridge`], [`ptp`], [`macvlan`], [`vlan`], [`ipvlan`], [`dummy`], [`tap`], [`host_device`], [`bond`], [`loopback`] |
 //! | how does a link of the host go to the pod and come back | [`lent`] |
 //! | what does sysfs tell of a device | [`sysfs`] |
 //! | how is an attachment of one link finished, told of and ended | [`sole_link`] |
@@ -19,6 +19,7 @@
 //! | what is taken back when a step fails; what is reported when several do | [`undo`], [`teardown`] |
 
 mod address;
+mod bond;
 mod bridge;
 mod dns;
 mod dummy;
@@ -47,6 +48,7 @@ mod verify;
 mod veth_pair;
 mod vlan;
 
+pub use bond::Bond;
 pub use bridge::Bridge;
 pub use dummy::Dummy;
 pub use host_device::HostDevice;
@@ -65,4 +67,5 @@ pub const VLAN: Vlan = Vlan { after_step: go_on };
 pub const IPVLAN: Ipvlan = Ipvlan { after_step: go_on };
 pub const DUMMY: Dummy = Dummy { after_step: go_on };
 pub const HOST_DEVICE: HostDevice = HostDevice { after_step: go_on };
+pub const BOND: Bond = Bond { after_step: go_on };
 pub const TAP: Tap = Tap { after_step: go_on };

@@ -53,6 +53,24 @@ pub(crate) fn find(input: &Input, at: &Detachment, pod: &Net) -> Result<Option<L
     Ok(link.filter(|link| is_ours(input, at, link, None)))
 }
 
+/// The container's bond. Its MAC address may have gone to another member since, so an address will do as well.
+pub(crate) fn find_bond(input: &Input, at: &Detachment, pod: &Net) -> Result<Option<Link>, CniError> {
+    let Some(link) = pod.link(at.ifname.as_str()).told()?.filter(|link| link.is_kind("bond")) else {
+        return Ok(None);
+    };
+    let told_addresses = input.prev_result.as_ref().is_some_and(|prev| !prev.ips.is_empty());
+    let ours = is_ours(input, at, &link, None)
+        || told_addresses && has_any_address(input, at, pod, &link)?
+        || !told_addresses && member_has_mac(input, at, pod, &link)?;
+    Ok(Some(link).filter(|_| ours))
+}
+
+fn member_has_mac(input: &Input, at: &Detachment, pod: &Net, bond: &Link) -> Result<bool, CniError> {
+    let Some(told) = inner_told(input, at) else { return Ok(true) };
+    let members = pod.links().told()?.into_iter().filter(|link| link.master == Some(bond.index));
+    Ok(members.into_iter().any(|link| has_mac(&link, told)))
+}
+
 /// Same other end, or same MAC address; true as well where `prevResult` tells neither.
 fn is_ours(input: &Input, at: &Detachment, link: &Link, outer: Option<&Link>) -> bool {
     let Some(told) = inner_told(input, at).filter(|told| !told.mac.is_empty()) else { return true };

@@ -26,6 +26,11 @@ impl Sysfs<'_> {
         self.0.join("bus/pci/devices").join(address.as_str())
     }
 
+    /// The device behind an interface of the host.
+    pub(crate) fn class_device(self, interface: &str) -> PathBuf {
+        self.0.join("class/net").join(interface).join("device")
+    }
+
     pub(crate) fn auxiliary(self, name: &str) -> PathBuf {
         self.0.join("bus/auxiliary/devices").join(name)
     }

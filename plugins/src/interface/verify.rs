@@ -18,16 +18,21 @@ pub(crate) struct Verified<'a> {
 }
 
 pub(crate) fn interface<'a>(input: &'a Input, at: &Attachment, kind: &str) -> Result<Verified<'a>, CniError> {
-    let found = any_interface(input, at)?;
-    if found.link.is_kind(kind) {
-        return Ok(found);
-    }
-    let other = found.link.kind.as_deref().unwrap_or("another kind");
-    Err(CniError::check(format!("interface `{}` is no {kind} link but {other}", at.ifname)))
+    let found = located(input, at)?;
+    found.kind(kind)?;
+    found.mac()?;
+    Ok(found)
 }
 
 /// The same for a plugin that takes links of every kind.
 pub(crate) fn any_interface<'a>(input: &'a Input, at: &Attachment) -> Result<Verified<'a>, CniError> {
+    let found = located(input, at)?;
+    found.mac()?;
+    Ok(found)
+}
+
+/// Only that it is there, in the container that is meant.
+pub(crate) fn located<'a>(input: &'a Input, at: &Attachment) -> Result<Verified<'a>, CniError> {
     let prev = input.require_prev_result()?;
     let name = at.ifname.as_str();
     let named = prev.interfaces.iter().enumerate();
@@ -46,15 +51,30 @@ pub(crate) fn any_interface<'a>(input: &'a Input, at: &Attachment) -> Result<Ver
     let link = pod.link(name).told()?;
     let link =
         link.ok_or_else(|| CniError::check(format!("the container has no interface `{name}` any more")))?;
-    if !told.mac.is_empty() && !has_mac(&link, told) {
-        let found = link.mac.map(|mac| mac.to_string()).unwrap_or_default();
-        let text = format!("interface `{name}` has MAC address `{found}`, and was given `{}`", told.mac);
-        return Err(CniError::check(text));
-    }
     Ok(Verified { prev, own, pod, link })
 }
 
 impl Verified<'_> {
+    pub(crate) fn kind(&self, kind: &str) -> Result<(), CniError> {
+        if self.link.is_kind(kind) {
+            return Ok(());
+        }
+        let other = self.link.kind.as_deref().unwrap_or("another kind");
+        Err(CniError::check(format!("interface `{}` is no {kind} link but {other}", self.link.name)))
+    }
+
+    /// The MAC address, if the result tells one.
+    fn mac(&self) -> Result<(), CniError> {
+        let Some(told) = self.prev.interfaces.get(self.own) else { return Ok(()) };
+        if told.mac.is_empty() || has_mac(&self.link, told) {
+            return Ok(());
+        }
+        let found = self.link.mac.map(|mac| mac.to_string()).unwrap_or_default();
+        let text =
+            format!("interface `{}` has MAC address `{found}`, and was given `{}`", told.name, told.mac);
+        Err(CniError::check(text))
+    }
+
     pub(crate) fn up(&self) -> Result<(), CniError> {
         if self.link.up {
             return Ok(());

@@ -10,6 +10,7 @@
 
 mod advertisement;
 mod bed;
+mod bond;
 mod bridge;
 mod bridge_vlan;
 mod del;

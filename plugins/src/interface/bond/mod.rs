@@ -1,0 +1,138 @@
+//! `bond`: several links as one of the pod's (PLG-BOND).
+//!
+//! Members of the host move into the pod; members in the container are those that networks before this one made.
+
+mod members;
+
+use manifold_cni::{Attachment, AttachmentId, CniError, CniResult, Detachment, Input, Ipam, Plugin};
+use manifold_net::{BondSpec, Link, Net, NewLink};
+use manifold_plugin_conf::BondConf;
+
+use super::failure::{Told, gone_is_fine};
+use super::sole_link::{self, Addresses, Finish};
+use super::teardown::Teardown;
+use super::undo::{AfterStep, Undo};
+use super::{ownership, sandbox, verify, veth_pair};
+
+const KIND: &str = "bond";
+/// Milliseconds. Without a look at the carrier a bond would never leave a dead member.
+const USUAL_MIIMON: u32 = 100;
+
+#[derive(Clone, Copy, Debug)]
+pub struct Bond {
+    pub after_step: AfterStep,
+}
+
+impl Plugin for Bond {
+    fn name(&self) -> &'static str {
+        "bond"
+    }
+
+    fn add(&self, input: &Input, at: &Attachment) -> Result<CniResult, CniError> {
+        at.args.require_known(&[])?;
+        let conf = read(input)?;
+        let ipam = Ipam::of(input, crate::bundled)?;
+        let (host, pod) = (Net::here().told()?, sandbox::open(&at.netns)?);
+        if pod.link(at.ifname.as_str()).told()?.is_some() {
+            return Err(veth_pair::taken(&at.ifname));
+        }
+        let found = members::find(&conf, &host, &pod)?;
+        let mut undo = Undo::new(self.after_step);
+        let made = make(&mut undo, &host, &pod, at, &conf, found).and_then(|link| {
+            let finish = Finish { settings: &[], dns: Some(&conf.dns) };
+            sole_link::furnish(&mut undo, input, at, &pod, &link, Addresses::of(ipam.as_ref()), finish)
+        });
+        undo.settle(made)
+    }
+
+    fn check(&self, input: &Input, at: &Attachment) -> Result<(), CniError> {
+        let conf = read(input)?;
+        sole_link::check_ipam(input, at)?;
+        // Where the MAC address follows the active member, it is not the one that the result told.
+        let follows = conf.fail_over_mac.is_some_and(|n| n != 0);
+        let found = if follows { verify::located(input, at)? } else { verify::any_interface(input, at)? };
+        found.kind(KIND)?;
+        found.up()?;
+        if found.link.bond_mode != Some(conf.mode.number()) {
+            return Err(CniError::check(format!("bond `{}` is not in its mode any more", at.ifname)));
+        }
+        for name in &conf.links {
+            let member = found.pod.link(name.as_str()).told()?;
+            if member.is_none_or(|member| member.master != Some(found.link.index)) {
+                let text = format!("bond `{}` has lost its member `{name}`", at.ifname);
+                return Err(CniError::check(text));
+            }
+        }
+        found.mtu(conf.mtu)?;
+        found.addresses_and_routes()
+    }
+
+    /// Needs neither the members nor a configuration that still fits.
+    fn del(&self, input: &Input, at: &Detachment) -> Result<(), CniError> {
+        let mut teardown = Teardown::default();
+        teardown.part(sole_link::release(input, at));
+        teardown.part(sandbox::find(at.netns.as_deref()).and_then(|pod| match pod {
+            Some(pod) => take_apart(input, at, &pod),
+            None => Ok(()), // The bond went with its namespace; the kernel returns hardware under its own name.
+        }));
+        teardown.finish()
+    }
+
+    fn status(&self, input: &Input) -> Result<(), CniError> {
+        sole_link::status(input)
+    }
+
+    fn gc(&self, input: &Input, keep: &[AttachmentId]) -> Result<(), CniError> {
+        sole_link::gc(input, keep)
+    }
+}
+
+fn read(input: &Input) -> Result<BondConf, CniError> {
+    BondConf::read(&input.config).map_err(|problem| problem.into_error(&input.name))
+}
+
+fn make<'a>(
+    undo: &mut Undo<'a>,
+    host: &'a Net,
+    pod: &'a Net,
+    at: &Attachment,
+    conf: &BondConf,
+    members: Vec<Link>,
+) -> Result<Link, CniError> {
+    let members = members::bring(undo, host, pod, conf, members)?;
+    let new = NewLink { name: at.ifname.as_str(), mtu: conf.mtu.get(), ..NewLink::default() };
+    let bond = match pod.add_bond(&new, &spec(conf)) {
+        Err(error) if error.is_exists() => return Err(veth_pair::taken(&at.ifname)),
+        made => made.told()?,
+    };
+    let index = bond.index;
+    undo.done("bond", move || gone_is_fine(pod.delete(index)))?;
+    members::join(undo, pod, &bond, &members)?;
+    // Its MAC address came with the first member.
+    let bond = pod.link_by_index(index).told()?;
+    bond.ok_or_else(|| CniError::failed(format!("the bond `{}` vanished at once", at.ifname)))
+}
+
+fn spec(conf: &BondConf) -> BondSpec {
+    BondSpec {
+        mode: conf.mode.number(),
+        miimon: Some(conf.miimon.unwrap_or(USUAL_MIIMON)),
+        fail_over_mac: Some(conf.fail_over_mac.unwrap_or(0)),
+        all_members_active: conf.all_slaves_active,
+        tlb_dynamic_lb: conf.tlb_dynamic_lb,
+        xmit_hash_policy: conf.xmit_hash_policy,
+    }
+}
+
+fn take_apart(input: &Input, at: &Detachment, pod: &Net) -> Result<(), CniError> {
+    let (names, in_container) = BondConf::members_leniently(&input.config);
+    if let Some(bond) = ownership::find_bond(input, at, pod)? {
+        pod.set_down(bond.index).told()?;
+        members::release(pod, &bond)?;
+        gone_is_fine(pod.delete(bond.index))?;
+    }
+    if in_container {
+        return Ok(());
+    }
+    members::give_back(&Net::here().told()?, pod, &names)
+}
