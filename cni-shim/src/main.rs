@@ -14,12 +14,19 @@ fn main() -> ExitCode {
     let mut words = std::env::args_os();
     let called = words.next().unwrap_or_default();
     let name = Path::new(&called).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match (name.as_str(), words.as_slice()) {
+        // As the reference's executable is called, and under our own name.
+        ("dhcp", ["daemon", flags @ ..]) | (_, ["dhcp", "daemon", flags @ ..]) => return dhcp_daemon(flags),
+        (_, ["--version"]) => {
+            let _ = writeln!(std::io::stdout(), "manifold {}", env!("CARGO_PKG_VERSION"));
+            return ExitCode::SUCCESS;
+        }
+        _ => {}
+    }
     if let Some(plugin) = manifold_plugins::bundled(&name) {
         return manifold_cni::skel::run(plugin);
-    }
-    if words.next().is_some_and(|word| word == "--version") {
-        let _ = writeln!(std::io::stdout(), "manifold {}", env!("CARGO_PKG_VERSION"));
-        return ExitCode::SUCCESS;
     }
     let environment = Environment::new(|key| std::env::var(key).ok());
     let stdin = |most: u64| {
@@ -27,4 +34,21 @@ fn main() -> ExitCode {
         std::io::stdin().lock().take(most).read_to_end(&mut bytes).map(|_| bytes)
     };
     ExitCode::from(call::serve(&environment, stdin, &mut std::io::stdout()))
+}
+
+fn dhcp_daemon(flags: &[&str]) -> ExitCode {
+    use manifold_dhcp::daemon::{Activation, Flags, run};
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
+    let variable = |key| std::env::var(key).ok();
+    let activation = Activation { pid: variable("LISTEN_PID"), fds: variable("LISTEN_FDS") };
+    let ran = Flags::parse(flags.iter().map(|word| (*word).to_owned()))
+        .map_err(anyhow::Error::msg)
+        .and_then(|flags| run(&flags, &activation));
+    match ran {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "{error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -13,12 +13,14 @@
 //! | what does a link look like; create, change, remove one | [`link`], [`create`], [`kinds`], [`change`] |
 //! | which VLANs does a bridge port carry | [`bridge_vlan`] |
 //! | addresses, routes, rules, neighbours | [`address`], [`route`], [`rule`], [`neighbour`] |
-//! | how much may a link send or receive | [`shape`] |
 //! | TAP devices | [`tap`] |
+//! | what does a card enforce on its virtual functions | [`vf`] |
+//! | how much may a link send or receive | [`shape`] |
 //! | when is a link up, when are its addresses usable | [`wait`] |
 //! | what is a kernel setting | [`sysctl`] |
 //! | which firewall rules are ours | [`nft`] |
 //! | which flows does the kernel remember | [`conntrack`] |
+//! | how are packets sent from a link without an address | [`packet`] |
 
 pub mod address;
 pub mod bridge_vlan;
@@ -34,11 +36,13 @@ pub mod neighbour;
 pub mod net;
 pub mod netns;
 pub mod nft;
+pub mod packet;
 pub mod route;
 pub mod rule;
 pub mod shape;
 pub mod sysctl;
 pub mod tap;
+pub mod vf;
 pub mod wait;
 
 pub use address::{Address, AddressOptions};
@@ -52,9 +56,11 @@ pub use link::{BridgePort, IpvlanFlag, IpvlanMode, Link, MacvlanMode};
 pub use mac::Mac;
 pub use net::{Family, Net};
 pub use netns::{Netns, NetnsError, NetnsId};
+pub use packet::PacketSocket;
 pub use route::{NextHop, Route, RouteAdd, RouteFilter, RouteKind};
 pub use rule::Rule;
 pub use shape::TokenBucket;
 pub use sysctl::SysctlError;
 pub use tap::TapSpec;
+pub use vf::{Vf, VfChange, VfState};
 pub use wait::Dad;

@@ -19,6 +19,7 @@ pub const TYPES: &[&str] = &[
     "loopback",
     "host-local",
     "static",
+    "dhcp",
     "tuning",
     "sbr",
     "bandwidth",
@@ -31,6 +32,7 @@ pub const TYPES: &[&str] = &[
     "tap",
     "host-device",
     "bond",
+    "sriov",
 ];
 
 /// The plugin of a type, if it is one of ours.
@@ -46,8 +48,10 @@ pub fn bundled(type_name: &str) -> Option<&'static dyn Plugin> {
         "tap" => &interface::TAP,
         "host-device" => &interface::HOST_DEVICE,
         "bond" => &interface::BOND,
+        "sriov" => &interface::SRIOV,
         "host-local" => &ipam::HostLocal,
         "static" => &ipam::Static,
+        "dhcp" => &ipam::Dhcp,
         "tuning" => &meta::TUNING,
         "sbr" => &meta::SBR,
         "bandwidth" => &meta::BANDWIDTH,

@@ -70,11 +70,18 @@ fn start(kit: &Kit, job: &Path) -> anyhow::Result<Child> {
     }
     qemu.arg("-kernel").arg(kit.kernel()).arg("-initrd").arg(kit.initramfs()).args(["-append", KERNEL_WORDS]);
     qemu.arg("-serial").arg(format!("file:{}", comma(&job.join("console"))));
+    network_card(&mut qemu);
     share(&mut qemu, "machine", Path::new("/"), ",readonly=on,multidevs=remap");
     share(&mut qemu, "job", job, "");
     let errors = File::create(job.join("qemu")).context("cannot write QEMU's messages")?;
     qemu.env("LD_LIBRARY_PATH", kit.libraries()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
     spawn_for_life(qemu).with_context(|| format!("`{}` cannot be run", program.display()))
+}
+
+/// A card with virtual functions, on no wire. Its driver is loaded by whoever wants it.
+fn network_card(qemu: &mut Command) {
+    qemu.args(["-device", "pcie-root-port,id=rootport,chassis=1,slot=1", "-netdev", "hubport,id=card,hubid=0"]);
+    qemu.args(["-device", "igb,bus=rootport,netdev=card,romfile=,mac=02:00:00:00:01:01"]);
 }
 
 fn share(qemu: &mut Command, name: &str, folder: &Path, options: &str) {

@@ -6,7 +6,7 @@
 //!
 //! | question | module |
 //! | --- | --- |
-//! | what does each plugin do | [`bridge`], [`ptp`], [`macvlan`], [`vlan`], [`ipvlan`], [`dummy`], [`tap`], [`host_device`], [`bond`], [`loopback`] |
+//! | what does each plugin do | [`bridge`], [`ptp`], [`macvlan`], [`vlan`], [`ipvlan`], [`dummy`], [`tap`], [`host_device`], [`bond`], [`sriov`], [`loopback`] |
 //! | how does a link of the host go to the pod and come back | [`lent`] |
 //! | what does sysfs tell of a device | [`sysfs`] |
 //! | how is an attachment of one link finished, told of and ended | [`sole_link`] |
@@ -39,6 +39,7 @@ pub(crate) mod sandbox;
 mod settings;
 mod sole_link;
 mod spoof_check;
+mod sriov;
 mod sysfs;
 mod tap;
 mod tap_label;
@@ -56,6 +57,7 @@ pub use ipvlan::Ipvlan;
 pub use loopback::Loopback;
 pub use macvlan::Macvlan;
 pub use ptp::Ptp;
+pub use sriov::Sriov;
 pub use tap::Tap;
 pub use undo::{AfterStep, go_on};
 pub use vlan::Vlan;
@@ -68,4 +70,5 @@ pub const IPVLAN: Ipvlan = Ipvlan { after_step: go_on };
 pub const DUMMY: Dummy = Dummy { after_step: go_on };
 pub const HOST_DEVICE: HostDevice = HostDevice { after_step: go_on };
 pub const BOND: Bond = Bond { after_step: go_on };
+pub const SRIOV: Sriov = Sriov { after_step: go_on, state: "/var/lib/cni/sriov" };
 pub const TAP: Tap = Tap { after_step: go_on };

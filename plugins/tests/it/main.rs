@@ -27,6 +27,7 @@ mod macvlan;
 mod masquerade;
 mod meta;
 mod ptp;
+mod sriov;
 mod static_ipam;
 mod tap;
 mod versions;

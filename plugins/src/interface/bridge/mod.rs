@@ -71,10 +71,23 @@ impl Plugin for Bridge {
         let reachable = pod.as_ref().ok().and_then(Option::as_ref);
         let known = conf.ip_masq.then(|| masquerade::known_addresses(input, at, reachable)).flatten();
         let mut teardown = Teardown::default();
+        let ipam = Ipam::of(input, crate::bundled);
+        let needs_link = |ipam: &Option<Ipam<'_>>| ipam.as_ref().is_some_and(|i| i.kind().as_str() == "dhcp");
+        // The link goes first, so that nobody gets an address that is in use; but a DHCP server is told of the end over
+        // that link (PLG-COM-17).
+        let ipam_first = ipam.as_ref().is_ok_and(needs_link);
+        let mut ipam = Some(ipam);
+        let mut release = |teardown: &mut Teardown| {
+            if let Some(ipam) = ipam.take() {
+                teardown.part(ipam.and_then(|ipam| ipam.map_or(Ok(()), |ipam| ipam.del(at))));
+            }
+        };
+        if ipam_first {
+            release(&mut teardown);
+        }
         teardown
             .part(pod.and_then(|pod| ownership::delete_veth(input, at, &Net::here().told()?, pod.as_ref())));
-        teardown
-            .part(Ipam::of(input, crate::bundled).and_then(|ipam| ipam.map_or(Ok(()), |ipam| ipam.del(at))));
+        release(&mut teardown);
         if conf.ip_masq {
             teardown.part(masquerade::tear_down(&key, known.as_deref(), input.deadline));
         }

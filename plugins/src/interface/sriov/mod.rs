@@ -1,0 +1,337 @@
+//! `sriov`: a virtual function of a network card is the pod's for as long as it lives (PLG-SRIOV).
+
+mod function;
+mod rules;
+mod store;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use manifold_cni::{
+    Attachment, AttachmentId, CniError, CniResult, Detachment, Input, Interface, Ipam, Plugin, code,
+};
+use manifold_net::{Link, LinkChange, Mac, Net, Vf, VfState};
+use manifold_plugin_conf::mac::{Sources, requested};
+use manifold_plugin_conf::{PciAddress, SriovConf};
+
+use super::failure::Told;
+use super::sole_link::{self, Addresses, Finish, NOTIFY};
+use super::sysfs::{self, Sysfs};
+use super::teardown::Teardown;
+use super::undo::{AfterStep, Undo};
+use super::{dns, lent, sandbox, verify, veth_pair};
+use function::Function;
+use store::{Record, Store};
+
+/// The kernel ends a namespace a moment after its last user, and only then returns its devices.
+const RETURN_PATIENCE: Duration = Duration::from_secs(3);
+
+#[derive(Clone, Copy, Debug)]
+pub struct Sriov {
+    pub after_step: AfterStep,
+    /// `/var/lib/cni/sriov`; another one in tests.
+    pub state: &'static str,
+}
+
+/// All that ADD knows before it changes anything.
+struct Found {
+    function: Function,
+    physical: u32,
+    before: Vf,
+    /// `None`: a program in the pod drives the device.
+    link: Option<Link>,
+}
+
+impl Plugin for Sriov {
+    fn name(&self) -> &'static str {
+        "sriov"
+    }
+
+    fn add(&self, input: &Input, at: &Attachment) -> Result<CniResult, CniError> {
+        at.args.require_known(&["MAC"])?;
+        let conf = read(input)?;
+        let mac = mac_asked(input, at)?;
+        let ipam = Ipam::of(input, crate::bundled)?;
+        let (host, pod) = (Net::here().told()?, sandbox::open(&at.netns)?);
+        let store = Store(self.state.into());
+        let _lock = store.lock(conf.device.as_str(), input.deadline)?;
+        store.refuse_if_held(&conf.device)?;
+        if pod.link(at.ifname.as_str()).told()?.is_some() {
+            return Err(veth_pair::taken(&at.ifname));
+        }
+        let found = find(&host, &conf.device)?;
+        let mut undo = Undo::new(self.after_step);
+        let call = Call { input, at, conf: &conf, mac, host: &host, pod: &pod, store: &store };
+        let made = call.attach(&mut undo, &found, ipam.as_ref());
+        undo.settle(made)
+    }
+
+    fn check(&self, input: &Input, at: &Attachment) -> Result<(), CniError> {
+        let conf = read(input)?;
+        let mac = mac_asked(input, at)?;
+        sole_link::check_ipam(input, at)?;
+        let host = Net::here().told()?;
+        let function = function::find(&conf.device, Sysfs::real())?;
+        let (_, now) = ruled_by(&host, &function)?;
+        if let Some(setting) = rules::changed(&conf.settings, mac, &now) {
+            let text = format!("`{setting}` of the virtual function `{}` is another one now", conf.device);
+            return Err(CniError::check(text));
+        }
+        if sysfs::is_userspace(&function.path)? {
+            return Ok(());
+        }
+        verify::any_interface(input, at)?.addresses_and_routes()
+    }
+
+    /// Works from the record of ADD; without one there are only the addresses to release.
+    fn del(&self, input: &Input, at: &Detachment) -> Result<(), CniError> {
+        let store = Store(self.state.into());
+        let mut teardown = Teardown::default();
+        teardown.part(sole_link::release(input, at));
+        if let Some(record) = store.read(at.container.as_str(), at.ifname.as_str()) {
+            teardown.part(end(&store, &record, at.netns.as_deref(), input.deadline));
+        }
+        teardown.finish()
+    }
+
+    fn status(&self, input: &Input) -> Result<(), CniError> {
+        sole_link::status(input)
+    }
+
+    fn gc(&self, input: &Input, keep: &[AttachmentId]) -> Result<(), CniError> {
+        let store = Store(self.state.into());
+        let mut teardown = Teardown::default();
+        teardown.part(sole_link::gc(input, keep));
+        for record in store.of_network(input.name.as_str()) {
+            let lives = |id: &AttachmentId| id.container == record.container && id.ifname == record.ifname;
+            if !keep.iter().any(lives) {
+                teardown.part(end(&store, &record, Some(&record.netns), input.deadline));
+            }
+        }
+        teardown.finish()
+    }
+}
+
+fn read(input: &Input) -> Result<SriovConf, CniError> {
+    SriovConf::read(&input.config).map_err(|problem| problem.into_error(&input.name))
+}
+
+fn mac_asked(input: &Input, at: &Attachment) -> Result<Option<Mac>, CniError> {
+    let mac = requested(&input.config, &at.args, Sources::WithConfigKey);
+    Ok(mac.map_err(|problem| problem.into_error(&input.name))?.map(|mac| Mac(mac.octets())))
+}
+
+fn find(host: &Net, device: &PciAddress) -> Result<Found, CniError> {
+    let function = function::find(device, Sysfs::real())?;
+    let link = match sysfs::is_userspace(&function.path)? {
+        true => None,
+        false => Some(link_of(host, &function.path)?),
+    };
+    let (physical, before) = ruled_by(host, &function)?;
+    Ok(Found { function, physical, before, link })
+}
+
+fn link_of(host: &Net, function: &Path) -> Result<Link, CniError> {
+    let name = sysfs::interface(function)?;
+    let link = host.link(&name).told()?;
+    link.ok_or_else(|| CniError::failed(format!("the link `{name}` has just vanished; try again")))
+}
+
+fn ruled_by(host: &Net, function: &Function) -> Result<(u32, Vf), CniError> {
+    let name = &function.physical;
+    let physical = host.link(name).told()?;
+    let physical = physical
+        .ok_or_else(|| CniError::failed(format!("the physical function `{name}` has no link here")))?;
+    let vf = host.vfs(physical.index).told()?.into_iter().find(|vf| vf.number == function.number);
+    let missing = || {
+        let number = function.number;
+        CniError::failed(format!("the physical function `{name}` tells nothing of its virtual one {number}"))
+    };
+    Ok((physical.index, vf.ok_or_else(missing)?))
+}
+
+struct Call<'a> {
+    input: &'a Input,
+    at: &'a Attachment,
+    conf: &'a SriovConf,
+    mac: Option<Mac>,
+    host: &'a Net,
+    pod: &'a Net,
+    store: &'a Store,
+}
+
+impl<'a> Call<'a> {
+    fn attach(
+        &self,
+        undo: &mut Undo<'a>,
+        found: &Found,
+        ipam: Option<&Ipam<'a>>,
+    ) -> Result<CniResult, CniError> {
+        let (store, host, device) = (self.store, self.host, self.conf.device.as_str());
+        let record = self.record(found);
+        store.write(&record)?;
+        let written = record.clone();
+        undo.done("record", move || store.forget(&written))?;
+        store.claim(device, &self.at.netns)?;
+        undo.done("claim", move || store.release(device))?;
+        let (physical, number) = (found.physical, found.function.number);
+        let back = rules::original(&record);
+        // Before the first of them, as the card may refuse one half way.
+        undo.done("settings of the virtual function", move || rules::restore(host, physical, number, &back))?;
+        let changes = rules::wanted(&self.conf.settings, self.mac, &found.before);
+        rules::apply(host, physical, number, &changes)?;
+        undo.passed("settings")?;
+        let finish = Finish { settings: NOTIFY, dns: Some(&self.conf.dns) };
+        let mut result = match &found.link {
+            None => self.without_link(undo, found, ipam)?,
+            Some(link) => {
+                let link = self.wear(undo, found, link)?;
+                let link = lent::lend(undo, host, self.pod, &link, &self.at.ifname)?;
+                let addresses = Addresses::of(ipam);
+                sole_link::furnish(undo, self.input, self.at, self.pod, &link, addresses, finish)?
+            }
+        };
+        for interface in &mut result.interfaces {
+            interface.pci_id = device.to_owned();
+        }
+        Ok(result)
+    }
+
+    fn record(&self, found: &Found) -> Record {
+        let (settings, before) = (&self.conf.settings, &found.before);
+        let state = before.link_state.map(|state| match state {
+            VfState::Auto => 0,
+            VfState::Enable => 1,
+            VfState::Disable => 2,
+        });
+        let link = found.link.as_ref();
+        Record {
+            network: self.input.name.to_string(),
+            container: self.at.container.to_string(),
+            ifname: self.at.ifname.to_string(),
+            netns: self.at.netns.clone(),
+            device: self.conf.device.to_string(),
+            name: link.map(|link| lent::original_name(link, &self.at.ifname).to_owned()).unwrap_or_default(),
+            mac: link.and_then(|link| link.mac).map(|mac| mac.to_string()).unwrap_or_default(),
+            mtu: link.map(|link| link.mtu).unwrap_or_default(),
+            admin_mac: self.mac.map(|_| before.mac.to_string()),
+            vlan: settings.vlan.map(|_| (before.vlan, before.qos, before.service_vlan)),
+            rates: Record::rates_asked(settings).then_some((before.min_tx_rate, before.max_tx_rate)),
+            spoof_check: settings.spoof_check.and(before.spoof_check),
+            trust: settings.trust.and(before.trust),
+            link_state: settings.link_state.and(state),
+        }
+    }
+
+    /// Gives the link the address that is asked for, while it is still in the host.
+    fn wear(&self, undo: &mut Undo<'a>, found: &Found, link: &Link) -> Result<Link, CniError> {
+        let Some(mac) = self.mac.filter(|mac| link.mac != Some(*mac)) else { return Ok(link.clone()) };
+        let (host, before) = (self.host, link.clone());
+        undo.done("MAC address", move || match host.link(&before.name).told()? {
+            Some(now) => rename_and_address(host, &now, &before.name, before.mac, before.mtu),
+            None => Ok(()),
+        })?;
+        if host.set_mac(link.index, mac).is_err() {
+            function::start_driver_anew(&found.function.path, self.conf.device.as_str())?;
+        }
+        let mut now = link_of(host, &found.function.path)?;
+        if now.name != link.name {
+            rename_and_address(host, &now, &link.name, None, link.mtu)?;
+            now.name.clone_from(&link.name);
+        }
+        if now.mac != Some(mac) {
+            host.set_mac(now.index, mac).told()?;
+            now.mac = Some(mac);
+        }
+        Ok(now)
+    }
+
+    fn without_link(
+        &self,
+        undo: &mut Undo<'a>,
+        found: &Found,
+        ipam: Option<&Ipam<'a>>,
+    ) -> Result<CniResult, CniError> {
+        let mut result = match ipam {
+            Some(ipam) => sole_link::lease(undo, ipam, self.at)?,
+            None => CniResult::default(),
+        };
+        let mac = self.mac.or(Some(found.before.mac)).filter(|mac| !mac.is_zero());
+        result.interfaces = vec![Interface {
+            name: self.at.ifname.to_string(),
+            mac: mac.map(|mac| mac.to_string()).unwrap_or_default(),
+            sandbox: self.at.netns.to_string_lossy().into_owned(),
+            ..Interface::default()
+        }];
+        result.ips.iter_mut().for_each(|ip| ip.interface = Some(0));
+        dns::replace(&mut result, &self.conf.dns);
+        Ok(result)
+    }
+}
+
+/// Gives everything back, once. A device that another pod has by now is left alone.
+fn end(store: &Store, record: &Record, netns: Option<&Path>, deadline: Instant) -> Result<(), CniError> {
+    let _lock = store.lock(&record.device, deadline)?;
+    let ours = store.holder(&record.device).is_none_or(|holder| holder == record.netns);
+    if ours {
+        give_back(record, netns, deadline)?;
+        store.release(&record.device)?;
+    }
+    store.forget(record)
+}
+
+fn give_back(record: &Record, netns: Option<&Path>, deadline: Instant) -> Result<(), CniError> {
+    let Ok(device) = record.device.parse::<PciAddress>() else { return Ok(()) };
+    let host = Net::here().told()?;
+    // A card that is gone has nothing to be restored.
+    let Ok(function) = function::find(&device, Sysfs::real()) else { return Ok(()) };
+    let (physical, _) = ruled_by(&host, &function)?;
+    rules::restore(&host, physical, function.number, &rules::original(record))?;
+    if record.name.is_empty() {
+        return Ok(());
+    }
+    function::ensure_driver(&function.path, &record.device, Sysfs::real());
+    let mac = record.mac.parse().ok();
+    let lent = match sandbox::find(netns)? {
+        Some(pod) => pod.link(&record.ifname).told()?.map(|link| (pod, link)),
+        None => None,
+    };
+    if let Some((pod, link)) = lent.filter(|(_, link)| link.alias.as_deref() == Some(&record.name)) {
+        lent::give_back(&host, &pod, &link)?;
+    }
+    let link = returned(&host, &function.path, deadline)?;
+    rename_and_address(&host, &link, &record.name, mac, record.mtu)
+}
+
+/// The device's link in the host, which may be on its way from a namespace that ends.
+fn returned(host: &Net, function: &Path, deadline: Instant) -> Result<Link, CniError> {
+    let until = deadline.min(Instant::now() + RETURN_PATIENCE);
+    loop {
+        match link_of(host, function) {
+            Ok(link) => return Ok(link),
+            Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(20)),
+            Err(error) => return Err(CniError { code: code::TRY_AGAIN, ..error }),
+        }
+    }
+}
+
+fn rename_and_address(
+    host: &Net,
+    link: &Link,
+    name: &str,
+    mac: Option<Mac>,
+    mtu: u32,
+) -> Result<(), CniError> {
+    let change = LinkChange {
+        up: Some(false),
+        name: Some(name).filter(|name| *name != link.name),
+        alias: Some(""),
+        mtu: Some(mtu).filter(|mtu| *mtu != link.mtu),
+        ..LinkChange::default()
+    };
+    host.change(link.index, &change).told()?;
+    match mac.filter(|mac| link.mac != Some(*mac)) {
+        Some(mac) => host.set_mac(link.index, mac).told(),
+        None => Ok(()),
+    }
+}
