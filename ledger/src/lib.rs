@@ -6,9 +6,10 @@
 //! What cannot be read is set aside and stays an error ([`Unreadable`]), never "nothing to do".
 //!
 //! Everything else of ours in the folder has a name that no container id can have (it begins with a dot):
-//! `.locks`, `.gate`, `.spool`, `.damaged`, `.reported`, `.new-…`, `.boot`, `.sweep`, `.idle`.
+//! `.locks`, `.gate`, `.spool`, `.damaged`, `.reported`, `.new-…`, `.boot`, `.sweep`, `.idle`, `.installed`, `.found`.
 //!
-//! Beside it: how many may run at once ([`gate`]) and what the node role is told afterwards ([`spool`]).
+//! Beside it: how many may run at once ([`gate`]), what the node role is told afterwards ([`spool`]), and what it installed
+//! ([`installed`]).
 //!
 //! This crate decides and keeps books; it runs no delegate and touches no interface.
 
@@ -16,6 +17,7 @@ pub mod alien;
 pub mod boot;
 pub mod codec;
 pub mod damaged;
+pub mod durable;
 pub mod entry;
 pub mod error;
 pub mod exact;
@@ -23,6 +25,7 @@ pub mod flock;
 mod folder;
 pub mod gate;
 pub mod idle;
+pub mod installed;
 pub mod list;
 pub mod lock;
 mod marks;
