@@ -32,7 +32,9 @@ fn said(node: &Node<'_>, name: &str, verb: &str) -> Value {
 // Proves: CNI-CNV-6, CNI-CHK-3
 #[test]
 fn tuning_of_the_node_goes_on_with_the_interface_of_a_bundled_plugin() {
-    let node = Node::new("tuning");
+    let mut node = Node::new("tuning");
+    // What is left out is the node's own.
+    node.entry.insert("plugins".into(), json!({"bundled": ["bridge", "macvlan", "host-local"]}));
     install_recorded(&node, "tuning", "tuning");
     let tuning = json!({"type": "tuning", "sysctl": {"net.ipv4.conf.data0.arp_notify": "1"}, "mac": "02:00:00:00:00:42",
         "mtu": 1400, "dataDir": node.folder("tuning"), "x-unknown": {"kept": [1.50]}});
@@ -63,7 +65,9 @@ fn tuning_of_the_node_goes_on_with_the_interface_of_a_bundled_plugin() {
 
 #[test]
 fn ipvlans_configuration_reaches_the_nodes_own_plugin_and_its_word_reaches_the_runtime() {
-    let node = Node::new("ipvlan");
+    let mut node = Node::new("ipvlan");
+    // What is left out is the node's own.
+    node.entry.insert("plugins".into(), json!({"bundled": ["bridge", "macvlan", "host-local"]}));
     install_recorded(&node, "ipvlan", "ipvlan");
     install_recorded(&node, "host-local", "host-local");
     let conf = json!({"cniVersion": "1.0.0", "type": "ipvlan", "master": "eth1", "mode": "l3s", "mtu": 1400, "linkInContainer": false,
