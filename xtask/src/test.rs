@@ -65,6 +65,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     progress::watched("control plane (etcd, kube-apiserver, kubectl in one executable; cached)", |detail| {
         manifold_e2e::cluster_binary::cluster_binary(&mut |step| detail.say(step)).map(drop)
     })?;
+    progress::watched("whereabouts, an IPAM plugin that is not ours (cached)", |detail| {
+        manifold_e2e::whereabouts::executable(&mut |step| detail.say(step)).map(drop)
+    })?;
     let release = progress::watched("release executable, static, link-time optimised", build::release)?;
     let crash = progress::watched("executable with crash points", build::with_crash_points)?;
     let controller = progress::watched("the controller", build::controller_for_tests)?;

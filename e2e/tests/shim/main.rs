@@ -42,4 +42,5 @@ mod selection;
 mod signals;
 mod sources;
 mod takeover;
+mod whereabouts;
 mod wrapper;
