@@ -204,7 +204,11 @@ fn definitions_that_are_hostile() {
         ("tail", r#"{"type": "fake"} x"#, "not valid"),
         ("path", r#"{"type": "../../bin/sh"}"#, "a plugin is named, not located"),
         ("shell", r#"{"type": "$(reboot)"}"#, "needs plugin `$(reboot)`, which is not installed"),
-        ("name", r#"{"type": "fake", "name": "../x"}"#, "a letter or a digit, at `/name` (line 1, column 26)"),
+        (
+            "name",
+            r#"{"type": "fake", "name": "../x"}"#,
+            "a letter or a digit, at `/name` (line 1, column 26)",
+        ),
         ("version", r#"{"type": "fake", "cniVersion": "9.9.9"}"#, "9.9.9"),
         ("list", "[]", "not valid"),
         ("args", r#"{"type": "fake", "args": "x"}"#, "`args`"),
