@@ -15,7 +15,8 @@ use crate::child::spawn_for_life;
 const BOOT_DEADLINE: Duration = Duration::from_secs(120);
 /// It is taken when it is used.
 const MEMORY: &str = "2G";
-const KERNEL_WORDS: &str = "console=ttyS0 panic=-1 quiet nokaslr mitigations=off cryptomgr.notests=1";
+const KERNEL_WORDS: &str = "console=ttyS0 panic=-1 quiet nokaslr mitigations=off cryptomgr.notests=1 \
+     intel_iommu=on iommu=pt";
 /// How much of each text an error repeats.
 const LAST_LINES: usize = 25;
 
@@ -78,9 +79,16 @@ fn start(kit: &Kit, job: &Path) -> anyhow::Result<Child> {
     spawn_for_life(qemu).with_context(|| format!("`{}` cannot be run", program.display()))
 }
 
-/// A card with virtual functions, on no wire. Its driver is loaded by whoever wants it.
+/// A card with virtual functions, on no wire, and the unit without which none can be given to a program. The card's
+/// driver is loaded by whoever wants it.
 fn network_card(qemu: &mut Command) {
-    qemu.args(["-device", "pcie-root-port,id=rootport,chassis=1,slot=1", "-netdev", "hubport,id=card,hubid=0"]);
+    qemu.args(["-device", "intel-iommu,intremap=off,caching-mode=on"]);
+    qemu.args([
+        "-device",
+        "pcie-root-port,id=rootport,chassis=1,slot=1",
+        "-netdev",
+        "hubport,id=card,hubid=0",
+    ]);
     qemu.args(["-device", "igb,bus=rootport,netdev=card,romfile=,mac=02:00:00:00:01:01"]);
 }
 

@@ -40,8 +40,8 @@ impl Card {
 
     /// All of the card that an attachment changes, as the physical function and the host tell it.
     fn state(&self) -> String {
-        let flags = r"s/^[0-9]+: //; s/<[^>]*>//; s/ (qdisc|state|mode|group|qlen) [^ ]+//g";
-        self.bed.sh(&format!("ip -o link | grep -v lo: | sed -E '{flags}' | sort; ls /var/lib/cni/sriov /var/lib/cni/sriov/pci 2>/dev/null || true"))
+        let flags = r"s/^[0-9]+: //; s/<[^>]*>//; s/ (qdisc|state|mode|group|qlen|permaddr) [^ ]+//g";
+        self.bed.sh(&format!("ip -o link | grep -v lo: | sed -E '{flags}' | sort; find /var/lib/cni/sriov -type f ! -name '*.lock' 2>/dev/null || true"))
     }
 
     fn function(&self, number: usize) -> String {
@@ -77,7 +77,8 @@ fn functions_are_ruled_by_the_card_carry_packets_and_go_back_as_they_were() {
         assert!(told.contains(part), "{part}: {told}");
     }
     assert!(a.sh("ip link show eth0").contains("02:00:00:00:00:a0"));
-    assert_eq!(a.sh("cd /proc/sys/net; cat ipv4/conf/eth0/arp_notify ipv6/conf/eth0/ndisc_notify"), "1\n1");
+    let settings = "ipv4/conf/eth0/arp_notify ipv6/conf/eth0/ndisc_notify ipv6/conf/eth0/optimistic_dad";
+    assert_eq!(a.sh(&format!("cd /proc/sys/net; cat {settings}")), "1\n1\n1");
     pings_soon(&a, &second.ips[0].address.addr().to_string());
     assert!(a.pings_not(&third.ips[0].address.addr().to_string()), "VLANs isolate");
     bed.check(&first_conf, &a, &first).unwrap();
@@ -166,6 +167,82 @@ fn an_add_that_fails_at_any_step_leaves_the_function_as_it_was() {
     assert_eq!(bed.lease_files(), [""; 0]);
 }
 
+// Proves: PLG-SRIOV-6
+#[test]
+#[ignore = "needs a network card with virtual functions: run it in the guest kernel"]
+fn neighbours_hear_at_once_that_an_address_has_moved_to_another_function() {
+    let card = Card::new();
+    let bed = &card.bed;
+    let addresses = json!({"ipam": {"type": "static", "addresses": [{"address": "10.1.0.2/24"}, {"address": "fd00:1::2/64"}]}});
+    let (neighbour, old, new) = (bed.pod("neighbour"), bed.pod("old"), bed.pod("new"));
+    let theirs = json!({"ipam": {"type": "static", "addresses": [{"address": "10.1.0.3/24"}, {"address": "fd00:1::3/64"}]}});
+    bed.add(&card.conf(2, theirs), &neighbour).unwrap();
+    let first = bed.add(&card.conf(0, addresses.clone()), &old).unwrap();
+    pings_soon(&neighbour, "10.1.0.2");
+    pings_soon(&neighbour, "fd00:1::2");
+    bed.del(&card.conf(0, json!({})), &old).unwrap();
+    // What the neighbour finds out by itself is not what is asked here.
+    neighbour.sh(&format!(
+        "for address in 10.1.0.2 fd00:1::2; do ip neigh replace $address lladdr {} dev eth0 nud stale; done",
+        first.interfaces[0].mac
+    ));
+    let second = bed.add(&card.conf(1, addresses), &new).unwrap();
+    assert_ne!(first.interfaces[0].mac, second.interfaces[0].mac);
+    for address in ["10.1.0.2", "fd00:1::2"] {
+        let known = format!("ip neigh show {address} | grep -q {}", second.interfaces[0].mac);
+        neighbour.sh(&format!("timeout 10 sh -c 'until {known}; do sleep 0.1; done'"));
+    }
+    bed.del(&card.conf(1, json!({})), &new).unwrap();
+    bed.del(&card.conf(2, json!({})), &neighbour).unwrap();
+}
+
+// Proves: PLG-SRIOV-5, PLG-SRIOV-7, PLG-HOSTDEV-4
+#[test]
+#[ignore = "needs a network card with virtual functions: run it in the guest kernel"]
+fn a_function_for_a_program_is_ruled_by_the_card_and_otherwise_left_to_the_pod() {
+    let card = Card::new();
+    let bed = &card.bed;
+    let device = format!("/sys/bus/pci/devices/{}", card.functions[0]);
+    let bind = |driver: &str| {
+        let name = &card.functions[0];
+        bed.sh(&format!(
+            "modprobe {driver}; [ ! -e {device}/driver ] || echo {name} > {device}/driver/unbind
+             echo {driver} > {device}/driver_override; echo {name} > /sys/bus/pci/drivers_probe"
+        ));
+        bed.sh(&format!("basename $(readlink {device}/driver)"))
+    };
+    assert_eq!(bind("vfio-pci"), "vfio-pci");
+    let (before, pod) = (card.state(), bed.pod("a"));
+    let conf = card.conf(0, json!({"vlan": 9, "trust": "on", "mac": "02:00:00:00:00:a9"}));
+    let result = bed.add(&conf, &pod).unwrap();
+    let told = card.function(0);
+    assert!(["vlan 9", "trust on", "02:00:00:00:00:a9"].iter().all(|part| told.contains(part)), "{told}");
+    let interface = &result.interfaces[0];
+    assert_eq!((interface.name.as_str(), interface.mac.as_str()), ("eth0", "02:00:00:00:00:a9"));
+    assert_eq!((interface.pci_id.as_str(), result.ips.len()), (card.functions[0].as_str(), 1));
+    assert!(!runs(&pod.netns, "ip link show eth0"), "the program's business");
+    bed.check(&conf, &pod, &result).unwrap();
+    bed.sh(&format!("ip link set {} vf 0 vlan 10", card.physical));
+    assert!(bed.check(&conf, &pod, &result).unwrap_err().msg.contains("`vlan`"));
+    for _ in 0..2 {
+        bed.del(&conf, &pod).unwrap();
+        same("card", &before, &card.state());
+    }
+    assert_eq!(bed.sh(&format!("basename $(readlink {device}/driver)")), "vfio-pci", "as it was");
+    let plain = json!({"cniVersion": "1.1.0", "name": "steel", "type": "host-device", "pciBusID": card.functions[0],
+        "ipam": bed.host_local("10.1.0.0/24")});
+    let result = bed.add(&plain, &pod).unwrap();
+    assert_eq!((result.interfaces[0].mac.as_str(), result.ips.len()), ("", 1));
+    bed.check(&plain, &pod, &result).unwrap();
+    bed.del(&plain, &pod).unwrap();
+    bed.sh(&format!("echo {} > {device}/driver/unbind", card.functions[0]));
+    let refused = bed.add(&conf, &pod).unwrap_err();
+    assert!(refused.msg.contains("has no driver"), "{refused}");
+    assert_eq!(bind("igbvf"), "igbvf");
+    bed.sh(&format!("echo > {device}/driver_override"));
+    assert_eq!(bed.lease_files(), [""; 0]);
+}
+
 // Proves: PLG-HOSTDEV-1, PLG-HOSTDEV-2, PLG-HOSTDEV-3, PLG-HOSTDEV-9, P-DEL-7
 #[test]
 #[ignore = "needs a network card with virtual functions: run it in the guest kernel"]
@@ -198,9 +275,9 @@ fn host_device_takes_a_function_by_each_selector_and_finds_one_whose_pod_vanishe
     same("card", &before, &card.state());
     // And DEL of the vanished pod gives the name back too.
     let conf = with_result(&conf, &result);
-    let result = bed.add(&with(&conf, json!({"prevResult": null})), &bed.pod("gone")).unwrap();
+    let result = bed.add(&with(&conf, json!({"prevResult": null})), &bed.pod("lost")).unwrap();
     bed.sh(&format!("timeout 30 sh -c 'until {interface}; do sleep 0.1; done'"));
-    bed.del_at(&with_result(&conf, &result), &bed.pod("gone").without_netns(None)).unwrap();
+    bed.del_at(&with_result(&conf, &result), &bed.pod("lost").without_netns(None)).unwrap();
     same("card", &before, &card.state());
     bed.gc(&conf, &[]).unwrap();
 }

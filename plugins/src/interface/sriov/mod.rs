@@ -1,20 +1,24 @@
 //! `sriov`: a virtual function of a network card is the pod's for as long as it lives (PLG-SRIOV).
 
+mod address;
+mod announce;
 mod function;
 mod rules;
 mod store;
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use manifold_cni::{
     Attachment, AttachmentId, CniError, CniResult, Detachment, Input, Interface, Ipam, Plugin, code,
 };
-use manifold_net::{Link, LinkChange, Mac, Net, Vf, VfState};
+use manifold_net::{Link, Mac, Net, Vf, VfState};
 use manifold_plugin_conf::mac::{Sources, requested};
 use manifold_plugin_conf::{PciAddress, SriovConf};
 
 use super::failure::Told;
+use super::settings::Setting;
 use super::sole_link::{self, Addresses, Finish, NOTIFY};
 use super::sysfs::{self, Sysfs};
 use super::teardown::Teardown;
@@ -22,6 +26,9 @@ use super::undo::{AfterStep, Undo};
 use super::{dns, lent, sandbox, verify, veth_pair};
 use function::Function;
 use store::{Record, Store};
+
+/// As the reference sets them.
+const SETTINGS: &[Setting] = &[NOTIFY[0], NOTIFY[1], ("ipv6", "optimistic_dad", "1")];
 
 /// The kernel ends a namespace a moment after its last user, and only then returns its devices.
 const RETURN_PATIENCE: Duration = Duration::from_secs(3);
@@ -164,7 +171,7 @@ impl<'a> Call<'a> {
     fn attach(
         &self,
         undo: &mut Undo<'a>,
-        found: &Found,
+        found: &'a Found,
         ipam: Option<&Ipam<'a>>,
     ) -> Result<CniResult, CniError> {
         let (store, host, device) = (self.store, self.host, self.conf.device.as_str());
@@ -181,14 +188,22 @@ impl<'a> Call<'a> {
         let changes = rules::wanted(&self.conf.settings, self.mac, &found.before);
         rules::apply(host, physical, number, &changes)?;
         undo.passed("settings")?;
-        let finish = Finish { settings: NOTIFY, dns: Some(&self.conf.dns) };
+        let finish = Finish { settings: SETTINGS, dns: Some(&self.conf.dns) };
         let mut result = match &found.link {
             None => self.without_link(undo, found, ipam)?,
             Some(link) => {
                 let link = self.wear(undo, found, link)?;
                 let link = lent::lend(undo, host, self.pod, &link, &self.at.ifname)?;
                 let addresses = Addresses::of(ipam);
-                sole_link::furnish(undo, self.input, self.at, self.pod, &link, addresses, finish)?
+                let result =
+                    sole_link::furnish(undo, self.input, self.at, self.pod, &link, addresses, finish)?;
+                if let Some(mac) = link.mac {
+                    let ips = result.ips.iter().map(|ip| ip.address.addr());
+                    let v4: Vec<_> =
+                        ips.filter_map(|ip| if let IpAddr::V4(v4) = ip { Some(v4) } else { None }).collect();
+                    announce::announce(self.pod, link.index, mac, &v4, self.input.deadline);
+                }
+                result
             }
         };
         for interface in &mut result.interfaces {
@@ -224,26 +239,15 @@ impl<'a> Call<'a> {
     }
 
     /// Gives the link the address that is asked for, while it is still in the host.
-    fn wear(&self, undo: &mut Undo<'a>, found: &Found, link: &Link) -> Result<Link, CniError> {
+    fn wear(&self, undo: &mut Undo<'a>, found: &'a Found, link: &Link) -> Result<Link, CniError> {
         let Some(mac) = self.mac.filter(|mac| link.mac != Some(*mac)) else { return Ok(link.clone()) };
         let (host, before) = (self.host, link.clone());
-        undo.done("MAC address", move || match host.link(&before.name).told()? {
-            Some(now) => rename_and_address(host, &now, &before.name, before.mac, before.mtu),
-            None => Ok(()),
+        let (path, device) = (&found.function.path, self.conf.device.as_str());
+        undo.done("MAC address", move || {
+            let was = address::Was { name: &before.name, mac: before.mac, mtu: before.mtu };
+            address::restore(host, path, device, &link_of(host, path)?, &was)
         })?;
-        if host.set_mac(link.index, mac).is_err() {
-            function::start_driver_anew(&found.function.path, self.conf.device.as_str())?;
-        }
-        let mut now = link_of(host, &found.function.path)?;
-        if now.name != link.name {
-            rename_and_address(host, &now, &link.name, None, link.mtu)?;
-            now.name.clone_from(&link.name);
-        }
-        if now.mac != Some(mac) {
-            host.set_mac(now.index, mac).told()?;
-            now.mac = Some(mac);
-        }
-        Ok(now)
+        address::put_on(host, &found.function.path, self.conf.device.as_str(), link, mac)
     }
 
     fn without_link(
@@ -300,7 +304,8 @@ fn give_back(record: &Record, netns: Option<&Path>, deadline: Instant) -> Result
         lent::give_back(&host, &pod, &link)?;
     }
     let link = returned(&host, &function.path, deadline)?;
-    rename_and_address(&host, &link, &record.name, mac, record.mtu)
+    let was = address::Was { name: &record.name, mac, mtu: record.mtu };
+    address::restore(&host, &function.path, &record.device, &link, &was)
 }
 
 /// The device's link in the host, which may be on its way from a namespace that ends.
@@ -312,26 +317,5 @@ fn returned(host: &Net, function: &Path, deadline: Instant) -> Result<Link, CniE
             Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(20)),
             Err(error) => return Err(CniError { code: code::TRY_AGAIN, ..error }),
         }
-    }
-}
-
-fn rename_and_address(
-    host: &Net,
-    link: &Link,
-    name: &str,
-    mac: Option<Mac>,
-    mtu: u32,
-) -> Result<(), CniError> {
-    let change = LinkChange {
-        up: Some(false),
-        name: Some(name).filter(|name| *name != link.name),
-        alias: Some(""),
-        mtu: Some(mtu).filter(|mtu| *mtu != link.mtu),
-        ..LinkChange::default()
-    };
-    host.change(link.index, &change).told()?;
-    match mac.filter(|mac| link.mac != Some(*mac)) {
-        Some(mac) => host.set_mac(link.index, mac).told(),
-        None => Ok(()),
     }
 }
