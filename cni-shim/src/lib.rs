@@ -9,6 +9,7 @@ pub mod crash;
 pub mod default_network;
 pub mod del;
 pub mod gc;
+pub mod kubelet;
 pub mod logging;
 pub mod multus_state;
 pub mod outcome;

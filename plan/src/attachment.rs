@@ -39,8 +39,7 @@ impl<'a> Maker<'a> {
         runtime: &'a RuntimeInput,
         wanted: &Wanted,
     ) -> Self {
-        let selections = wanted.attachments.iter().filter_map(|w| w.selection.as_ref());
-        let devices = Allocator::new(runtime.allocation.as_ref(), selections);
+        let devices = Allocator::new(runtime.allocation.as_ref(), asking(wanted, found));
         Self {
             pod,
             policy,
@@ -61,8 +60,7 @@ impl<'a> Maker<'a> {
         runtime: &'a RuntimeInput,
         wanted: &Wanted,
     ) -> Self {
-        let selections = wanted.attachments.iter().filter_map(|w| w.selection.as_ref());
-        let devices = Allocator::of_any_device(selections);
+        let devices = Allocator::of_any_device(asking(wanted, found));
         Self { devices, ..Self::new(pod, policy, found, runtime, wanted) }
     }
 
@@ -87,7 +85,8 @@ impl<'a> Maker<'a> {
         if let Some(device) = &device {
             runtime_values.insert(capability::DEVICE_ID.to_owned(), capability::raw(device.device.as_str()));
         }
-        let device_info_file = self.device_info_file(&name, &list, ifname, &mut runtime_values)?;
+        let device_info_file =
+            self.device_info_file(&name, &list, ifname, device.as_ref(), &mut runtime_values)?;
         let later_args = args::of_delegate(self.pod, &self.runtime.container, &self.runtime.args, want.role);
         let display = nad.map_or_else(|| name.to_string(), |nad| nad.reference.to_string());
         self.status_bytes += predict::entry(&display, &list, selection, device_info_file.is_some());
@@ -143,15 +142,18 @@ impl<'a> Maker<'a> {
         Ok(())
     }
 
-    /// Every attachment with the capability has a file, device or not (NPWG-DI-5.1-1, MLT-DEP-13).
+    /// Every attachment with the capability has a file, device or not (NPWG-DI-5.1-1, MLT-DEP-13). So has every one with
+    /// a device of a resource: what the device plugin says of it is told in the status (NPWG-DI-4.2-2).
     fn device_info_file(
         &self,
         name: &NetworkName,
         list: &NetworkList,
         ifname: &IfName,
+        device: Option<&DeviceRequest>,
         values: &mut Values,
     ) -> Result<Option<PathBuf>, Refusal> {
-        if !capability::declared(list, capability::DEVICE_INFO_FILE) {
+        let described = device.is_some_and(|device| device.resource.is_some());
+        if !described && !capability::declared(list, capability::DEVICE_INFO_FILE) {
             values.remove(capability::DEVICE_INFO_FILE);
             return Ok(None);
         }
@@ -159,6 +161,14 @@ impl<'a> Maker<'a> {
         values.insert(capability::DEVICE_INFO_FILE.to_owned(), capability::raw(&path.to_string_lossy()));
         Ok(Some(path))
     }
+}
+
+fn asking<'s>(
+    wanted: &'s Wanted,
+    found: &'s Definitions,
+) -> impl Iterator<Item = (Option<&'s Nad>, Option<&'s Selection>)> {
+    let nad = |want: &'s Want| found.nads.get(want.reference()?);
+    wanted.attachments.iter().map(move |want| (nad(want), want.selection.as_ref()))
 }
 
 /// Puts `cni-args` and the device into every plugin of the list (NPWG-4.1.2.1.6-4, MLT-DLG-11).

@@ -22,6 +22,7 @@ mod tests;
 mod top;
 
 pub use finding::{Finding, Severity};
+pub use kinds::bundled_types;
 pub(crate) use read::read;
 
 use finding::Draft;

@@ -28,7 +28,7 @@ pub mod want;
 #[cfg(test)]
 mod tests;
 
-pub use allocation::{Allocation, DeviceRequest};
+pub use allocation::{Allocation, DeviceRequest, Identity};
 pub use found::{Definitions, Files};
 pub use plan::{Plan, Planned, RuntimeInput, plan};
 pub use pod::Pod;

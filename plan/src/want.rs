@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use manifold_cni::{NetworkName, RawObject};
 use manifold_crds::selection::{self, BadSelection};
-use manifold_crds::{NadRef, Namespace, Selection, keys};
+use manifold_crds::{NadRef, Namespace, ResourceName, Selection, keys};
 
 use crate::policy::{DefaultNetwork, Isolation, NetworkValue, Policy};
 use crate::{Definitions, Pod, Refusal};
@@ -69,6 +69,13 @@ impl Wanted {
     pub fn references(&self) -> Vec<NadRef> {
         let mut seen = BTreeSet::new();
         self.attachments.iter().filter_map(Want::reference).filter(|r| seen.insert(*r)).cloned().collect()
+    }
+
+    /// The resources whose devices the definitions ask for, each once: for these the kubelet must be asked. A name that
+    /// is none is for the plan to refuse.
+    pub fn resources(&self, found: &Definitions) -> BTreeSet<ResourceName> {
+        let nads = self.attachments.iter().filter_map(|want| found.nads.get(want.reference()?));
+        nads.filter_map(|nad| nad.resource_name().ok().flatten()).collect()
     }
 
     /// The files and folders to read.

@@ -1,14 +1,30 @@
 //! Each network in turn. The first that fails stops the walk; the caller undoes all of it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use manifold_cni::{CniError, code};
+use manifold_plan::Plan;
 
+use super::device_info;
 use crate::chain::{Chain, Setting};
 use crate::crash;
 use crate::signal;
 use crate::undo::note;
 use manifold_ledger::{Entry, Exact, Found, Pen, SandboxLock, State};
+
+/// The devices of the plan, and where their plugins describe them.
+pub(super) struct Devices<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) described_in: PathBuf,
+}
+
+impl Devices<'_> {
+    fn hand_over(&self, entry: &Entry, n: usize) -> Result<(), CniError> {
+        let file = entry.attachments.get(n).and_then(|recorded| recorded.device_info_file.as_deref());
+        let device = self.plan.attachments.get(n).and_then(|planned| planned.device.as_ref());
+        device_info::hand_over(file, device, &self.described_in)
+    }
+}
 
 /// Attaches everything that the entry plans, in its order, never two at once.
 pub(crate) fn all(
@@ -16,6 +32,7 @@ pub(crate) fn all(
     pen: &mut Pen,
     lock: &SandboxLock,
     setting: &Setting<'_>,
+    devices: &Devices<'_>,
     netns: &Path,
 ) -> Result<(), CniError> {
     // Executed plugins may need the results of their ADD on DEL; ours do not, and a result is saved at the end anyway.
@@ -23,6 +40,7 @@ pub(crate) fn all(
     for n in 0..entry.attachments.len() {
         crash::numbered("attaching", n);
         mark(entry, n, State::Attaching);
+        devices.hand_over(entry, n)?;
         let added = one(entry, n, lock, setting, netns)?;
         if let Some(attachment) = entry.attachments.get_mut(n) {
             attachment.result = Some(Exact(added));
@@ -50,7 +68,6 @@ fn one(
     netns: &Path,
 ) -> Result<Vec<u8>, CniError> {
     let Some(recorded) = entry.attachments.get(n) else { return Ok(Vec::new()) };
-    make_room_for(recorded.device_info_file.as_deref())?;
     let done = Chain::of(recorded, setting).and_then(|chain| chain.add(netns, || go_on(lock)));
     done.map(|added| added.raw).map_err(|mut error| {
         // 3 would tell the runtime that no DEL is needed (invariant 5).
@@ -65,17 +82,6 @@ fn one(
             recorded.display, recorded.ifname, error.details
         );
         error
-    })
-}
-
-/// The folder in which a plugin leaves what it knows of its device (NPWG-DI-4.2-3).
-fn make_room_for(device_info_file: Option<&Path>) -> Result<(), CniError> {
-    let Some(folder) = device_info_file.and_then(Path::parent) else { return Ok(()) };
-    std::fs::create_dir_all(folder).map_err(|e| {
-        CniError::new(
-            code::TRY_AGAIN,
-            format!("the folder `{}` for device information cannot be made: {e}", folder.display()),
-        )
     })
 }
 

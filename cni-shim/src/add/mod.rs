@@ -5,6 +5,8 @@
 
 pub mod answer;
 mod attach;
+mod device_info;
+mod devices;
 pub(crate) mod find;
 mod prepare;
 pub(crate) mod record;

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use manifold_cni::{Attachment, CniArgs, CniError, code};
 use manifold_net::{Netns, NetnsError};
-use manifold_plan::{Plan, Pod, RuntimeInput};
+use manifold_plan::{Allocation, Plan, Pod, RuntimeInput};
 
 use super::who::{self, Who};
-use super::{Held, attach, find, record, what};
+use super::{Held, attach, devices, find, record, what};
 use crate::config::Limits;
 use crate::shim::Shim;
 use crate::source::Source;
@@ -39,7 +39,8 @@ pub(super) fn prepare(
     let planned_for = pod.as_ref().unwrap_or(&stand_in);
     let wanted = manifold_plan::want(planned_for, &policy)?;
     let found = what::bring(shim, &wanted, source.as_deref_mut(), budget)?;
-    let mut plan = manifold_plan::plan(planned_for, &policy, &found, &runtime(shim, at))?;
+    let allocation = devices::of_pod(shim, who.as_ref(), &wanted, &found)?;
+    let mut plan = manifold_plan::plan(planned_for, &policy, &found, &runtime(shim, at, allocation))?;
     plan.notes.iter().for_each(|line| tracing::info!("{line}"));
     if pod.is_none() {
         own_args(&mut plan, &at.args);
@@ -70,7 +71,7 @@ fn pod(who: Option<&Who>) -> Option<Pod> {
     })
 }
 
-fn runtime(shim: &Shim, at: &Attachment) -> RuntimeInput {
+fn runtime(shim: &Shim, at: &Attachment, allocation: Option<Allocation>) -> RuntimeInput {
     RuntimeInput {
         version: shim.config.cni_version,
         container: at.container.clone(),
@@ -82,7 +83,7 @@ fn runtime(shim: &Shim, at: &Attachment) -> RuntimeInput {
             .iter()
             .map(|(k, v)| (k.to_owned(), v.to_owned()))
             .collect(),
-        allocation: None,
+        allocation,
     }
 }
 

@@ -2,15 +2,15 @@
 //!
 //! A status that cannot be published never fails an ADD: the entry says why, and the node role publishes it later.
 
-use std::path::Path;
 use std::time::Instant;
 
 use manifold_cni::{CniError, CniResult};
+use manifold_crds::NetworkStatus;
 use manifold_crds::status::Described;
 use manifold_crds::status::{self, Entries};
-use manifold_crds::{DeviceInfo, NetworkStatus};
 use manifold_plan::Plan;
 
+use super::device_info;
 use crate::add::who::Who;
 use crate::config::Limits;
 use crate::source::{Published, Source};
@@ -33,7 +33,7 @@ fn one(
 ) -> Result<Vec<NetworkStatus>, CniError> {
     let raw = recorded.result.as_ref().map(Exact::as_slice).unwrap_or(b"{}");
     let (result, version) = CniResult::parse(raw, recorded.version)?;
-    let device_info = recorded.device_info_file.as_deref().and_then(device_info);
+    let device_info = recorded.device_info_file.as_deref().and_then(device_info::read);
     let described = Described {
         name: &recorded.display,
         default: recorded.default,
@@ -44,14 +44,6 @@ fn one(
         device_info: device_info.as_ref(),
     };
     Ok(NetworkStatus::of(&described, entries))
-}
-
-/// What a plugin left about its device (NPWG-DI-6.1-1). Nothing, or nonsense, is no reason to fail.
-fn device_info(path: &Path) -> Option<DeviceInfo> {
-    let bytes = std::fs::read(path).ok()?;
-    serde_json::from_slice(&bytes)
-        .inspect_err(|e| tracing::warn!(path = %path.display(), "device information: {e}"))
-        .ok()
 }
 
 /// Whether this call publishes at all, and if not, why not.

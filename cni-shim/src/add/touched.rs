@@ -42,7 +42,9 @@ impl Touched<'_> {
             each: self.shim.config.limits.delegate,
             held: undo::held(self.held.lock),
         };
-        attach::all(entry, pen, self.held.lock, &setting, &self.at.netns)?;
+        let devices =
+            attach::Devices { plan: self.plan, described_in: self.shim.config.device_info_dir.join("dp") };
+        attach::all(entry, pen, self.held.lock, &setting, &devices, &self.at.netns)?;
         routes::settle(self.plan, entry, self.netns)?;
         crash::point("routed");
         let answer = self.answer(entry)?;

@@ -18,6 +18,8 @@ pub struct Limits {
 impl Limits {
     /// Everything an ADD asks the API server before it attaches.
     pub const API: Duration = Duration::from_secs(10);
+    /// What the kubelet may take to tell a pod's devices.
+    pub const KUBELET: Duration = Duration::from_secs(10);
     /// The status.
     pub const PUBLISH: Duration = Duration::from_secs(2);
 

@@ -55,6 +55,8 @@ pub struct Config {
     pub bin_dir: PathBuf,
     pub state_dir: PathBuf,
     pub device_info_dir: PathBuf,
+    /// Where the kubelet tells which devices a pod has.
+    pub pod_resources_socket: PathBuf,
     pub namespace_isolation: bool,
     pub global_namespaces: Vec<String>,
     pub system_namespaces: Vec<String>,
@@ -93,6 +95,7 @@ impl Config {
             bin_dir: path("binDir", "/opt/cni/bin")?,
             state_dir: path("stateDir", "/var/lib/cni/manifold")?,
             device_info_dir: path("deviceInfoDir", "/var/run/k8s.cni.cncf.io/devinfo")?,
+            pod_resources_socket: path("podResourcesSocket", "/var/lib/kubelet/pod-resources/kubelet.sock")?,
             namespace_isolation: keys.flag("namespaceIsolation", true)?,
             global_namespaces: global_namespaces(&keys)?,
             system_namespaces: keys

@@ -67,6 +67,11 @@ const OTHERS: &[&str] = &[
 
 const OTHERS_IPAM: &[&str] = &["calico-ipam", "kube-ovn", "nv-ipam", "whereabouts"];
 
+/// The types that are part of `manifold`.
+pub fn bundled_types() -> impl Iterator<Item = &'static str> {
+    TYPES.iter().map(|(name, _)| *name)
+}
+
 pub(super) fn kind(name: &str) -> Option<Kind> {
     TYPES.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
 }

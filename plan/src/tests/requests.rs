@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::support::*;
+use crate::Allocation;
 
 /// A bed whose pod asks network `d` for `keys`; `d` is a list of two plugins of which the second has `capabilities`.
 fn bed(keys: &Value, capabilities: &Value) -> Bed {
@@ -192,8 +193,11 @@ fn a_network_with_a_resource_takes_the_pods_own_devices() {
     };
     with_resource("a").refused(&["`shop/a`", "`vendor.example/vf`"]);
     let given = with_resource("b,a").with(|bed| {
-        let ids = ["0000:03:02.2", "0000:03:02.1"].into_iter().map(|id| id.parse().unwrap()).collect();
-        bed.runtime.allocation = Some([("vendor.example/vf".parse().unwrap(), ids)].into());
+        let mut allocation = Allocation::default();
+        for id in ["0000:03:02.2", "0000:03:02.1"] {
+            allocation.give_plain("vendor.example/vf".parse().unwrap(), id.parse().unwrap());
+        }
+        bed.runtime.allocation = Some(allocation);
     });
     let device = |n| given.at(n).device.unwrap().device.to_string();
     assert_eq!((device(1).as_str(), device(2).as_str()), ("0000:03:02.1", "0000:03:02.2"));
@@ -229,4 +233,22 @@ fn every_attachment_with_the_capability_has_a_device_file_of_its_own() {
         values(&plan.attachments[1])["CNIDeviceInfoFile"],
         "/var/run/k8s.cni.cncf.io/devinfo/cni/d-c1:net1"
     );
+}
+
+// Proves: NPWG-DI-4.2-2
+#[test]
+fn a_device_of_a_resource_has_a_file_also_where_no_plugin_asks_for_it() {
+    let bed = Bed::asking("a,b").with(|bed| {
+        let annotations = &mut bed.nad_mut("a").annotations;
+        annotations.insert("k8s.v1.cni.cncf.io/resourceName".into(), "vendor.example/vf".into());
+        let mut allocation = Allocation::default();
+        allocation.give_plain("vendor.example/vf".parse().unwrap(), "dev-0".parse().unwrap());
+        bed.runtime.allocation = Some(allocation);
+    });
+    let planned = bed.at(1);
+    assert_eq!(
+        planned.device_info_file.unwrap().to_str().unwrap(),
+        "/var/run/k8s.cni.cncf.io/devinfo/cni/a-c1:net1"
+    );
+    assert!(bed.at(2).device_info_file.is_none());
 }
