@@ -2,12 +2,13 @@
 //!
 //! `e2e/bench/bench_meta.py` measures; its header says how. Here its bed is made, and what it found becomes one table
 //! and the project's aims, each met or missed. A column that is not measured is told, never left out in silence.
-//! `bench controller` measures the cluster role instead, in `controller/`.
+//! `bench controller` measures the cluster role instead, in `controller/`; `bench plugins` each plugin alone.
 
 mod bed;
 pub(crate) mod controller;
 mod entry;
 mod goals;
+pub(crate) mod plugins;
 mod report;
 mod results;
 
@@ -60,6 +61,8 @@ pub(crate) struct Options {
 enum What {
     /// Measures the cluster role of the controller: memory, requests and delay with many pods
     Controller(controller::Options),
+    /// Measures each bundled plugin alone, under its own name, beside the reference's
+    Plugins(plugins::Options),
 }
 
 impl Options {
@@ -90,8 +93,10 @@ impl Options {
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    if let Some(What::Controller(options)) = &options.what {
-        return controller::run(options);
+    match &options.what {
+        Some(What::Controller(options)) => return controller::run(options),
+        Some(What::Plugins(options)) => return plugins::run(options),
+        None => {}
     }
     let begin = Instant::now();
     able::check("bench")?;
