@@ -35,7 +35,8 @@ pub struct Default {
     /// The definition's name, in the controller's namespace.
     pub name: String,
     pub source: DefaultSource,
-    /// With `source: existing`: the name of the CNI configuration that each node has from somebody else.
+    /// With `source: existing`: the name of the CNI configuration that each node has from somebody else; without a name, the
+    /// first that each node has.
     pub configuration: Option<String>,
 }
 
@@ -228,11 +229,8 @@ impl Config {
             (DefaultSource::Existing, Some(name)) => {
                 name.parse::<NetworkName>().context("`defaultNetwork.configuration`")?;
             }
-            (DefaultSource::Existing, None) => {
-                bail!(
-                    "`defaultNetwork.source` is `existing`; name the nodes' configuration in `defaultNetwork.configuration`"
-                )
-            }
+            // Each node takes the first configuration that it has from somebody else.
+            (DefaultSource::Existing, None) => {}
             (_, Some(_)) => {
                 bail!(
                     "`defaultNetwork.configuration` is only for `source: existing`; take out one of the two"
@@ -269,7 +267,7 @@ mod tests {
         assert_eq!(source("defaultNetwork: {source: unmanaged}"), Some(DefaultSource::Unmanaged));
         let existing = "defaultNetwork: {source: existing, configuration: k8s-pod-network}";
         assert_eq!(source(existing), Some(DefaultSource::Existing));
-        assert_eq!(source("defaultNetwork: {source: existing}"), None);
+        assert_eq!(source("defaultNetwork: {source: existing}"), Some(DefaultSource::Existing));
         assert_eq!(source("defaultNetwork: {source: builtIn, configuration: x}"), None);
         assert_eq!(source("defaultNetwork: {source: calico}"), None);
     }

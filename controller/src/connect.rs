@@ -14,6 +14,15 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// Who may do what is the server's to say: by the kubeconfig, or by the service account of the pod.
 pub async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
+    of(config(kubeconfig).await?)
+}
+
+pub fn of(config: Config) -> anyhow::Result<Client> {
+    Client::try_from(config).context("the API server's address or certificates cannot be used")
+}
+
+/// The same, before anything is opened.
+pub async fn config(kubeconfig: Option<&Path>) -> anyhow::Result<Config> {
     let mut config = match kubeconfig {
         Some(path) => from_file(path).await.with_context(|| format!("kubeconfig `{}`", path.display()))?,
         None => Config::incluster()
@@ -22,7 +31,7 @@ pub async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
     config.connect_timeout = Some(CONNECT);
     config.read_timeout = Some(READ);
     config.reset_reader_on_write = true;
-    Client::try_from(config).context("the API server's address or certificates cannot be used")
+    Ok(config)
 }
 
 async fn from_file(path: &Path) -> anyhow::Result<Config> {

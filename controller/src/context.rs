@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use kube::Client;
 use manifold_plan::Policy;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::Config;
@@ -38,6 +40,24 @@ impl Stop {
     pub fn new() -> (watch::Sender<bool>, Self) {
         let (sender, receiver) = watch::channel(false);
         (sender, Self(receiver))
+    }
+
+    /// Asked by SIGTERM or SIGINT.
+    pub fn on_signals() -> anyhow::Result<Self> {
+        let (asked, stop) = Self::new();
+        let mut term = signal(SignalKind::terminate()).context("SIGTERM cannot be waited for")?;
+        let mut int = signal(SignalKind::interrupt()).context("SIGINT cannot be waited for")?;
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+            tracing::info!("told to stop");
+            asked.send_replace(true);
+            // Held until the process ends: a sender that is gone means "stop" as well.
+            std::future::pending::<()>().await;
+        });
+        Ok(stop)
     }
 
     /// Returns when it is time to end.

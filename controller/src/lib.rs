@@ -2,13 +2,17 @@
 //!
 //! `cluster/` runs the cluster role and holds what only its leader does; `usage/` says which pods use which network and
 //! keeps that true on the definitions; `admission/` answers the API server's questions about definitions and pods by the
-//! very code that the nodes plan with; `lint/` does the same for files, without a cluster.
+//! very code that the nodes plan with; `lint/` does the same for files, without a cluster. `node/` runs the node role.
 
 pub mod admission;
 pub mod cluster;
 pub mod config;
+pub mod connect;
 pub mod context;
 pub mod events;
 pub mod lint;
+pub mod node;
 pub mod objects;
+pub mod pace;
+pub mod status_page;
 pub mod usage;

@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser;
-use manifold_controller::{cluster, lint};
+use manifold_controller::{cluster, lint, node};
 use tracing_subscriber::filter::LevelFilter;
 
 /// The controller of Manifold.
@@ -13,6 +13,8 @@ use tracing_subscriber::filter::LevelFilter;
 enum Command {
     /// The cluster role: keeps definitions, counts their pods, answers admission reviews.
     Cluster(cluster::Arguments),
+    /// The node role: installs Manifold on the node it runs on, and keeps it so.
+    Node(node::Arguments),
     /// Checks NetworkAttachmentDefinitions in YAML files as the admission webhook would, without a cluster.
     Lint(lint::Arguments),
 }
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
         .init();
     let ended = match &command {
         Command::Cluster(arguments) => cluster::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Node(arguments) => node::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Lint(arguments) => lint::run(arguments),
     };
     ended.unwrap_or_else(|error| {

@@ -15,21 +15,26 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::ready::Ready;
-
 const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Who reads our metrics is one scraper and one kubelet; more than this at once is nobody we know.
 const CONNECTIONS: usize = 32;
 /// No connection is kept for longer.
 const LIFE: Duration = Duration::from_secs(120);
 
-pub(super) struct Page {
-    pub(super) registry: Registry,
-    pub(super) ready: Ready,
+pub struct Page {
+    pub registry: Registry,
+    /// What stands in the way of the work yet, a sentence each.
+    pub missing: Box<dyn Fn() -> Vec<String> + Send + Sync>,
+}
+
+impl std::fmt::Debug for Page {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Page")
+    }
 }
 
 /// Answers for as long as the process runs.
-pub(super) async fn answer(listener: TcpListener, page: Arc<Page>) {
+pub async fn answer(listener: TcpListener, page: Arc<Page>) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
@@ -57,7 +62,7 @@ pub(super) async fn answer(listener: TcpListener, page: Arc<Page>) {
 async fn respond(request: Request<Incoming>, page: Arc<Page>) -> Result<Response<Full<Bytes>>, Infallible> {
     let (status, kind, body) = match request.uri().path() {
         "/healthz" => (StatusCode::OK, "text/plain", "ok\n".to_owned()),
-        "/readyz" => ready(&page.ready),
+        "/readyz" => ready(&(page.missing)()),
         "/metrics" => metrics(&page.registry),
         _ => (StatusCode::NOT_FOUND, "text/plain", "there are /healthz, /readyz and /metrics\n".to_owned()),
     };
@@ -67,8 +72,7 @@ async fn respond(request: Request<Incoming>, page: Arc<Page>) -> Result<Response
     Ok(response)
 }
 
-fn ready(ready: &Ready) -> (StatusCode, &'static str, String) {
-    let missing = ready.missing();
+fn ready(missing: &[String]) -> (StatusCode, &'static str, String) {
     match missing.is_empty() {
         true => (StatusCode::OK, "text/plain", "ok\n".to_owned()),
         false => (StatusCode::SERVICE_UNAVAILABLE, "text/plain", format!("{}\n", missing.join("\n"))),

@@ -247,6 +247,21 @@ pub fn pods_with_networks(state_dir: &Path) -> Result<Vec<String>, LedgerError> 
     Ok(pods)
 }
 
+/// Why it is not uninstalled under these pods.
+pub fn refusal(pods: &[String]) -> String {
+    const NAMED: usize = 10;
+    let named = pods.iter().take(NAMED).map(|pod| format!("`{pod}`")).collect::<Vec<_>>().join(", ");
+    let more = match pods.len().checked_sub(NAMED) {
+        Some(more @ 1..) => format!(" and {more} more"),
+        _ => String::new(),
+    };
+    format!(
+        "{} pods have networks that only Manifold can take down: {named}{more}; delete them first, or say `--leave` to leave \
+         them as they are",
+        pods.len()
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

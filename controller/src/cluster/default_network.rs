@@ -19,7 +19,7 @@ pub struct DefaultNetwork {
     namespace: String,
     name: String,
     /// The name of the configuration on the nodes.
-    configuration: String,
+    configuration: Option<String>,
 }
 
 impl std::fmt::Debug for DefaultNetwork {
@@ -33,8 +33,8 @@ impl DefaultNetwork {
     pub fn new(client: Client, events: Events, config: &Config) -> Option<Self> {
         let default = &config.default_network;
         let configuration = match default.source {
-            DefaultSource::Existing => default.configuration.clone()?,
-            DefaultSource::BuiltIn => BUILT_IN.to_owned(),
+            DefaultSource::Existing => default.configuration.clone(),
+            DefaultSource::BuiltIn => Some(BUILT_IN.to_owned()),
             DefaultSource::Unmanaged => return None,
         };
         let (namespace, name) = (config.namespace.clone(), default.name.clone());
@@ -42,13 +42,17 @@ impl DefaultNetwork {
     }
 
     fn wanted(&self) -> Value {
+        let annotations: Value = match &self.configuration {
+            Some(name) => json!({CONFIGURATION: name}),
+            None => json!({}),
+        };
         json!({
             "apiVersion": keys::API_VERSION,
             "kind": keys::KIND,
             "metadata": {
                 "name": self.name,
                 "namespace": self.namespace,
-                "annotations": {CONFIGURATION: self.configuration},
+                "annotations": annotations,
             },
         })
     }
@@ -98,8 +102,8 @@ impl Kept for DefaultNetwork {
             return Some("`spec.config` was added".to_owned());
         }
         let configuration = meta.annotations.as_ref().and_then(|a| a.get(CONFIGURATION));
-        (configuration != Some(&self.configuration))
-            .then(|| format!("the annotation `{CONFIGURATION}` is not `{}`", self.configuration))
+        let wanted = self.configuration.as_ref()?;
+        (configuration != Some(wanted)).then(|| format!("the annotation `{CONFIGURATION}` is not `{wanted}`"))
     }
 
     async fn mend(&self, live: Option<&DynamicObject>) -> Result<Option<DynamicObject>, kube::Error> {

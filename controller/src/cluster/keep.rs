@@ -13,8 +13,8 @@ use tokio::time::{sleep_until, timeout};
 use crate::context::Stop;
 
 use super::metrics::{Kind, Metrics, Outcome};
-use super::pace::{self, Pace};
 use super::term::Term;
+use crate::pace::{self, Pace};
 
 /// A write that is not answered by then is made again.
 const WRITE: Duration = Duration::from_secs(10);

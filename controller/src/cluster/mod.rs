@@ -4,7 +4,6 @@
 //! CRD and the default network as they should be (`keep.rs`), looks after the policies (`policies/`), counts the pods of every
 //! definition and issues the webhook's certificate (`lead.rs`). Who writes asks its `Term` before.
 
-pub mod connect;
 pub mod crd;
 pub mod default_network;
 pub mod drift;
@@ -12,20 +11,18 @@ pub mod election;
 pub mod keep;
 mod lead;
 pub mod metrics;
-pub mod pace;
 pub mod policies;
 mod ready;
 mod serve;
-mod status_page;
 pub mod term;
 
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
+use crate::connect;
 use crate::context::Stop;
 pub use serve::serve;
 
@@ -54,28 +51,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.context("the threads cannot be started")?;
     let ended = runtime.block_on(async {
-        let stop = stop_on_signals()?;
+        let stop = Stop::on_signals()?;
         let client = connect::client(arguments.kubeconfig.as_deref()).await?;
         serve(client, config, &replica, stop).await
     });
     // What still runs now was told to stop, and had its time.
     runtime.shutdown_background();
     ended
-}
-
-fn stop_on_signals() -> anyhow::Result<Stop> {
-    let (asked, stop) = Stop::new();
-    let mut term = signal(SignalKind::terminate()).context("SIGTERM cannot be waited for")?;
-    let mut int = signal(SignalKind::interrupt()).context("SIGINT cannot be waited for")?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-        }
-        tracing::info!("told to stop");
-        asked.send_replace(true);
-        // Held until the process ends: a sender that is gone means "stop" as well.
-        std::future::pending::<()>().await;
-    });
-    Ok(stop)
 }

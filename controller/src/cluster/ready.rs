@@ -34,13 +34,13 @@ impl Ready {
     }
 
     /// What is missing yet, in words.
-    pub(super) fn missing(&self) -> Vec<&'static str> {
+    pub(super) fn missing(&self) -> Vec<String> {
         let mut missing = Vec::new();
         if !*self.crd.borrow() {
-            missing.push("the CustomResourceDefinition is not established yet");
+            missing.push("the CustomResourceDefinition is not established yet".to_owned());
         }
         if !self.admission.has_certificate() {
-            missing.push("the webhook has no certificate yet");
+            missing.push("the webhook has no certificate yet".to_owned());
         }
         missing
     }

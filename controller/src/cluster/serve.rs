@@ -11,16 +11,16 @@ use tokio::time::timeout;
 
 use crate::admission;
 use crate::config::Config;
+use crate::connect;
 use crate::context::{Context, Stop};
 use crate::events::{self, Events};
+use crate::status_page::{self, Page};
 use crate::usage;
 
-use super::connect;
 use super::election::{Election, Leases};
 use super::lead::{Lead, lead};
 use super::metrics::Metrics;
 use super::ready::Ready;
-use super::status_page::{self, Page};
 
 /// What telling the last events may take at the end.
 const FLUSH: Duration = Duration::from_secs(1);
@@ -40,7 +40,8 @@ pub async fn serve(client: Client, config: Config, replica: &str, stop: Stop) ->
         format!("the status page cannot listen at `{}`; set `statusAddress`", config.status_address)
     })?;
     let ready = Ready::new(client.clone(), reviews.clone());
-    tokio::spawn(status_page::answer(listener, Arc::new(Page { registry, ready })));
+    let page = Page { registry, missing: Box::new(move || ready.missing()) };
+    tokio::spawn(status_page::answer(listener, Arc::new(page)));
     let mut admission = tokio::spawn(admission::run(context.clone(), reviews, stop.clone()));
 
     let election = election(client, &config, replica)?;

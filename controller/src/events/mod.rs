@@ -33,6 +33,14 @@ pub enum Reason {
     PolicyMissing,
     CrdRestored,
     DefaultNetworkRestored,
+    NetworksAttached,
+    NetworksNotAttached,
+    NetworksNotDetached,
+    NetworkStatusNotPublished,
+    ConfigurationRestored,
+    ExecutableRestored,
+    NodeUninstalled,
+    NodeNotUninstalled,
 }
 
 /// The object that an event is about.
@@ -41,6 +49,7 @@ pub enum About {
     Definition { reference: NadRef, uid: String },
     Pod { namespace: String, name: String, uid: String },
     Crd { name: String, uid: String },
+    Node { name: String, uid: String },
 }
 
 /// One thing to tell.

@@ -40,7 +40,7 @@ pub(super) fn namespace(about: &About) -> String {
         About::Definition { reference, .. } => reference.namespace.to_string(),
         About::Pod { namespace, .. } => namespace.clone(),
         // Events of objects without a namespace are kept there.
-        About::Crd { .. } => "default".to_owned(),
+        About::Crd { .. } | About::Node { .. } => "default".to_owned(),
     }
 }
 
@@ -50,6 +50,7 @@ fn regarding(about: &About) -> ObjectReference {
             (keys::API_VERSION, keys::KIND, reference.name.to_string(), uid)
         }
         About::Pod { name, uid, .. } => ("v1", "Pod", name.clone(), uid),
+        About::Node { name, uid } => ("v1", "Node", name.clone(), uid),
         About::Crd { name, uid } => {
             ("apiextensions.k8s.io/v1", "CustomResourceDefinition", name.clone(), uid)
         }
@@ -58,7 +59,7 @@ fn regarding(about: &About) -> ObjectReference {
         api_version: Some(version.to_owned()),
         kind: Some(kind.to_owned()),
         name: Some(name),
-        namespace: (!matches!(about, About::Crd { .. })).then(|| namespace(about)),
+        namespace: (!matches!(about, About::Crd { .. } | About::Node { .. })).then(|| namespace(about)),
         uid: Some(uid.clone()),
         ..ObjectReference::default()
     }
@@ -69,7 +70,14 @@ fn action(reason: Reason) -> &'static str {
         Reason::NetworkInvalid | Reason::NetworkValid => "Checked",
         Reason::NetworkKept | Reason::NetworkReleased => "Counted",
         Reason::NetworkStatusMissing | Reason::PolicyMissing => "Missed",
-        Reason::CrdRestored | Reason::DefaultNetworkRestored => "Restored",
+        Reason::CrdRestored
+        | Reason::DefaultNetworkRestored
+        | Reason::ConfigurationRestored
+        | Reason::ExecutableRestored => "Restored",
+        Reason::NetworksAttached | Reason::NetworksNotAttached => "Attached",
+        Reason::NetworksNotDetached => "Detached",
+        Reason::NetworkStatusNotPublished => "Published",
+        Reason::NodeUninstalled | Reason::NodeNotUninstalled => "Uninstalled",
     }
 }
 

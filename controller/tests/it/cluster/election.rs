@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use manifold_controller::cluster::connect;
 use manifold_controller::cluster::election::{Election, Leases};
 use manifold_controller::cluster::term::Term;
+use manifold_controller::connect;
 use manifold_controller::context::Stop;
 use manifold_e2e::api_server::{ApiServer, TestNamespace};
 use serde_json::json;

@@ -5,9 +5,9 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use manifold_controller::cluster::connect;
 use manifold_controller::cluster::term::Term;
 use manifold_controller::config::Config;
+use manifold_controller::connect;
 use manifold_controller::context::{Context, Stop};
 use manifold_controller::usage::{self, Limits, Metrics, Pace, Patience};
 use manifold_crds::keys;

@@ -1,0 +1,168 @@
+//! The configuration that the runtime reads: its text, and under which name it is the first of the folder. Pure.
+
+use std::collections::BTreeSet;
+
+use manifold_cni::Version;
+use serde_json::{Map, Value, json};
+
+use super::EXECUTABLE;
+use super::config::{CniVersion, Config};
+
+/// The name of our network, in the text.
+pub const NETWORK: &str = "manifold";
+/// The capability by which a runtime passes the pod's annotations.
+const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
+const SUFFIXES: [&str; 3] = [".conflist", ".conf", ".json"];
+
+/// The names that it may have, the preferred one first. Runtimes take the first of a folder in the order of bytes.
+fn names() -> impl Iterator<Item = String> {
+    let hard = (0..8).map(|n| format!("{}manifold.conflist", "!".repeat(n + 1)));
+    ["00-manifold.conflist".to_owned(), "00-!manifold.conflist".to_owned()].into_iter().chain(hard)
+}
+
+pub fn is_a_name(file: &str) -> bool {
+    names().any(|name| name == file)
+}
+
+/// The name that comes before all others of the folder: one that is there already and does, else the first that does; the most
+/// stubborn one where none does.
+pub fn name_before<'a>(files: impl IntoIterator<Item = &'a str>) -> String {
+    let (ours, others): (Vec<&str>, Vec<&str>) =
+        files.into_iter().filter(|file| is_configuration(file)).partition(|file| is_a_name(file));
+    let first = others.into_iter().min();
+    let before = |name: &str| first.is_none_or(|first| name < first);
+    if let [one] = ours.as_slice()
+        && before(one)
+    {
+        return (*one).to_owned();
+    }
+    let before = |name: &String| before(name.as_str());
+    names().find(before).or_else(|| names().last()).expect("there are names")
+}
+
+/// Whether a runtime reads a file of this name.
+pub fn is_configuration(file: &str) -> bool {
+    SUFFIXES.iter().any(|suffix| file.ends_with(suffix))
+}
+
+/// The text.
+pub fn text(config: &Config, version: Version, capabilities: &BTreeSet<String>) -> String {
+    let list = json!({
+        "cniVersion": version.as_str(),
+        "name": NETWORK,
+        "plugins": [entry(config, capabilities)],
+    });
+    let mut text = serde_json::to_string_pretty(&list).expect("strings, numbers and lists always serialise");
+    text.push('\n');
+    text
+}
+
+fn entry(config: &Config, capabilities: &BTreeSet<String>) -> Value {
+    let Config { host, networks, limits, log, .. } = config;
+    let mut allowed: Map<String, Value> = match &config.capabilities {
+        Some(names) => names.iter().map(|name| (name.clone(), true.into())).collect(),
+        None => capabilities.iter().map(|name| (name.clone(), true.into())).collect(),
+    };
+    if config.pod_annotations {
+        allowed.insert(POD_ANNOTATIONS.to_owned(), true.into());
+    }
+    let mut entry = json!({
+        "type": EXECUTABLE,
+        "capabilities": allowed,
+        "kubeconfig": host.state_dir.join("credentials/kubeconfig"),
+        "clusterNetwork": config.default_network.name,
+        "multusNamespace": config.namespace,
+        "confDir": host.conf_dir,
+        "binDir": host.bin_dir,
+        "stateDir": host.state_dir,
+        "namespaceIsolation": networks.namespace_isolation,
+        "globalNamespaces": networks.global_namespaces.join(","),
+        "systemNamespaces": networks.system_namespaces,
+        "defaultNetworks": networks.default_networks,
+        "plugins": {"bundled": networks.bundled.as_ref().map_or_else(|| json!("prefer"), |list| json!(list))},
+        "limits": {
+            "delegateSeconds": limits.delegate_seconds,
+            "addSeconds": limits.add_seconds,
+            "networksPerPod": networks.networks_per_pod,
+        },
+        "compat": {
+            "dropUnsupportedRequests": networks.drop_unsupported_requests,
+            "defaultRoutePerFamily": networks.default_route_per_family,
+        },
+        "logLevel": log.level,
+        "logToStderr": log.to_stderr,
+    });
+    if let (false, Some(keys)) = (log.file.is_empty(), entry.as_object_mut()) {
+        keys.insert("logFile".to_owned(), log.file.clone().into());
+    }
+    entry
+}
+
+/// The version that this node's runtime reads: `runtime` is what the Node object says of it (`containerd://2.0.1`).
+pub fn version(wanted: CniVersion, runtime: Option<&str>) -> Version {
+    wanted.fixed().unwrap_or_else(|| match runtime.is_some_and(reads_1_1) {
+        true => Version::V1_1_0,
+        false => Version::V1_0_0,
+    })
+}
+
+fn reads_1_1(runtime: &str) -> bool {
+    let Some((name, version)) = runtime.split_once("://") else { return false };
+    let mut numbers = version.trim_start_matches('v').split(['.', '-', '+']).map(|n| n.parse::<u32>().ok());
+    let (Some(Some(major)), minor) = (numbers.next(), numbers.next().flatten().unwrap_or(0)) else {
+        return false;
+    };
+    match name {
+        "containerd" => major >= 2,
+        "cri-o" => (major, minor) >= (1, 31),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_the_first_of_the_folder_whoever_else_is_there() {
+        let name = |others: &[&str]| name_before(others.iter().copied());
+        assert_eq!(name(&[]), "00-manifold.conflist");
+        assert_eq!(name(&["05-cilium.conflist", "00-multus.conf"]), "00-manifold.conflist");
+        assert_eq!(name(&["00-a.conf"]), "00-!manifold.conflist");
+        assert_eq!(name(&["!x.json"]), "!!manifold.conflist");
+        assert_eq!(name(&["00-a.conf.bak", ".hidden"]), "00-manifold.conflist");
+        assert_eq!(name(&["00-!manifold.conflist", "10-x.conf"]), "00-!manifold.conflist", "it stays");
+        assert_eq!(name(&["00-!manifold.conflist", "00-manifold.conflist"]), "00-manifold.conflist");
+        for rival in ["000-x.conf", "00-0.conf", "0.conf", "!!x.conflist", "-a.json"] {
+            assert!(name(&[rival]).as_str() < rival, "{rival}");
+        }
+    }
+
+    #[test]
+    fn the_version_is_what_the_runtime_reads() {
+        let told = |runtime| version(CniVersion::Auto, Some(runtime)).as_str();
+        assert_eq!(told("containerd://2.0.0"), "1.1.0");
+        assert_eq!(told("containerd://2.1.0-beta.1"), "1.1.0");
+        assert_eq!(told("containerd://1.7.27"), "1.0.0");
+        assert_eq!(told("cri-o://1.31.2"), "1.1.0");
+        assert_eq!(told("cri-o://1.30.4"), "1.0.0");
+        assert_eq!(told("docker://28.0.1"), "1.0.0");
+        assert_eq!(told("nonsense"), "1.0.0");
+        assert_eq!(version(CniVersion::Auto, None).as_str(), "1.0.0");
+        assert_eq!(version(CniVersion::V1_1, Some("containerd://1.6.20")).as_str(), "1.1.0");
+    }
+
+    // Proves: S-2
+    #[test]
+    fn the_text_holds_no_secret_and_names_the_kubeconfig_as_the_host_does() {
+        let mut config = Config::default();
+        config.host.root = "/host".into();
+        let text = text(&config, Version::V1_1_0, &BTreeSet::from(["portMappings".to_owned()]));
+        let list: Value = serde_json::from_str(&text).unwrap();
+        let entry = &list["plugins"][0];
+        assert_eq!(entry["kubeconfig"], "/var/lib/cni/manifold/credentials/kubeconfig");
+        assert_eq!(entry["capabilities"], json!({"portMappings": true, POD_ANNOTATIONS: true}));
+        assert_eq!((&entry["type"], &list["cniVersion"]), (&json!("manifold"), &json!("1.1.0")));
+        assert!(!text.contains("token") && !text.contains("/host"), "{text}");
+    }
+}

@@ -1,0 +1,246 @@
+//! What the node role counts. Labels come from the enums below; the names of networks are the only others, and at most
+//! [`NETWORKS`] of them.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// Networks with a label of their own; what comes later is counted as `other`.
+pub const NETWORKS: usize = 100;
+const OTHER: &str = "other";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Verb {
+    Add,
+    Del,
+}
+
+/// How a call or one of its networks ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Ended {
+    Success,
+    Failed,
+    /// Another pod of that name is there by now.
+    Superseded,
+    /// A DEL that is given up for now and tried again by the sweep.
+    Parked,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Lost {
+    /// The spool was full.
+    Dropped,
+    /// The line made no sense.
+    Damaged,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum File {
+    Executable,
+    Mirror,
+    Configuration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Written {
+    Installed,
+    Restored,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Renewal {
+    Renewed,
+    Failed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Publication {
+    Published,
+    Superseded,
+    Failed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Call {
+    verb: Verb,
+    outcome: Ended,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfNetwork {
+    verb: Verb,
+    network: String,
+    outcome: Ended,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfVerb {
+    verb: Verb,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfLoss {
+    reason: Lost,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfFile {
+    file: File,
+    outcome: Written,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfRenewal {
+    outcome: Renewal,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfPublication {
+    outcome: Publication,
+}
+
+/// Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    calls: Family<Call, Counter>,
+    networks: Family<OfNetwork, Counter>,
+    seconds: Family<OfVerb, Histogram>,
+    lost: Family<OfLoss, Counter>,
+    files: Family<OfFile, Counter>,
+    renewals: Family<OfRenewal, Counter>,
+    publications: Family<OfPublication, Counter>,
+    unpublished: Gauge<i64, AtomicI64>,
+    serves: Gauge<i64, AtomicI64>,
+    token_expires: Gauge<f64, AtomicU64>,
+    known: Arc<Mutex<BTreeSet<String>>>,
+}
+
+fn histogram() -> Histogram {
+    Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 90.0])
+}
+
+impl Metrics {
+    pub fn register(registry: &mut Registry) -> Self {
+        let all = Self {
+            calls: Family::default(),
+            networks: Family::default(),
+            seconds: Family::new_with_constructor(histogram as fn() -> Histogram),
+            lost: Family::default(),
+            files: Family::default(),
+            renewals: Family::default(),
+            publications: Family::default(),
+            unpublished: Gauge::default(),
+            serves: Gauge::default(),
+            token_expires: Gauge::default(),
+            known: Arc::default(),
+        };
+        registry.register("manifold_node_calls", "Calls of the runtime that ended", all.calls.clone());
+        registry.register(
+            "manifold_node_networks",
+            "Networks that were attached or detached",
+            all.networks.clone(),
+        );
+        registry.register("manifold_node_call_seconds", "How long a call took", all.seconds.clone());
+        registry.register("manifold_node_outcomes_lost", "Calls that nobody can tell of", all.lost.clone());
+        registry.register(
+            "manifold_node_files",
+            "Files that were put on the node, and restored",
+            all.files.clone(),
+        );
+        registry.register(
+            "manifold_node_token_renewals",
+            "Renewals of the shim's token",
+            all.renewals.clone(),
+        );
+        registry.register(
+            "manifold_node_statuses",
+            "Statuses that the node role published",
+            all.publications.clone(),
+        );
+        registry.register(
+            "manifold_node_statuses_unpublished",
+            "Pods of this node whose status is not at the API server yet",
+            all.unpublished.clone(),
+        );
+        registry.register(
+            "manifold_node_serves",
+            "1 while nothing stands in the way of an ADD",
+            all.serves.clone(),
+        );
+        registry.register(
+            "manifold_node_token_expires_seconds",
+            "When the shim's token ends, in seconds since 1970",
+            all.token_expires.clone(),
+        );
+        all
+    }
+
+    pub fn call(&self, verb: Verb, outcome: Ended, seconds: f64) {
+        self.calls.get_or_create(&Call { verb, outcome }).inc();
+        self.seconds.get_or_create(&OfVerb { verb }).observe(seconds);
+    }
+
+    pub fn network(&self, verb: Verb, network: &str, outcome: Ended) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < NETWORKS {
+            known.insert(network.to_owned());
+        }
+        let network = if known.contains(network) { network } else { OTHER }.to_owned();
+        self.networks.get_or_create(&OfNetwork { verb, network, outcome }).inc();
+    }
+
+    pub fn lost(&self, reason: Lost, count: u64) {
+        self.lost.get_or_create(&OfLoss { reason }).inc_by(count);
+    }
+
+    pub fn wrote(&self, file: File, outcome: Written) {
+        self.files.get_or_create(&OfFile { file, outcome }).inc();
+    }
+
+    pub fn renewed(&self, outcome: Renewal) {
+        self.renewals.get_or_create(&OfRenewal { outcome }).inc();
+    }
+
+    pub fn token_expires(&self, at: f64) {
+        self.token_expires.set(at);
+    }
+
+    pub fn published(&self, outcome: Publication) {
+        self.publications.get_or_create(&OfPublication { outcome }).inc();
+    }
+
+    pub fn unpublished(&self, count: usize) {
+        self.unpublished.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    pub fn serves(&self, does: bool) {
+        self.serves.set(does.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_networks_are_bounded() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        for n in 0..NETWORKS + 50 {
+            metrics.network(Verb::Add, &format!("shop/net-{n}"), Ended::Success);
+        }
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let series: Vec<&str> =
+            text.lines().filter(|l| l.starts_with("manifold_node_networks_total")).collect();
+        assert_eq!(series.len(), NETWORKS + 1);
+        assert!(series.iter().any(|s| s.contains("network=\"other\"") && s.ends_with(" 50")), "{series:?}");
+    }
+}

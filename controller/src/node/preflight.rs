@@ -1,0 +1,61 @@
+//! What has to be there before the node role can begin: one sentence for whoever reads the termination message.
+
+use std::fs;
+
+use anyhow::{Context as _, bail};
+use manifold_ledger::durable;
+
+use super::config::Config;
+
+/// The executable to install, after a look at every folder.
+pub fn look(config: &Config) -> anyhow::Result<Vec<u8>> {
+    let host = &config.host;
+    for (folder, key, mode) in
+        [(host.bin(), "binDir", 0o755), (host.conf(), "confDir", 0o755), (host.state(), "stateDir", 0o700)]
+    {
+        let told = || {
+            format!(
+                "the folder `{}` cannot be written; mount `host.{key}` of the host there, writable for this user",
+                folder.display()
+            )
+        };
+        durable::folder(&folder, mode).with_context(told)?;
+        let probe = ".manifold-unfinished-probe";
+        durable::put(&folder, probe, b"", 0o600).with_context(told)?;
+        fs::remove_file(folder.join(probe)).with_context(told)?;
+    }
+    let source = &config.executable.source;
+    let bytes = fs::read(source).with_context(|| {
+        format!("the executable `{}` cannot be read; name it in `executable.source`", source.display())
+    })?;
+    if !bytes.starts_with(b"\x7fELF") {
+        bail!("`{}` (`executable.source`) is no executable of Linux", source.display());
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Proves: P-UP-10
+    #[test]
+    fn what_is_missing_is_one_sentence_with_the_key_that_mends_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.host.root = dir.path().to_owned();
+        config.executable.source = dir.path().join("none");
+        let told = format!("{:#}", look(&config).unwrap_err());
+        assert!(told.contains("`executable.source`"), "{told}");
+        fs::write(dir.path().join("none"), "text").unwrap();
+        assert!(look(&config).unwrap_err().to_string().contains("no executable of Linux"));
+        fs::remove_dir_all(host_conf(&config)).unwrap();
+        fs::write(host_conf(&config), "a file where the folder should be").unwrap();
+        let told = format!("{:#}", look(&config).unwrap_err());
+        assert!(told.contains("mount `host.confDir`"), "{told}");
+    }
+
+    fn host_conf(config: &Config) -> std::path::PathBuf {
+        config.host.conf()
+    }
+}

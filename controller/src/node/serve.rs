@@ -1,0 +1,108 @@
+//! Puts the parts of the node role together.
+
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, PoisonError};
+
+use anyhow::Context as _;
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Duration, timeout};
+
+use super::config::Config;
+use super::credentials::Credentials;
+use super::definition::{self, Seen};
+use super::keep::Keeper;
+use super::metrics::Metrics;
+use super::rounds::{Missing, News, Rounds};
+use super::{node_object, watch as folders};
+use crate::connect;
+use crate::context::Stop;
+use crate::events::{self, Events};
+use crate::status_page::{self, Page};
+
+/// What telling the last events may take at the end.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// Runs until it is told to stop.
+pub async fn serve(
+    base: kube::Config,
+    config: Config,
+    executable: Vec<u8>,
+    mut stop: Stop,
+) -> anyhow::Result<()> {
+    let client = connect::of(base.clone())?;
+    let mut registry = Registry::default();
+    let metrics = Metrics::register(&mut registry);
+    let replica = std::env::var("NODE_NAME").map_or_else(|_| connect::host_name(), Ok)?;
+    let events = Events::start(client.clone(), &replica, events::Metrics::register(&mut registry));
+
+    let listener = TcpListener::bind(config.status_address).await.with_context(|| {
+        format!("the status page cannot listen at `{}`; set `statusAddress`", config.status_address)
+    })?;
+    let missing = Missing::default();
+    *missing.lock().unwrap_or_else(PoisonError::into_inner) = vec!["it has just begun".to_owned()];
+    let known = Arc::clone(&missing);
+    let page = Page {
+        registry,
+        missing: Box::new(move || known.lock().unwrap_or_else(PoisonError::into_inner).clone()),
+    };
+    tokio::spawn(status_page::answer(listener, Arc::new(page)));
+
+    let (tell_seen, seen) = watch::channel(Seen::default());
+    let (tell_identity, identity) = watch::channel(None);
+    let (tell_shim, shim) = watch::channel(None);
+    let (tell_runtime, runtime) = watch::channel(None);
+    let (_tell_built_in, built_in) = watch::channel(None);
+
+    let (wake, woken) = mpsc::channel();
+    let news = News { seen: seen.clone(), shim: shim.clone(), identity: identity.clone(), runtime, built_in };
+    forward(&news, &wake);
+    let host = &config.host;
+    let told = wake.clone();
+    folders::folders(vec![host.bin(), host.conf(), host.state()], move || told.send(()).is_ok())?;
+    let rounds = Rounds {
+        keeper: Keeper::new(config.clone(), executable)?,
+        config: config.clone(),
+        news,
+        missing,
+        metrics: metrics.clone(),
+        events: events.clone(),
+        uninstalled: None,
+        runtime: tokio::runtime::Handle::current(),
+    };
+    std::thread::Builder::new()
+        .name("keep".to_owned())
+        .spawn(move || rounds.run(&woken))
+        .context("a thread cannot be started")?;
+
+    let nudge = Arc::new(Notify::new());
+    let nudged = Arc::clone(&nudge);
+    folders::folders(vec![host.state().join("credentials")], move || {
+        nudged.notify_one();
+        true
+    })?;
+    let credentials = Credentials::new(config.clone(), base, client.clone(), metrics.clone());
+    let (until, of) = (stop.clone(), seen.clone());
+    tokio::spawn(async move { credentials.run(tell_identity, tell_shim, &nudge, of, until).await });
+    tokio::spawn(node_object::runtime(client.clone(), identity.clone(), tell_runtime, stop.clone()));
+    let (namespace, name) = (config.namespace.clone(), config.default_network.name.clone());
+    let (until, following) = (stop.clone(), client.clone());
+    tokio::spawn(async move { definition::follow(following, &namespace, &name, tell_seen, until).await });
+
+    stop.asked().await;
+    let _ = timeout(FLUSH, events.flush()).await;
+    Ok(())
+}
+
+/// Wakes the thread that keeps the folders when there is news for it.
+fn forward(news: &News, wake: &Sender<()>) {
+    fn one<T: Send + Sync + 'static>(mut news: watch::Receiver<T>, wake: Sender<()>) {
+        tokio::spawn(async move { while news.changed().await.is_ok() && wake.send(()).is_ok() {} });
+    }
+    one(news.seen.clone(), wake.clone());
+    one(news.shim.clone(), wake.clone());
+    one(news.identity.clone(), wake.clone());
+    one(news.runtime.clone(), wake.clone());
+    one(news.built_in.clone(), wake.clone());
+}
