@@ -1,8 +1,9 @@
 //! How one attachment's rules are told from all others: names and comments, the same as the reference writes.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
-use manifold_cni::{Attachment, Detachment, Input, NetworkName};
+use manifold_cni::{Attachment, AttachmentId, Detachment, Input, NetworkName};
 use sha2::{Digest, Sha512};
 
 use crate::interface::ruleset::COMMENT_MOST;
@@ -58,6 +59,21 @@ impl Key<'_> {
     }
 }
 
+/// Digits of an instance: two hashes and the dash between them.
+const INSTANCE: usize = 33;
+
+/// Which nftables comments GC removes: those of the network's attachments that are not kept.
+pub(crate) fn stale(network: &NetworkName, keep: &[AttachmentId]) -> impl Fn(&str) -> bool {
+    let ours = format!("{}-", network_hash(network));
+    let kept: HashSet<String> = keep
+        .iter()
+        .map(|id| Key { network, container: &id.container, ifname: &id.ifname }.instance())
+        .collect();
+    move |comment| {
+        comment.starts_with(&ours) && !comment.get(..INSTANCE).is_some_and(|instance| kept.contains(instance))
+    }
+}
+
 pub(crate) fn network_hash(network: &NetworkName) -> String {
     hash(16, &[network.as_str()])
 }
@@ -101,6 +117,17 @@ mod tests {
             key(&network).comment().starts_with(&format!("{instance}, net: test, if: eth0, id: 1234567890"))
         );
         assert!(instance.starts_with("ee26b0dd4af7e749-"));
+    }
+
+    #[test]
+    fn stale_are_comments_of_the_network_that_no_kept_attachment_wrote() {
+        let (network, other) = ("test".parse().unwrap(), "other".parse().unwrap());
+        let keep = [AttachmentId { container: "1234567890".into(), ifname: "eth0".into() }];
+        let condemned = stale(&network, &keep);
+        assert!(!condemned(&key(&network).comment()));
+        assert!(condemned(&Key { ifname: "eth1", ..key(&network) }.comment()));
+        assert!(!condemned(&Key { ifname: "eth1", ..key(&other) }.comment()));
+        assert!(!condemned("") && !condemned("somebody else's"));
     }
 
     #[test]

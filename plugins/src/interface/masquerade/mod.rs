@@ -16,7 +16,7 @@ use manifold_net::Net;
 use manifold_net::nft::NftError;
 use manifold_plugin_conf::MasqBackend;
 
-pub(crate) use key::{Key, hash, network_hash};
+pub(crate) use key::{Key, hash, network_hash, stale};
 
 use super::failure::Told;
 use super::ruleset;

@@ -1,8 +1,6 @@
 //! Masquerading with nftables: one table for all, one rule per address, every change a single transaction
 //! (PLG-COM-21, -23).
 
-use std::collections::HashSet;
-
 use ipnet::IpNet;
 use manifold_cni::{AttachmentId, NetworkName};
 use manifold_net::nft::schema::{Chain, FlushObject, NfCmd, NfListObject};
@@ -10,7 +8,7 @@ use manifold_net::nft::stmt::Statement;
 use manifold_net::nft::types::{NfChainPolicy, NfChainType, NfFamily, NfHook};
 use manifold_net::nft::{Batch, Nft, NftError};
 
-use super::key::{Key, network_hash};
+use super::key::{Key, stale};
 use crate::interface::ruleset::{Home, equal, field, goto, prefix, protocol, text, unequal};
 
 const HOME: Home = Home { family: NfFamily::INet, table: "cni_plugins_masquerade" };
@@ -35,14 +33,7 @@ pub(super) fn tear_down(nft: &Nft, key: &Key<'_>) -> Result<(), NftError> {
 }
 
 pub(super) fn collect(nft: &Nft, network: &NetworkName, keep: &[AttachmentId]) -> Result<(), NftError> {
-    let ours = format!("{}-", network_hash(network));
-    let kept: HashSet<String> = keep
-        .iter()
-        .map(|id| Key { network, container: &id.container, ifname: &id.ifname }.instance())
-        .collect();
-    remove_listed(nft, |comment| {
-        comment.starts_with(&ours) && !comment.get(..33).is_some_and(|instance| kept.contains(instance))
-    })
+    remove_listed(nft, stale(network, keep))
 }
 
 /// What is there for everyone. The entry chain is refilled each time, so it heals.

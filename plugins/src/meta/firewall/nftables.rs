@@ -1,6 +1,5 @@
 //! The pod's addresses in a table of nftables, for hosts that have no iptables (PLG-FW-7).
 
-use std::collections::HashSet;
 use std::fmt::Write;
 
 use ipnet::IpNet;
@@ -8,7 +7,7 @@ use manifold_cni::{AttachmentId, CniError, NetworkName};
 use manifold_net::nft::types::NfFamily;
 use manifold_net::nft::{Nft, NftError};
 
-use crate::interface::masquerade::{Key, network_hash};
+use crate::interface::masquerade::{Key, stale};
 
 const TABLE: &str = "cni_firewall";
 const CHAIN: &str = "pods";
@@ -52,14 +51,7 @@ pub(super) fn tear_down(nft: &Nft, key: &Key<'_>) -> Result<(), NftError> {
 }
 
 pub(super) fn collect(nft: &Nft, network: &NetworkName, keep: &[AttachmentId]) -> Result<(), NftError> {
-    let ours = format!("{}-", network_hash(network));
-    let kept: HashSet<String> = keep
-        .iter()
-        .map(|id| Key { network, container: &id.container, ifname: &id.ifname }.instance())
-        .collect();
-    remove(nft, |comment| {
-        comment.starts_with(&ours) && !comment.get(..33).is_some_and(|instance| kept.contains(instance))
-    })
+    remove(nft, stale(network, keep))
 }
 
 /// Another call may remove the same rules between the listing and the change; then the next listing has fewer.

@@ -4,7 +4,6 @@
 //! Table and chains are those of the reference, which finds its own rules by another comment. Only traffic to an
 //! address of the host is looked at, and only what was mapped is masqueraded.
 
-use std::collections::HashSet;
 use std::fmt::Write;
 
 use manifold_cni::{AttachmentId, CniError, NetworkName};
@@ -15,7 +14,7 @@ use manifold_plugin_conf::PortmapConf;
 use manifold_plugin_conf::portmap::PortMapping;
 
 use super::wish::{Wish, host_address};
-use crate::interface::masquerade::{Key, network_hash};
+use crate::interface::masquerade::{Key, stale};
 
 const TABLE: &str = "cni_hostport";
 /// Mappings with an address come before those without.
@@ -80,14 +79,7 @@ pub(super) fn tear_down(nft: &Nft, key: &Key<'_>) -> Result<(), NftError> {
 }
 
 pub(super) fn collect(nft: &Nft, network: &NetworkName, keep: &[AttachmentId]) -> Result<(), NftError> {
-    let ours = format!("{}-", network_hash(network));
-    let kept: HashSet<String> = keep
-        .iter()
-        .map(|id| Key { network, container: &id.container, ifname: &id.ifname }.instance())
-        .collect();
-    remove_listed(nft, |comment| {
-        comment.starts_with(&ours) && !comment.get(..33).is_some_and(|instance| kept.contains(instance))
-    })
+    remove_listed(nft, stale(network, keep))
 }
 
 fn is_of(comment: &str, key: &Key<'_>) -> bool {
