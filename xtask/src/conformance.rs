@@ -4,6 +4,8 @@
 //! lists the rows the project says are done; a claim without a test that ran and passed is an error, and so
 //! is a comment that names a row nobody wrote. `docs/conformance/not-applicable.txt` gives reasons.
 
+mod types;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,6 +22,9 @@ pub(crate) struct Options {
     /// Writes docs/conformance/claims.txt from the tests as they are
     #[arg(long)]
     claim: bool,
+    /// Writes README.md's table of plugin types from the tests as they are
+    #[arg(long)]
+    table: bool,
 }
 
 /// One list: its file's name and its row IDs in order.
@@ -35,12 +40,19 @@ pub(crate) struct Survey {
     proofs: BTreeMap<String, BTreeSet<String>>,
     claims: BTreeSet<String>,
     not_applicable: BTreeMap<String, String>,
+    /// Names of all tests, without their modules.
+    tests: BTreeSet<String>,
+    /// Those among them that only the guest kernel can run.
+    in_guest: BTreeSet<String>,
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let survey = Survey::read(&root())?;
     if options.claim {
         return survey.write_claims(&root());
+    }
+    if options.table {
+        return survey.write_types(&root());
     }
     for list in &survey.lists {
         progress::line(&survey.summary(list));
@@ -56,10 +68,17 @@ impl Survey {
     pub(crate) fn read(root: &Path) -> anyhow::Result<Self> {
         let lists = lists(root)?;
         let mut proofs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let (mut tests, mut in_guest) = (BTreeSet::new(), BTreeSet::new());
         for file in sources(root)? {
             let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
             for (row, test) in citations(&text) {
                 proofs.entry(row).or_default().insert(test);
+            }
+            for (test, ignored) in test_functions(&text) {
+                if ignored.is_some_and(|why| why.contains("guest")) {
+                    in_guest.insert(test.to_owned());
+                }
+                tests.insert(test.to_owned());
             }
         }
         let folder = root.join("docs/conformance");
@@ -67,7 +86,7 @@ impl Survey {
         let reason = |l: String| l.split_once(": ").map(|(id, why)| (id.to_owned(), why.to_owned()));
         let not_applicable =
             lines(&folder.join("not-applicable.txt"))?.into_iter().filter_map(reason).collect();
-        Ok(Self { lists, proofs, claims, not_applicable })
+        Ok(Self { lists, proofs, claims, not_applicable, tests, in_guest })
     }
 
     /// Every claim has a test (that is among `passed`, when given), and every cited row exists.
@@ -198,6 +217,25 @@ fn citations(text: &str) -> Vec<(String, String)> {
     found
 }
 
+/// Every test with the reason for which it is ignored, if it is.
+fn test_functions(text: &str) -> Vec<(&str, Option<&str>)> {
+    let (mut is_test, mut ignored) = (false, None);
+    let mut found = Vec::new();
+    for line in text.lines().map(str::trim_start) {
+        if line == "#[test]" {
+            is_test = true;
+        } else if let Some(why) = line.strip_prefix("#[ignore = ") {
+            ignored = Some(why);
+        } else if let Some(name) = function_name(line) {
+            let reason = ignored.take();
+            if std::mem::take(&mut is_test) {
+                found.push((name, reason));
+            }
+        }
+    }
+    found
+}
+
 fn function_name(line: &str) -> Option<&str> {
     let rest = line.strip_prefix("pub ").unwrap_or(line).strip_prefix("fn ")?;
     rest.split(['(', '<']).next()
@@ -256,7 +294,25 @@ mod tests {
             proofs: map,
             claims: claims.iter().map(|c| (*c).to_owned()).collect(),
             not_applicable: BTreeMap::new(),
+            tests: BTreeSet::new(),
+            in_guest: BTreeSet::new(),
         }
+    }
+
+    impl Survey {
+        pub(super) fn of(proofs: &[(&str, &str)], rows: &[&str], in_guest: &[&str]) -> Self {
+            let rows = rows.iter().map(ToString::to_string).collect();
+            let lists = vec![List { name: "list".into(), rows }];
+            let in_guest = in_guest.iter().map(ToString::to_string).collect();
+            Self { lists, in_guest, ..survey(&[], proofs) }
+        }
+    }
+
+    #[test]
+    fn a_test_is_known_by_its_attribute_and_by_its_reason_where_it_is_ignored() {
+        let text =
+            "#[test]\n#[ignore = \"in the guest\"]\nfn a() {\n  x\n}\nfn b() {}\n  #[test]\n  fn c() {}\n";
+        assert_eq!(test_functions(text), [("a", Some("\"in the guest\"]")), ("c", None)]);
     }
 
     #[test]

@@ -101,7 +101,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let survey = conformance::Survey::read(&build::root())?;
     progress::line(&survey.total());
     let whole = options.only.is_none() && options.filter.is_none();
-    let claims = survey.verify(whole.then_some(&passed));
+    let passed = whole.then_some(&passed);
+    let claims = survey.verify(passed).and_then(|()| survey.verify_types(&build::root(), passed));
     bad.iter().for_each(|name| progress::line(&format!("failed: {name}")));
     progress::line(&format!("Took {}", progress::seconds(begin.elapsed())));
     if let Err(wrong) = &claims {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use manifold_e2e::netns::{HostNs, TestNetns};
 use nix::sys::resource::{UsageWho, getrusage};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::cases::Case;
 
@@ -43,12 +43,12 @@ impl<'a> Side<'a> {
         }
         let mut conf = case.configuration(&self.leases);
         if case.is_chained() {
-            conf["prevResult"] = previous(self.host, pod)?;
+            conf.insert("prevResult".into(), previous(self.host, pod)?);
         }
         let id = format!("pod-{round}");
         let (result, add) = self.call(case, "ADD", &id, pod, &conf)?;
         let result: Value = serde_json::from_slice(&result).context("ADD printed no result")?;
-        conf["prevResult"] = result;
+        conf.insert("prevResult".into(), result);
         let (_, del) = self.call(case, "DEL", &id, pod, &conf)?;
         if !case.afterwards.is_empty() {
             self.host.exec(&["sh", "-ec", case.afterwards])?;
@@ -62,7 +62,7 @@ impl<'a> Side<'a> {
         verb: &str,
         id: &str,
         pod: &TestNetns,
-        conf: &Value,
+        conf: &Map<String, Value>,
     ) -> anyhow::Result<(Vec<u8>, Spent)> {
         let mut command = Command::new(self.folder.join(case.kind));
         command.env_clear().envs([
@@ -73,7 +73,7 @@ impl<'a> Side<'a> {
         ]);
         command.env("CNI_NETNS", pod.path()).env("CNI_PATH", &self.folder);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let stdin = conf.to_string();
+        let stdin = Value::from(conf.clone()).to_string();
         self.host.netns().run(|| measured(command, &stdin, verb))?
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use manifold_e2e::netns::TestNetns;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// The names under which our executable is measured.
 pub(super) const TYPES: &[&str] = &[
@@ -65,13 +65,14 @@ pub(super) fn is_lack(why: &str) -> bool {
 }
 
 impl Case {
-    pub(super) fn configuration(&self, leases: &Path) -> Value {
-        let mut conf = self.conf.clone();
-        conf["cniVersion"] = json!("1.0.0");
-        conf["name"] = json!("bench");
-        conf["type"] = json!(self.kind);
-        if conf["ipam"]["type"] == json!("host-local") {
-            conf["ipam"]["dataDir"] = json!(leases);
+    pub(super) fn configuration(&self, leases: &Path) -> Map<String, Value> {
+        let mut conf = self.conf.as_object().cloned().unwrap_or_default();
+        for (key, value) in [("cniVersion", "1.0.0"), ("name", "bench"), ("type", self.kind)] {
+            conf.insert(key.into(), json!(value));
+        }
+        let ipam = conf.get_mut("ipam").and_then(Value::as_object_mut);
+        if let Some(ipam) = ipam.filter(|ipam| ipam.contains_key("ranges")) {
+            ipam.insert("dataDir".into(), json!(leases));
         }
         conf
     }
@@ -87,7 +88,7 @@ impl Case {
 
     /// An old reference ignores a key that it does not know, and would do something else.
     pub(super) fn reference_has_it(&self, folder: &Path) -> bool {
-        if self.conf["backend"] != json!("nftables") {
+        if self.conf.get("backend") != Some(&json!("nftables")) {
             return true;
         }
         let program = std::fs::read(folder.join(self.kind)).unwrap_or_default();
