@@ -65,9 +65,20 @@ impl ApiClient {
         authority: &Authority,
         who: &Identity,
     ) -> anyhow::Result<Self> {
+        Self::from_pem(port, netns, authority.pem(), &who.certificate, &who.key)
+    }
+
+    /// The same, from what files say: for a server that another process started.
+    pub fn from_pem(
+        port: u16,
+        netns: Option<PathBuf>,
+        authority: &str,
+        certificate: &str,
+        key: &str,
+    ) -> anyhow::Result<Self> {
         let chain =
-            vec![CertificateDer::from_pem_slice(who.certificate.as_bytes()).context("not a certificate")?];
-        let key = PrivateKeyDer::from_pem_slice(who.key.as_bytes()).context("not a private key")?;
+            vec![CertificateDer::from_pem_slice(certificate.as_bytes()).context("not a certificate")?];
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).context("not a private key")?;
         let tls = trusting(authority)?.with_client_auth_cert(chain, key)?;
         Ok(Self { port, netns, tls: Arc::new(tls), token: None })
     }
@@ -79,7 +90,7 @@ impl ApiClient {
         authority: &Authority,
         token: &str,
     ) -> anyhow::Result<Self> {
-        let tls = trusting(authority)?.with_no_client_auth();
+        let tls = trusting(authority.pem())?.with_no_client_auth();
         Ok(Self { port, netns, tls: Arc::new(tls), token: Some(token.trim().to_string()) })
     }
 
@@ -152,11 +163,9 @@ impl ApiClient {
     }
 }
 
-fn trusting(authority: &Authority) -> anyhow::Result<ConfigBuilder<ClientConfig, WantsClientCert>> {
+fn trusting(authority: &str) -> anyhow::Result<ConfigBuilder<ClientConfig, WantsClientCert>> {
     let mut roots = RootCertStore::empty();
-    roots.add(
-        CertificateDer::from_pem_slice(authority.pem().as_bytes()).context("the authority is not PEM")?,
-    )?;
+    roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).context("the authority is not PEM")?)?;
     Ok(ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots))

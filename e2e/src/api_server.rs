@@ -25,7 +25,7 @@ use crate::netns::{self, HostNs};
 use crate::ports;
 
 mod crd;
-mod flags;
+pub(crate) mod flags;
 mod objects;
 mod requests;
 mod shim;
@@ -62,10 +62,10 @@ pub struct ApiServer {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Ports {
-    api: u16,
-    etcd: u16,
-    etcd_peer: u16,
+pub(crate) struct Ports {
+    pub(crate) api: u16,
+    pub(crate) etcd: u16,
+    pub(crate) etcd_peer: u16,
 }
 
 #[derive(Debug)]
@@ -96,7 +96,7 @@ impl ApiServer {
         let client = ApiClient::new(ports.api, options.netns.clone(), &authority, &admin)?;
         let kubeconfig = folder.join("admin.kubeconfig");
         kubeconfig::write(&kubeconfig, ports.api, &authority, &kubeconfig::User::Certificate(&admin))?;
-        let flags = flags::write_files(&folder, ports, &authority)?;
+        let flags = flags::write_files(folder.path(), ports, &authority)?;
         let launch = Launch { executable: &executable, folder: &folder, netns: options.netns.as_deref() };
         let etcd = launch.component("etcd", &flags.etcd)?;
         let running = Mutex::new(Running { etcd, api: None, controllers: None });
@@ -128,7 +128,7 @@ impl ApiServer {
     pub fn start_again(&self) -> anyhow::Result<()> {
         let mut running = self.lock();
         if running.api.is_none() {
-            let flags = flags::api_server(&self.folder, self.ports, &self.options.flags);
+            let flags = flags::api_server(self.folder.path(), self.ports, &self.options.flags);
             running.api = Some(self.launch().component("kube-apiserver", &flags)?);
         }
         let deadline = Instant::now() + PATIENCE;

@@ -15,7 +15,7 @@ use anyhow::Context;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use nix::unistd::getppid;
+use nix::unistd::{getppid, setsid};
 
 /// Lets the command run in the network namespace mounted at `netns`.
 pub fn enter_netns(command: &mut Command, netns: &Path) -> anyhow::Result<()> {
@@ -23,6 +23,22 @@ pub fn enter_netns(command: &mut Command, netns: &Path) -> anyhow::Result<()> {
         File::open(netns).with_context(|| format!("there is no network namespace `{}`", netns.display()))?;
     before_exec(command, move || Ok(setns(&netns, CloneFlags::CLONE_NEWNET)?));
     Ok(())
+}
+
+/// Lets the command run in several namespaces, which are entered in this order.
+pub(crate) fn enter_all(command: &mut Command, namespaces: Vec<(File, CloneFlags)>) {
+    before_exec(command, move || {
+        for (namespace, kind) in &namespaces {
+            setns(namespace, *kind)?;
+        }
+        Ok(())
+    });
+}
+
+/// Starts a child that lives on when this process ends, and that no terminal reaches.
+pub(crate) fn spawn_detached(mut command: Command) -> io::Result<Child> {
+    before_exec(&mut command, || Ok(setsid().map(drop)?));
+    command.spawn()
 }
 
 /// Starts a child that lives no longer than this process, however this process ends.

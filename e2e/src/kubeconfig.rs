@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -19,9 +20,15 @@ pub enum User<'a> {
     TokenFile(&'a Path),
 }
 
-/// Writes the file, readable for its owner only.
+/// Writes the file, readable for its owner only. The server is on loopback.
 pub fn write(path: &Path, port: u16, authority: &Authority, user: &User<'_>) -> anyhow::Result<()> {
-    let text = serde_yaml::to_string(&content(port, authority, user)).context("a kubeconfig is not YAML")?;
+    write_for(path, (Ipv4Addr::LOCALHOST, port).into(), authority.pem(), user)
+}
+
+/// The same, with the server somewhere else, and what signed its certificate as PEM.
+pub fn write_for(path: &Path, server: SocketAddr, authority: &str, user: &User<'_>) -> anyhow::Result<()> {
+    let text =
+        serde_yaml::to_string(&content(server, authority, user)).context("a kubeconfig is not YAML")?;
     write_secret(path, &text)
 }
 
@@ -38,7 +45,7 @@ pub fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
     whole().with_context(|| format!("cannot write `{}`", path.display()))
 }
 
-fn content(port: u16, authority: &Authority, user: &User<'_>) -> Value {
+fn content(server: SocketAddr, authority: &str, user: &User<'_>) -> Value {
     let user = match user {
         User::Certificate(identity) => json!({
             "client-certificate-data": STANDARD.encode(&identity.certificate),
@@ -50,9 +57,9 @@ fn content(port: u16, authority: &Authority, user: &User<'_>) -> Value {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "cluster", "cluster": {
-            "server": format!("https://127.0.0.1:{port}"),
+            "server": format!("https://{server}"),
             "tls-server-name": "kubernetes",
-            "certificate-authority-data": STANDARD.encode(authority.pem()),
+            "certificate-authority-data": STANDARD.encode(authority),
         }}],
         "users": [{"name": "user", "user": user}],
         "contexts": [{"name": "context", "context": {"cluster": "cluster", "user": "user"}}],

@@ -12,6 +12,7 @@ pub mod api_server;
 pub mod audit;
 pub mod certificates;
 pub mod child;
+pub mod cluster;
 pub mod cluster_binary;
 pub mod controller;
 pub mod executable;

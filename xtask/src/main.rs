@@ -3,6 +3,7 @@
 mod able;
 mod bench;
 mod build;
+mod cluster;
 mod conformance;
 mod demo;
 mod guest;
@@ -32,6 +33,8 @@ enum Verb {
     Bench(Box<bench::Options>),
     /// Says for each row of docs/spec and docs/failures.md which test proves it
     Conformance(conformance::Options),
+    /// A real cluster on this machine: two nodes with kubelet and containerd
+    Cluster(cluster::Options),
     /// Runs a command of this machine under a guest kernel that has every link type
     Guest(guest::Options),
     /// Builds the release executables `manifold` and `manifold-controller` and prints their paths
@@ -54,6 +57,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Test(options) => test::run(&options),
         Verb::Bench(options) => bench::run(&options),
         Verb::Conformance(options) => conformance::run(&options),
+        Verb::Cluster(options) => cluster::run(&options),
         Verb::Guest(options) => guest::run(&options),
         Verb::Build => build_both(),
     }

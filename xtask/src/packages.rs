@@ -29,17 +29,39 @@ const TEST: &[Need] = &[
     Need { program: "/usr/bin/python3", package: "python3" },
 ];
 
+const IMAGES: &[Need] = &[
+    Need { program: "/usr/bin/buildah", package: "buildah" },
+    Need { program: "/usr/bin/cc", package: "gcc" },
+    Need { program: "/usr/lib/x86_64-linux-gnu/libc.a", package: "libc6-dev" },
+];
+
 const BENCH: &[Need] = &[
     Need { program: "/usr/bin/python3", package: "python3" },
     Need { program: "/usr/lib/cni/host-local", package: "containernetworking-plugins" },
 ];
+
+const CLUSTER: &[Need] = &[
+    Need { program: "/usr/bin/containerd", package: "containerd" },
+    Need { program: "/usr/sbin/runc", package: "runc" },
+    Need { program: "/bin/busybox", package: "busybox-static" },
+    Need { program: "/usr/sbin/conntrack", package: "conntrack" },
+    Need { program: "/usr/lib/cni/host-local", package: "containernetworking-plugins" },
+];
+
+pub(crate) fn for_cluster() -> anyhow::Result<()> {
+    install(DEMO.iter().chain(CLUSTER))
+}
 
 pub(crate) fn for_demo() -> anyhow::Result<()> {
     install(DEMO.iter())
 }
 
 pub(crate) fn for_test() -> anyhow::Result<()> {
-    install(DEMO.iter().chain(TEST))
+    install(DEMO.iter().chain(TEST).chain(IMAGES))
+}
+
+pub(crate) fn for_images() -> anyhow::Result<()> {
+    install(IMAGES.iter())
 }
 
 pub(crate) fn for_bench() -> anyhow::Result<()> {

@@ -1,18 +1,19 @@
 //! The command lines of the control plane, and the keys and certificates that they name.
 
+use std::path::Path;
+
 use crate::certificates::{Authority, token_keys};
-use crate::janitor::Scratch;
 use crate::kubeconfig;
 
 use super::Ports;
 
-pub(super) struct Flags {
-    pub(super) etcd: Vec<String>,
-    pub(super) controllers: Vec<String>,
+pub(crate) struct Flags {
+    pub(crate) etcd: Vec<String>,
+    pub(crate) controllers: Vec<String>,
 }
 
 /// Writes everything that the components read at their start.
-pub(super) fn write_files(folder: &Scratch, ports: Ports, authority: &Authority) -> anyhow::Result<Flags> {
+pub(crate) fn write_files(folder: &Path, ports: Ports, authority: &Authority) -> anyhow::Result<Flags> {
     authority.server("apiserver", &[])?;
     authority.client("front-proxy", "front-proxy-client", None)?;
     authority.client("to-kubelet", "kube-apiserver-kubelet-client", Some("system:masters"))?;
@@ -23,7 +24,7 @@ pub(super) fn write_files(folder: &Scratch, ports: Ports, authority: &Authority)
     Ok(Flags { etcd: etcd(folder, ports), controllers: controller_manager(folder) })
 }
 
-fn etcd(folder: &Scratch, ports: Ports) -> Vec<String> {
+pub(crate) fn etcd(folder: &Path, ports: Ports) -> Vec<String> {
     let client = format!("http://127.0.0.1:{}", ports.etcd);
     let peer = format!("http://127.0.0.1:{}", ports.etcd_peer);
     vec![
@@ -42,7 +43,7 @@ fn etcd(folder: &Scratch, ports: Ports) -> Vec<String> {
     ]
 }
 
-pub(super) fn api_server(folder: &Scratch, ports: Ports, more: &[String]) -> Vec<String> {
+pub(crate) fn api_server(folder: &Path, ports: Ports, more: &[String]) -> Vec<String> {
     let pki = |name: &str| folder.join("pki").join(name).display().to_string();
     let mut flags = vec![
         format!("--etcd-servers=http://127.0.0.1:{}", ports.etcd),
@@ -78,7 +79,7 @@ pub(super) fn api_server(folder: &Scratch, ports: Ports, more: &[String]) -> Vec
     flags
 }
 
-fn controller_manager(folder: &Scratch) -> Vec<String> {
+pub(crate) fn controller_manager(folder: &Path) -> Vec<String> {
     let kubeconfig = folder.join("controllers.kubeconfig").display().to_string();
     let pki = |name: &str| folder.join("pki").join(name).display().to_string();
     vec![
