@@ -129,7 +129,8 @@ mod tests {
         assert_eq!(name(&[]), "00-manifold.conflist");
         assert_eq!(name(&["05-cilium.conflist", "00-multus.conf"]), "00-manifold.conflist");
         assert_eq!(name(&["00-a.conf"]), "00-!manifold.conflist");
-        assert_eq!(name(&["!x.json"]), "!!manifold.conflist");
+        assert_eq!(name(&["!x.json"]), "!manifold.conflist");
+        assert_eq!(name(&["!a.json"]), "!!manifold.conflist");
         assert_eq!(name(&["00-a.conf.bak", ".hidden"]), "00-manifold.conflist");
         assert_eq!(name(&["00-!manifold.conflist", "10-x.conf"]), "00-!manifold.conflist", "it stays");
         assert_eq!(name(&["00-!manifold.conflist", "00-manifold.conflist"]), "00-manifold.conflist");

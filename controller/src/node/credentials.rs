@@ -124,6 +124,7 @@ impl Credentials {
                     wait
                 }
             };
+            self.metrics.next_renewal(next.as_secs_f64());
             tokio::select! {
                 () = stop.asked() => return,
                 () = self.due(next, wait, nudge) => {}

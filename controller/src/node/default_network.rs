@@ -193,7 +193,7 @@ mod tests {
         let renamed = OURS.replace(r#""name":"manifold""#, r#""name":"x""#);
         let all = [("00-manifold.conflist", OURS), ("05-x.conflist", renamed.as_str())];
         assert_eq!(complete(&nad(None, None), &files(&all), None).annotations.len(), 0);
-        check(&nad(None, None), &all, &["manifold"], Err("there is no"));
+        check(&nad(None, None), &all, &["manifold"], Err("no network configuration in the folder is named"));
         check(&nad(None, Some("manifold")), &all, &["manifold"], Err("would call itself for ever"));
         check(&nad(Some(OURS), None), &all, &["manifold"], Err("would call itself for ever"));
     }

@@ -79,8 +79,11 @@ fn the_configuration_is_not_written_before_an_add_can_be_served() {
     };
     step(&|_| {}, "is not known yet");
     step(&|n| n.told.nad = Some(nad(None)), "there is no network configuration in the folder");
-    step(&|n| n.put("10-calico.conflist", "{torn"), "there is no");
-    step(&|n| n.put("10-calico.conflist", r#"{"name":"x","plugins":[{"type":"manifold"}]}"#), "there is no");
+    step(&|n| n.put("10-calico.conflist", "{torn"), "no network configuration in the folder is named");
+    step(
+        &|n| n.put("10-calico.conflist", r#"{"name":"x","plugins":[{"type":"manifold"}]}"#),
+        "no network configuration",
+    );
     step(&|n| n.put("10-calico.conflist", CALICO), "needs the plugin `calico`");
     let calico = |n: &mut Node| {
         let path = n.keeper.config.host.bin().join("calico");

@@ -119,6 +119,7 @@ pub struct Metrics {
     unpublished: Gauge<i64, AtomicI64>,
     serves: Gauge<i64, AtomicI64>,
     token_expires: Gauge<f64, AtomicU64>,
+    next_renewal: Gauge<f64, AtomicU64>,
     known: Arc<Mutex<BTreeSet<String>>>,
 }
 
@@ -139,6 +140,7 @@ impl Metrics {
             unpublished: Gauge::default(),
             serves: Gauge::default(),
             token_expires: Gauge::default(),
+            next_renewal: Gauge::default(),
             known: Arc::default(),
         };
         registry.register("manifold_node_calls", "Calls of the runtime that ended", all.calls.clone());
@@ -179,6 +181,11 @@ impl Metrics {
             "When the shim's token ends, in seconds since 1970",
             all.token_expires.clone(),
         );
+        registry.register(
+            "manifold_node_token_next_renewal_seconds",
+            "How long after the last renewal of the shim's token, or the last try, comes the next",
+            all.next_renewal.clone(),
+        );
         all
     }
 
@@ -210,6 +217,10 @@ impl Metrics {
 
     pub fn token_expires(&self, at: f64) {
         self.token_expires.set(at);
+    }
+
+    pub fn next_renewal(&self, after: f64) {
+        self.next_renewal.set(after);
     }
 
     pub fn published(&self, outcome: Publication) {

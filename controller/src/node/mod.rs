@@ -14,11 +14,15 @@ pub mod executables;
 pub mod identity;
 pub mod keep;
 pub mod kubeconfig;
+pub mod late;
 pub mod metrics;
 pub mod node_object;
+pub mod outcomes;
+pub mod patch;
 pub mod preflight;
 mod rounds;
 mod serve;
+pub mod statuses;
 pub mod watch;
 
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! Puts the parts of the node role together.
 
+use std::path::PathBuf;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, PoisonError};
 
@@ -14,7 +15,9 @@ use super::credentials::Credentials;
 use super::definition::{self, Seen};
 use super::keep::Keeper;
 use super::metrics::Metrics;
+use super::outcomes::Outcomes;
 use super::rounds::{Missing, News, Rounds};
+use super::statuses::Statuses;
 use super::{node_object, watch as folders};
 use crate::connect;
 use crate::context::Stop;
@@ -60,7 +63,7 @@ pub async fn serve(
     forward(&news, &wake);
     let host = &config.host;
     let told = wake.clone();
-    folders::folders(vec![host.bin(), host.conf(), host.state()], move || told.send(()).is_ok())?;
+    folders::folders(vec![host.bin(), host.conf()], move || told.send(()).is_ok())?;
     let rounds = Rounds {
         keeper: Keeper::new(config.clone(), executable)?,
         config: config.clone(),
@@ -76,12 +79,7 @@ pub async fn serve(
         .spawn(move || rounds.run(&woken))
         .context("a thread cannot be started")?;
 
-    let nudge = Arc::new(Notify::new());
-    let nudged = Arc::clone(&nudge);
-    folders::folders(vec![host.state().join("credentials")], move || {
-        nudged.notify_one();
-        true
-    })?;
+    let nudge = nudged_by(vec![host.state().join("credentials")])?;
     let credentials = Credentials::new(config.clone(), base, client.clone(), metrics.clone());
     let (until, of) = (stop.clone(), seen.clone());
     tokio::spawn(async move { credentials.run(tell_identity, tell_shim, &nudge, of, until).await });
@@ -90,9 +88,34 @@ pub async fn serve(
     let (until, following) = (stop.clone(), client.clone());
     tokio::spawn(async move { definition::follow(following, &namespace, &name, tell_seen, until).await });
 
+    let state_dir = host.state();
+    let statuses = Statuses {
+        state_dir: state_dir.clone(),
+        shim,
+        seen,
+        metrics: metrics.clone(),
+        events: events.clone(),
+    };
+    let (nudge, until) = (nudged_by(vec![state_dir.clone()])?, stop.clone());
+    tokio::spawn(async move { statuses.run(&nudge, until).await });
+    let outcomes = Outcomes { state_dir: state_dir.clone(), metrics, events: events.clone() };
+    let (nudge, until) = (nudged_by(vec![state_dir.join(".spool")])?, stop.clone());
+    tokio::spawn(async move { outcomes.run(&nudge, until).await });
+
     stop.asked().await;
     let _ = timeout(FLUSH, events.flush()).await;
     Ok(())
+}
+
+/// Told when something in these folders changes.
+fn nudged_by(paths: Vec<PathBuf>) -> anyhow::Result<Arc<Notify>> {
+    let nudge = Arc::new(Notify::new());
+    let nudged = Arc::clone(&nudge);
+    folders::folders(paths, move || {
+        nudged.notify_one();
+        true
+    })?;
+    Ok(nudge)
 }
 
 /// Wakes the thread that keeps the folders when there is news for it.

@@ -10,6 +10,7 @@ mod cluster;
 mod crd;
 mod lint;
 mod model;
+mod node;
 mod outage;
 mod quiet;
 mod stored;

@@ -1,0 +1,162 @@
+//! What is put into the node's folders, when, and what brings it back.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::bed::{BRIDGE, CONFLIST, Node, define, edit, files, server};
+
+/// A restoring may take this long on a machine that is not busy.
+const SOON: Duration = Duration::from_secs(2);
+
+// Proves: F-NOD-5
+#[test]
+fn the_configuration_comes_when_the_node_can_serve_and_not_before() {
+    let api = server();
+    let node = Node::new(&api, "node-first", json!({}));
+    node.start();
+    node.wait("the executable", || node.bin("manifold").exists());
+    node.wait("credentials", || !node.token_file().is_empty());
+    node.wait("a word why", || {
+        node.page("/readyz").is_some_and(|(_, body)| body.contains("is not known yet"))
+    });
+    assert!(!node.conf(CONFLIST).exists());
+    define(&api, Some(BRIDGE));
+    node.wait("the configuration", || node.conf(CONFLIST).exists());
+    let list: Value = serde_json::from_slice(&fs::read(node.conf(CONFLIST)).unwrap()).unwrap();
+    assert_eq!(list["cniVersion"], "1.1.0", "as the Node says of its runtime");
+    assert_eq!(list["plugins"][0]["capabilities"]["portMappings"], true);
+    assert_eq!(fs::read(node.bin("manifold")).unwrap(), fs::read("/bin/true").unwrap());
+    node.wait("ready", || node.page("/readyz").is_some_and(|(status, _)| status == 200));
+    assert_eq!(node.sum("manifold_node_serves", &[]), 1.0);
+}
+
+// Proves: F-NOD-4, P-UP-3
+#[test]
+fn what_a_rival_does_to_the_configuration_is_undone_at_once_and_told() {
+    let api = server();
+    define(&api, Some(BRIDGE));
+    let node = Node::new(&api, "node-rival", json!({})).serving();
+    let whole = fs::read(node.conf(CONFLIST)).unwrap();
+    let is_whole = || fs::read(node.conf(CONFLIST)).is_ok_and(|now| now == whole);
+    fs::rename(node.conf(CONFLIST), node.conf("00-manifold.conflist.cilium_bak")).unwrap();
+    let took = node.wait("restored", is_whole);
+    assert!(took < 5 * SOON, "{took:?}");
+    node.wait("an event", || !node.events("default", "ConfigurationRestored", &node.name).is_empty());
+    assert!(
+        node.sum("manifold_node_files_total", &[("file", "Configuration"), ("outcome", "Restored")]) >= 1.0
+    );
+    // The second time it waits a second, and does it all the same.
+    fs::write(node.conf(CONFLIST), "").unwrap();
+    node.wait("restored", is_whole);
+    fs::write(node.conf("00-a.conflist"), BRIDGE).unwrap();
+    node.wait("first again", || node.conf("00-!manifold.conflist").exists());
+    assert!(!node.conf(CONFLIST).exists(), "never two");
+    // The folder itself.
+    fs::remove_dir_all(node.conf("")).unwrap();
+    node.wait("restored", is_whole);
+}
+
+// Proves: F-NOD-6, P-UP-7
+#[test]
+fn killed_again_and_again_it_withdraws_nothing() {
+    let api = server();
+    define(&api, Some(BRIDGE));
+    let node = Node::new(&api, "node-killed", json!({})).serving();
+    let text = fs::read(node.conf(CONFLIST)).unwrap();
+    for round in 0..20 {
+        node.kill();
+        let there =
+            || fs::read(node.conf(CONFLIST)).is_ok_and(|now| now == text) && !node.token_file().is_empty();
+        assert!(there(), "round {round}");
+        node.start();
+        // Killed while it begins, somewhere.
+        std::thread::sleep(Duration::from_millis(10 * round));
+        assert!(there(), "round {round}");
+    }
+    node.wait("serving", || node.page("/readyz").is_some_and(|(status, _)| status == 200));
+    assert_eq!(fs::read_dir(node.conf("")).unwrap().count(), 1);
+}
+
+#[test]
+fn started_while_the_api_server_is_away_it_restores_what_it_had_written() {
+    let api = server();
+    define(&api, Some(BRIDGE));
+    let node = Node::new(&api, "node-alone", json!({})).serving();
+    node.kill();
+    let text = fs::read(node.conf(CONFLIST)).unwrap();
+    fs::remove_file(node.conf(CONFLIST)).unwrap();
+    fs::write(node.bin("manifold"), "torn").unwrap();
+    api.stop();
+    node.start();
+    node.wait("restored", || fs::read(node.conf(CONFLIST)).is_ok_and(|now| now == text));
+    assert_eq!(fs::read(node.bin("manifold")).unwrap(), fs::read("/bin/true").unwrap());
+    api.start_again().unwrap();
+    node.wait("serving", || node.page("/readyz").is_some_and(|(status, _)| status == 200));
+}
+
+#[test]
+fn the_mirror_follows_the_definition() {
+    let api = server();
+    define(&api, Some(BRIDGE));
+    let node = Node::new(&api, "node-mirror", json!({})).serving();
+    let mirrored = || -> Value {
+        let bytes = fs::read(node.state("cluster-wide-network.json")).unwrap();
+        serde_json::from_slice(&bytes).unwrap()
+    };
+    assert_eq!(mirrored()["spec"]["config"], BRIDGE);
+    let other = BRIDGE.replace("10.77.0.0", "10.78.0.0");
+    edit(&api, &json!({"spec": {"config": other}}));
+    node.wait("the change", || mirrored()["spec"]["config"] == other.as_str());
+    // What cannot be served does not replace what can.
+    edit(&api, &json!({"spec": {"config": "{\"type\": \"nowhere\", \"cniVersion\": \"1.0.0\"}"}}));
+    node.wait("a word", || node.page("/readyz").is_some_and(|(_, body)| body.contains("stays as it was")));
+    assert_eq!(mirrored()["spec"]["config"], other.as_str());
+}
+
+#[test]
+fn the_configuration_of_somebody_else_is_the_default_network() {
+    let api = server();
+    define(&api, None);
+    let node = Node::new(&api, "node-foreign", json!({}));
+    fs::write(node.conf("10-calico.conflist"), BRIDGE.replace("\"plain\"", "\"k8s-pod-network\"")).unwrap();
+    let node = node.serving();
+    let bytes = fs::read(node.state("cluster-wide-network.json")).unwrap();
+    assert!(String::from_utf8_lossy(&bytes).contains("k8s-pod-network"));
+}
+
+// Proves: S-3, S-2
+#[test]
+fn every_file_is_for_root_alone_and_no_log_or_configuration_holds_the_token() {
+    let api = server();
+    define(&api, Some(BRIDGE));
+    let node = Node::new(&api, "node-modes", json!({})).serving();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    for folder in [node.state(""), node.state("credentials")] {
+        assert_eq!(mode(&folder), 0o700, "{}", folder.display());
+        for (name, found, _) in files_only(&folder) {
+            assert_eq!(found & 0o777, 0o600, "{name}");
+        }
+    }
+    assert_eq!(mode(&node.conf(CONFLIST)), 0o600);
+    let token = node.token_file();
+    let secret = token.rsplit('.').next().unwrap();
+    assert!(token.len() > 100 && !node.said().contains(secret));
+    for (name, _, bytes) in files(&node.conf("")).into_iter().chain(files_only(&node.state(""))) {
+        assert!(!String::from_utf8_lossy(&bytes).contains(secret), "{name}");
+    }
+}
+
+fn files_only(folder: &Path) -> Vec<(String, u32, Vec<u8>)> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .filter(|path| path.is_file())
+        .map(|path| {
+            let mode = path.metadata().unwrap().permissions().mode();
+            (path.display().to_string(), mode, fs::read(path).unwrap())
+        })
+        .collect()
+}
