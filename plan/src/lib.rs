@@ -23,6 +23,7 @@ pub mod predict;
 pub mod refusal;
 pub mod resolve;
 pub mod routes;
+mod shared_handle;
 pub mod want;
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::allocation::DeviceRequest;
 use crate::attachment::Maker;
 use crate::capability::Values;
 use crate::routes::{self, RouteChange, RouteIntent};
-use crate::{Allocation, Definitions, Pod, Policy, Refusal, names, predict, want};
+use crate::{Allocation, Definitions, Pod, Policy, Refusal, names, predict, shared_handle, want};
 
 /// What the runtime said when it called.
 #[derive(Clone, Debug)]
@@ -109,7 +109,8 @@ pub fn plan(
         let made = maker.make(want, &ifname, intent);
         attachments.push(made.map_err(|e| e.about(&want.source).at(Some(&ifname), pod))?);
     }
-    let Maker { notes, status_bytes, .. } = maker;
+    let Maker { mut notes, status_bytes, .. } = maker;
+    notes.extend(shared_handle::notes(&attachments));
     predict::check(status_bytes, attachments.len(), &policy.limits).map_err(|e| e.at(None, pod))?;
     Ok(Plan { attachments, notes, status_bytes })
 }

@@ -7,6 +7,6 @@ mod isolation;
 mod judgement;
 mod requests;
 mod sources;
-mod support;
+pub(crate) mod support;
 
 pub(crate) use support::wanted;

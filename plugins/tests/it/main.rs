@@ -13,6 +13,7 @@ mod bed;
 mod bond;
 mod bridge;
 mod bridge_vlan;
+mod calico;
 mod del;
 mod differential;
 mod dummy;
