@@ -19,6 +19,7 @@ pub mod executable;
 pub mod forward;
 pub mod go_tool;
 pub mod guest;
+pub mod helm;
 pub mod janitor;
 pub mod kubeconfig;
 pub mod leaks;

@@ -46,18 +46,26 @@ fn named_by(variable: &str) -> anyhow::Result<Option<PathBuf>> {
 
 /// The static, stripped release executable `manifold`.
 pub(crate) fn release(detail: &Detail) -> anyhow::Result<PathBuf> {
-    released("manifold", detail)
+    released("manifold", TARGET, &[], detail)
 }
 
 /// The same of the controller. A build of its own: together they would share the features of their libraries.
 pub(crate) fn release_controller(detail: &Detail) -> anyhow::Result<PathBuf> {
-    released("manifold-controller", detail)
+    released("manifold-controller", TARGET, &[], detail)
 }
 
-fn released(name: &str, detail: &Detail) -> anyhow::Result<PathBuf> {
-    let words = ["build", "--release", "--package", name, "--bin", name, "--target", TARGET];
-    cargo(&words, &[("RUSTFLAGS", "-C target-feature=+crt-static")], detail)?;
-    Ok(target_dir().join(TARGET).join("release").join(name))
+/// One of them for a target; `more` is what a build for another architecture needs in its environment.
+pub(crate) fn released(
+    name: &str,
+    target: &str,
+    more: &[(String, &str)],
+    detail: &Detail,
+) -> anyhow::Result<PathBuf> {
+    let words = ["build", "--release", "--package", name, "--bin", name, "--target", target];
+    let mut env = vec![("RUSTFLAGS", "-C target-feature=+crt-static")];
+    env.extend(more.iter().map(|(key, value)| (key.as_str(), *value)));
+    cargo(&words, &env, detail)?;
+    Ok(target_dir().join(target).join("release").join(name))
 }
 
 /// The controller as the tests run it: not optimised, with the tests' libraries.

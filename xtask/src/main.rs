@@ -3,10 +3,12 @@
 mod able;
 mod bench;
 mod build;
+mod chart;
 mod cluster;
 mod conformance;
 mod demo;
 mod guest;
+mod images;
 mod packages;
 mod progress;
 mod table;
@@ -37,6 +39,10 @@ enum Verb {
     Cluster(cluster::Options),
     /// Runs a command of this machine under a guest kernel that has every link type
     Guest(guest::Options),
+    /// Builds both images as OCI archives, for this architecture or another one
+    Images(images::Options),
+    /// Renders the plain manifests and the table of values from the chart
+    Manifests(chart::Options),
     /// Builds the release executables `manifold` and `manifold-controller` and prints their paths
     Build,
 }
@@ -59,6 +65,8 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Conformance(options) => conformance::run(&options),
         Verb::Cluster(options) => cluster::run(&options),
         Verb::Guest(options) => guest::run(&options),
+        Verb::Images(options) => images::run(&options),
+        Verb::Manifests(options) => chart::run(&options),
         Verb::Build => build_both(),
     }
 }

@@ -18,8 +18,9 @@ pub struct Expected {
     pub content: Value,
 }
 
-/// The namespace that the manifests are written for.
+/// The namespace and the default network that the manifests are written for.
 const WRITTEN_FOR: &str = "manifold-system";
+const DEFAULT_NETWORK: &str = "'cluster-wide-network'";
 
 const FILES: &[&str] = &[
     include_str!("../../../../deploy/policies/binding-annotations.yaml"),
@@ -40,7 +41,7 @@ pub fn expected(config: &Config) -> anyhow::Result<Vec<Expected>> {
     let mut all = Vec::new();
     for document in documents {
         let value = Value::deserialize(document).context("a manifest is no YAML")?;
-        let value = in_namespace(value, &config.namespace);
+        let value = for_cluster(value, config);
         all.extend(one(&value, config));
     }
     Ok(all)
@@ -81,11 +82,15 @@ pub(super) fn content(kind: Guard, object: &Value) -> Value {
     webhooks
 }
 
-fn in_namespace(value: Value, namespace: &str) -> Value {
+/// As the chart renders it with this configuration.
+fn for_cluster(value: Value, config: &Config) -> Value {
     match value {
-        Value::String(text) => Value::String(text.replace(WRITTEN_FOR, namespace)),
-        Value::Array(list) => list.into_iter().map(|v| in_namespace(v, namespace)).collect(),
-        Value::Object(map) => map.into_iter().map(|(k, v)| (k, in_namespace(v, namespace))).collect(),
+        Value::String(text) => {
+            let network = format!("'{}'", config.default_network.name);
+            Value::String(text.replace(WRITTEN_FOR, &config.namespace).replace(DEFAULT_NETWORK, &network))
+        }
+        Value::Array(list) => list.into_iter().map(|v| for_cluster(v, config)).collect(),
+        Value::Object(map) => map.into_iter().map(|(k, v)| (k, for_cluster(v, config))).collect(),
         other => other,
     }
 }
@@ -117,5 +122,13 @@ mod tests {
         let text: String = expected(&config).unwrap().iter().map(|e| e.content.to_string()).collect();
         assert!(text.contains("system:serviceaccount:nets:manifold-shim"));
         assert!(!text.contains(WRITTEN_FOR));
+    }
+
+    #[test]
+    fn the_policy_names_the_default_network_that_is_configured() {
+        let mut config = Config::default();
+        config.default_network.name = "everyone".into();
+        let text: String = expected(&config).unwrap().iter().map(|e| e.content.to_string()).collect();
+        assert!(text.contains("request.name == 'everyone'") && !text.contains("cluster-wide-network"));
     }
 }

@@ -80,6 +80,22 @@ fn the_configuration_in_the_config_map_is_one_that_the_controller_reads_and_its_
 }
 
 #[test]
+fn the_node_roles_configuration_in_its_config_map_is_one_that_it_reads() {
+    use manifold_controller::node::config::Config;
+    let text = std::fs::read_to_string(project::root().join("deploy/node/configmap.yaml")).unwrap();
+    let map: Value = serde_yaml::from_str(&text).unwrap();
+    let mut config = Config::parse(map["data"]["config.yaml"].as_str().unwrap()).unwrap();
+    // What the chart says otherwise: a port of the host, and the one plugin that old runtimes execute.
+    assert_eq!(
+        (config.status_address.port(), &*config.executable.links),
+        (9431, &["loopback".to_owned()][..])
+    );
+    config.status_address = Config::default().status_address;
+    config.executable = manifold_controller::node::config::Executable::default();
+    assert_eq!(config, Config::default());
+}
+
+#[test]
 fn names_and_ports_fit_together() {
     let config = manifold_controller::config::Config::default();
     let (deployment, service) = (manifest("deployment.yaml"), manifest("service.yaml"));

@@ -1,0 +1,50 @@
+{{/* Values that are each right and cannot stand together: one sentence with the remedy. */}}
+{{- define "manifold.refusals" -}}
+{{- $network := .Values.defaultNetwork -}}
+{{- $node := .Values.node -}}
+{{- if and (eq $network.source "existing") (not $network.configuration) -}}
+{{- fail "`defaultNetwork.source` is `existing`, and `defaultNetwork.configuration` is empty; set it to the `name` in the CNI configuration that the nodes have (the first file of /etc/cni/net.d)" -}}
+{{- end -}}
+{{- if and (ne $network.source "existing") $network.configuration -}}
+{{- fail (printf "`defaultNetwork.configuration` is only for `source: existing`, and the source is `%s`; set `defaultNetwork.source=existing`, or empty the configuration" $network.source) -}}
+{{- end -}}
+{{- if and (ne $network.source "builtIn") $network.builtIn.clusterCidrs -}}
+{{- fail (printf "`defaultNetwork.builtIn.clusterCidrs` is only for `source: builtIn`, and the source is `%s`; set `defaultNetwork.source=builtIn`, or empty the list" $network.source) -}}
+{{- end -}}
+{{- if and (eq $network.source "builtIn") (not $node.hostNetwork) -}}
+{{- fail "`node.hostNetwork` is false, and the built-in default network needs it for its routes; set `node.hostNetwork=true`, or another `defaultNetwork.source`" -}}
+{{- end -}}
+{{- if and (not $node.hostNetwork) (not $node.podAnnotations) -}}
+{{- fail "`node.hostNetwork` and `node.podAnnotations` are both false: after a day without power a node could not start the pod that renews its credentials; set `node.hostNetwork=true`" -}}
+{{- end -}}
+{{- range .Values.networks.defaultNetworks -}}
+{{- if or (eq . $network.name) (eq . (printf "%s/%s" $.Release.Namespace $network.name)) -}}
+{{- fail (printf "`networks.defaultNetworks` names `%s`, which every pod is in already; take it out of the list" .) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $node.apiServer.tlsServerName (not $node.apiServer.address) -}}
+{{- fail "`node.apiServer.tlsServerName` is set and `node.apiServer.address` is empty; set the address as well, such as https://10.0.0.1:6443" -}}
+{{- end -}}
+{{- if gt (int $node.limits.delegateSeconds) (int $node.limits.addSeconds) -}}
+{{- fail (printf "`node.limits.delegateSeconds` is %d, more than the %d of `node.limits.addSeconds`, so one plugin could use up a whole ADD; lower it, or raise `addSeconds`" (int $node.limits.delegateSeconds) (int $node.limits.addSeconds)) -}}
+{{- end -}}
+{{- $folders := dict "node.binDir" $node.binDir "node.confDir" $node.confDir "node.stateDir" $node.stateDir -}}
+{{- range $one, $path := $folders -}}
+{{- range $other, $inner := $folders -}}
+{{- if and (ne $one $other) (hasPrefix (printf "%s/" (clean $path)) (printf "%s/" (clean $inner))) -}}
+{{- fail (printf "`%s` (%s) lies in `%s` (%s), and each folder is mounted by itself; name folders that are apart" $other $inner $one $path) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if has (clean (dir $node.stateDir)) (list "/" "/var" "/var/lib" "/etc" "/run" "/usr" "/opt" "/home" "/root") -}}
+{{- fail (printf "`node.stateDir` is `%s`, and the folder above it, which is mounted, belongs to the whole host; name one such as /var/lib/cni/manifold" $node.stateDir) -}}
+{{- end -}}
+{{- if and .Values.uninstall.leave (not .Values.uninstall.hook) -}}
+{{- fail "`uninstall.leave` is for the hook, and `uninstall.hook` is false; set `uninstall.hook=true`, or run `manifold uninstall --leave` on each node" -}}
+{{- end -}}
+{{- if has .Values.networks.namespaceIsolation (list false) -}}
+{{- if ne (toJson .Values.networks.globalNamespaces) (toJson (list "default")) -}}
+{{- fail "`networks.globalNamespaces` is set and `networks.namespaceIsolation` is false, which makes every namespace global; set `namespaceIsolation=true`, or leave the list as it is" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}

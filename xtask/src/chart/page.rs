@@ -1,0 +1,87 @@
+//! `docs/values.md`: every value of the chart with its default, from the schema and the values.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use serde_json::{Map, Value};
+
+const HEAD: &str = "\
+# The chart's values
+
+Made from `charts/manifold/values.schema.json` and `values.yaml` by `cargo xtask manifests`. What is misspelled or of the
+wrong kind is refused by the schema, values that cannot stand together by the chart, with the remedy. How to install:
+[install.md](install.md).
+";
+
+pub(super) fn page(chart: &Path) -> anyhow::Result<String> {
+    let read = |name: &str| {
+        fs::read_to_string(chart.join(name)).with_context(|| format!("cannot read `{name}` of the chart"))
+    };
+    let schema: Value = serde_json::from_str(&read("values.schema.json")?)?;
+    let values: Value = serde_yaml::from_str(&read("values.yaml")?)?;
+    let mut page = HEAD.to_owned();
+    for (name, part) in properties(&schema)? {
+        let Some(default) = values.get(name) else { continue };
+        let _ = write!(page, "\n## `{name}`\n\n");
+        if let Some(about) = part.get("description").and_then(Value::as_str) {
+            let _ = write!(page, "{about}\n\n");
+        }
+        page.push_str("| value | default | allowed | meaning |\n| --- | --- | --- | --- |\n");
+        rows(&mut page, name, part, default)?;
+    }
+    Ok(page)
+}
+
+fn properties(schema: &Value) -> anyhow::Result<&Map<String, Value>> {
+    schema.get("properties").and_then(Value::as_object).context("a part of the schema has no `properties`")
+}
+
+/// A row for each value; what Kubernetes defines (resources, tolerations) is one value.
+fn rows(page: &mut String, path: &str, schema: &Value, default: &Value) -> anyhow::Result<()> {
+    let Value::Object(defaults) = default else { bail!("`{path}` is no object in values.yaml") };
+    for (name, part) in properties(schema)? {
+        let path = format!("{path}.{name}");
+        let Some(default) = defaults.get(name) else {
+            bail!("`{path}` stands in the schema and has no default in values.yaml");
+        };
+        if part.get("properties").is_some() && name != "resources" {
+            rows(page, &path, part, default)?;
+            continue;
+        }
+        let Some(meaning) = part.get("description").and_then(Value::as_str) else {
+            bail!("`{path}` has no description in the schema");
+        };
+        let meaning = meaning.replace('|', "\\|");
+        let _ = writeln!(page, "| `{path}` | `{default}` | {} | {meaning} |", allowed(part));
+    }
+    Ok(())
+}
+
+fn allowed(part: &Value) -> String {
+    if let Some(choices) = part.get("enum").and_then(Value::as_array) {
+        let names = choices.iter().filter_map(Value::as_str).map(|name| format!("`{name}`"));
+        return names.collect::<Vec<_>>().join(", ");
+    }
+    if let Some(ways) = part.get("anyOf").and_then(Value::as_array) {
+        let mut ways: Vec<String> = ways.iter().map(allowed).filter(|way| !way.is_empty()).collect();
+        ways.dedup();
+        return ways.join(" or ");
+    }
+    if let Some(one) = part.get("const") {
+        return one.to_string();
+    }
+    if let (Some(least), Some(most)) = (part.get("minimum"), part.get("maximum")) {
+        return format!("{least} to {most}");
+    }
+    match part.get("type") {
+        Some(Value::String(kind)) if kind == "array" => match part.get("items") {
+            Some(items) => format!("list of {}", allowed(items)),
+            None => "list".to_owned(),
+        },
+        Some(Value::String(kind)) => kind.clone(),
+        Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or "),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,215 @@
+//! Each option on and off, and what a value changes.
+
+use serde_json::{Value, json};
+
+use super::{configuration, find, objects, one};
+
+/// Rendered with the value and not without it.
+#[track_caller]
+fn only_with(value: &str, kind: &str, name: &str) {
+    assert!(find(&objects(&[]), kind, name).is_none(), "{kind} `{name}` is rendered without `{value}`");
+    one(&objects(&[value]), kind, name);
+}
+
+#[track_caller]
+fn not_with(value: &str, kind: &str, name: &str) {
+    one(&objects(&[]), kind, name);
+    assert!(find(&objects(&[value]), kind, name).is_none(), "{kind} `{name}` is rendered with `{value}`");
+}
+
+#[test]
+fn options_are_rendered_when_they_are_asked_for() {
+    only_with("namespace.create=true", "Namespace", "nets");
+    only_with("dhcp.enabled=true", "DaemonSet", "manifold-dhcp");
+    only_with("dhcp.enabled=true", "ServiceAccount", "manifold-dhcp");
+    only_with("podMonitor.enabled=true", "PodMonitor", "manifold");
+    only_with("networkPolicy.enabled=true", "NetworkPolicy", "manifold-controller");
+    only_with("node.podAnnotations=false", "ClusterRole", "manifold-shim-reads-pods");
+    only_with("node.podAnnotations=false", "ClusterRoleBinding", "manifold-shim-reads-pods");
+    not_with("flowSchema.enabled=false", "FlowSchema", "manifold");
+    not_with("uninstall.hook=false", "Job", "manifold-uninstall");
+    not_with("uninstall.hook=false", "ServiceAccount", "manifold-uninstall");
+    not_with("cluster.disruptionBudget.enabled=false", "PodDisruptionBudget", "manifold-controller");
+    not_with("defaultNetwork.source=\"unmanaged\"", "ClusterRole", "manifold-node-built-in");
+}
+
+#[test]
+fn a_private_registry_secrets_tags_and_digests_reach_every_pod() {
+    let digest = format!("sha256:{}", "ab".repeat(32));
+    let all = objects(&[
+        "image.registry=\"registry.example.org:5000/team\"",
+        "image.pullSecrets=[\"pull\"]",
+        "image.pullPolicy=\"Always\"",
+        "image.cluster.tag=\"1.2.3\"",
+        &format!("image.node.digest=\"{digest}\""),
+        "dhcp.enabled=true",
+    ]);
+    let node = format!("registry.example.org:5000/team/manifold-node@{digest}");
+    let cluster = "registry.example.org:5000/team/manifold-controller:1.2.3";
+    for (kind, name, image) in [
+        ("DaemonSet", "manifold-node", &*node),
+        ("DaemonSet", "manifold-dhcp", &*node),
+        ("Deployment", "manifold-controller", cluster),
+        ("Job", "manifold-uninstall", cluster),
+    ] {
+        let pod = &one(&all, kind, name)["spec"]["template"]["spec"];
+        assert_eq!(pod["imagePullSecrets"], json!([{"name": "pull"}]), "{name}");
+        assert_eq!(pod["containers"][0]["image"], image);
+        assert_eq!(pod["containers"][0]["imagePullPolicy"], "Always");
+    }
+    let plain = objects(&[]);
+    let pod = &one(&plain, "DaemonSet", "manifold-node")["spec"]["template"]["spec"];
+    assert_eq!(pod["containers"][0]["image"], "localhost/manifold-node:0.1.0");
+    assert!(pod.get("imagePullSecrets").is_none());
+}
+
+/// Objects, accounts in policies, the webhook's Service and the configurations: all of the release's namespace.
+#[test]
+fn nothing_names_another_namespace_than_the_release() {
+    let all = objects(&["dhcp.enabled=true", "networkPolicy.enabled=true", "node.podAnnotations=false"]);
+    let text = Value::from(all.clone()).to_string();
+    assert!(!text.contains("manifold-system"));
+    assert!(text.contains("system:serviceaccount:nets:manifold-shim"));
+    let namespaced =
+        ["ServiceAccount", "Role", "RoleBinding", "ConfigMap", "Service", "Deployment", "DaemonSet", "Job"];
+    for object in all.iter().filter(|o| namespaced.contains(&o["kind"].as_str().unwrap())) {
+        assert_eq!(object["metadata"]["namespace"], "nets", "{object}");
+    }
+}
+
+#[test]
+fn both_roles_are_told_the_same_of_networks() {
+    let all = objects(&[
+        "defaultNetwork.source=\"existing\"",
+        "defaultNetwork.configuration=\"cbr0\"",
+        "networks.globalNamespaces=[\"default\", \"shared\"]",
+        "networks.defaultNetworks=[\"shared/storage\"]",
+        "networks.bundled=[\"bridge\"]",
+    ]);
+    let (cluster, node) = (configuration(&all, "manifold-controller"), configuration(&all, "manifold-node"));
+    for key in ["namespace", "defaultNetwork", "networks"] {
+        assert_eq!(cluster[key], node[key], "{key}");
+    }
+    assert_eq!(node["defaultNetwork"]["configuration"], "cbr0");
+    assert_eq!(node["networks"]["bundled"], json!(["bridge"]));
+    assert!(node.get("builtIn").is_none());
+}
+
+#[test]
+fn another_name_of_the_default_network_reaches_rights_policies_and_both_roles() {
+    let all = objects(&["defaultNetwork.name=\"everyone\""]);
+    assert!(!Value::from(all.clone()).to_string().contains("cluster-wide-network"));
+    let rule = &one(&all, "Role", "manifold-node")["rules"][1];
+    assert_eq!(rule["resourceNames"], json!(["everyone"]));
+    let policy = one(&all, "ValidatingAdmissionPolicy", "manifold-network-in-use").to_string();
+    assert!(policy.contains("request.name == 'everyone'"));
+}
+
+#[test]
+fn a_changed_configuration_makes_new_pods() {
+    let sum = |values: &[&str], kind, name| {
+        one(&objects(values), kind, name)["spec"]["template"]["metadata"]["annotations"].clone()
+    };
+    let log = &["node.log.level=\"debug\""][..];
+    assert_ne!(sum(&[], "DaemonSet", "manifold-node"), sum(log, "DaemonSet", "manifold-node"));
+    assert_eq!(sum(&[], "Deployment", "manifold-controller"), sum(log, "Deployment", "manifold-controller"));
+    let isolation = &["networks.namespaceIsolation=false"][..];
+    assert_ne!(
+        sum(&[], "Deployment", "manifold-controller"),
+        sum(isolation, "Deployment", "manifold-controller")
+    );
+}
+
+#[test]
+fn folders_ports_and_versions_are_the_hosts() {
+    let all = objects(&[
+        "node.binDir=\"/usr/libexec/cni\"",
+        "node.confDir=\"/etc/cni/conf.d\"",
+        "node.stateDir=\"/data/cni/manifold\"",
+        "node.statusPort=9999",
+        "node.cniVersion=\"1.1.0\"",
+        "node.capabilities=[\"portMappings\"]",
+        "node.links=[\"all\"]",
+        "node.apiServer={\"address\": \"https://10.0.0.1:6443\", \"tlsServerName\": \"kubernetes\"}",
+    ]);
+    let pod = &one(&all, "DaemonSet", "manifold-node")["spec"]["template"]["spec"];
+    let host: Vec<&str> =
+        pod["volumes"].as_array().unwrap().iter().filter_map(|v| v["hostPath"]["path"].as_str()).collect();
+    assert_eq!(host, ["/usr/libexec/cni", "/etc/cni/conf.d", "/data/cni"]);
+    let mounts = pod["containers"][0]["volumeMounts"].as_array().unwrap();
+    // Under the same paths as on the host, because the configuration names them once.
+    assert!(host.iter().all(|path| mounts.iter().any(|m| m["mountPath"] == *path)));
+    assert_eq!(pod["containers"][0]["ports"][0]["containerPort"], 9999);
+    let node = configuration(&all, "manifold-node");
+    assert_eq!(node["host"]["stateDir"], "/data/cni/manifold");
+    assert_eq!(node["statusAddress"], "0.0.0.0:9999");
+    assert_eq!(node["cniVersion"], "1.1.0");
+    assert_eq!(node["capabilities"], json!(["portMappings"]));
+    assert_eq!(node["executable"]["links"], json!(["all"]));
+    assert_eq!(node["apiServer"]["tlsServerName"], "kubernetes");
+}
+
+#[test]
+fn the_daemonsets_reach_every_node_and_are_updated_by_a_share_of_them() {
+    let all = objects(&["dhcp.enabled=true", "node.maxUnavailable=\"25%\""]);
+    for name in ["manifold-node", "manifold-dhcp"] {
+        let spec = &one(&all, "DaemonSet", name)["spec"];
+        assert_eq!(spec["updateStrategy"]["rollingUpdate"]["maxUnavailable"], "25%");
+        let pod = &spec["template"]["spec"];
+        assert_eq!(pod["tolerations"], json!([{"operator": "Exists"}]));
+        assert_eq!(pod["priorityClassName"], "system-node-critical");
+        let resources = &pod["containers"][0]["resources"];
+        assert!(resources["requests"]["cpu"].is_string() && resources["limits"]["memory"].is_string());
+    }
+    let some = objects(&["node.nodeSelector={\"pool\": \"a\"}", "node.tolerations=[]"]);
+    let pod = &one(&some, "DaemonSet", "manifold-node")["spec"]["template"]["spec"];
+    assert_eq!(pod["nodeSelector"], json!({"kubernetes.io/os": "linux", "pool": "a"}));
+    assert!(pod.get("tolerations").is_none());
+}
+
+#[test]
+fn the_hook_runs_before_deletion_with_an_account_that_goes_with_it() {
+    let all = objects(&["uninstall.waitSeconds=300", "uninstall.leave=true"]);
+    let hooks: Vec<&Value> =
+        all.iter().filter(|o| o["metadata"]["annotations"]["helm.sh/hook"] == "pre-delete").collect();
+    assert_eq!(hooks.len(), 6);
+    for hook in &hooks {
+        let policy = &hook["metadata"]["annotations"]["helm.sh/hook-delete-policy"];
+        assert_eq!(policy, "before-hook-creation,hook-succeeded", "{hook}");
+        assert_eq!(hook["metadata"]["name"], "manifold-uninstall");
+    }
+    let weight = |kind: &str| {
+        let hook = one(&all, kind, "manifold-uninstall");
+        hook["metadata"]["annotations"]["helm.sh/hook-weight"].as_str().unwrap().parse::<i32>().unwrap()
+    };
+    assert!(weight("ServiceAccount") < weight("Job") && weight("ClusterRoleBinding") < weight("Job"));
+    let job = one(&all, "Job", "manifold-uninstall");
+    let arguments = &job["spec"]["template"]["spec"]["containers"][0]["args"];
+    assert_eq!(
+        arguments,
+        &json!(["uninstall", "--config=/etc/manifold/config.yaml", "--wait=300", "--leave"])
+    );
+    assert!(job["spec"]["activeDeadlineSeconds"].as_i64().unwrap() > 300);
+}
+
+#[test]
+fn the_notes_tell_the_next_command() {
+    let notes = |values: &[&str]| {
+        let mut words = vec!["install", "manifold", "--namespace", "nets", "--dry-run=client"];
+        values.iter().for_each(|value| words.extend(["--set-json", value]));
+        let chart = manifold_e2e::helm::chart();
+        let chart = chart.to_string_lossy();
+        words.push(&chart);
+        let out = super::helm(manifold_e2e::helm::Generation::Four).run(&words).unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        let text = String::from_utf8(out.stdout).unwrap();
+        text.split_once("NOTES:").unwrap().1.to_owned()
+    };
+    let usual = notes(&[]);
+    assert!(usual.contains("kubectl -n nets rollout status daemonset/manifold-node"), "{usual}");
+    assert!(usual.contains("pod-security.kubernetes.io/enforce=privileged"), "{usual}");
+    assert!(usual.contains("clusterCidrs"), "{usual}");
+    let existing = notes(&["defaultNetwork.source=\"existing\"", "defaultNetwork.configuration=\"cbr0\""]);
+    assert!(existing.contains("`cbr0`") && !existing.contains("clusterCidrs"), "{existing}");
+    assert!(notes(&["uninstall.hook=false"]).contains("run `manifold uninstall` on each"));
+}
