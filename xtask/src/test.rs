@@ -43,6 +43,8 @@ struct Tally {
     passed: BTreeSet<String>,
     good: usize,
     bad: Vec<String>,
+    /// What was not run, and what would let it.
+    skipped: Vec<String>,
 }
 
 impl Tally {
@@ -90,6 +92,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let mut parts = Vec::new();
     for suite in &suites {
         let mut outcome = run_suite(suite, &executables, options.filter.as_deref())?;
+        for (test, variable) in std::mem::take(&mut outcome.to_be_given) {
+            run_given(suite, &test, &variable, &executables, &mut tally)?;
+        }
         let tests = std::mem::take(&mut outcome.for_guest);
         if !tests.is_empty() {
             parts.push((suite, tests));
@@ -97,19 +102,20 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         tally.add(&suite.name, outcome);
     }
     run_in_guest(parts, &executables, &mut tally);
-    let Tally { passed, good, bad } = tally;
+    let Tally { passed, good, bad, skipped } = tally;
     let survey = conformance::Survey::read(&build::root())?;
     progress::line(&survey.total());
     let whole = options.only.is_none() && options.filter.is_none();
     let passed = whole.then_some(&passed);
     let claims = survey.verify(passed).and_then(|()| survey.verify_types(&build::root(), passed));
+    skipped.iter().for_each(|name| progress::line(&progress::verdict(false, &format!("NOT RUN: {name}"))));
     bad.iter().for_each(|name| progress::line(&format!("failed: {name}")));
     progress::line(&format!("Took {}", progress::seconds(begin.elapsed())));
     if let Err(wrong) = &claims {
         progress::line(&format!("{wrong:#}"));
     }
     let failed = bad.len() + usize::from(claims.is_err());
-    progress::line(&format!("{good} passed, {failed} failed"));
+    progress::line(&format!("{good} passed, {failed} failed, {} skipped", skipped.len()));
     if failed > 0 || good == 0 { std::process::exit(1) } else { Ok(()) }
 }
 
@@ -206,6 +212,30 @@ fn run_suite(suite: &Suite, executables: &[(&str, &Path)], filter: Option<&str>)
     let outcome = Outcome::read(text, failure);
     report(&suite.name, &outcome, &progress::seconds(begin.elapsed()));
     Ok(outcome)
+}
+
+/// A test of a program that cannot be had by name: run where the variable names one, else told at the end.
+fn run_given(
+    suite: &Suite,
+    test: &str,
+    variable: &str,
+    executables: &[(&str, &Path)],
+    tally: &mut Tally,
+) -> anyhow::Result<()> {
+    if std::env::var_os(variable).is_none_or(|path| path.is_empty()) {
+        tally.skipped.push(format!("{test}: no program was given; name one by {variable}"));
+        return Ok(());
+    }
+    let mut command = Command::new(&suite.path);
+    command.args(["--ignored", "--exact", test]).current_dir(&suite.folder).envs(executables.iter().copied());
+    let out = command.output().with_context(|| format!("running {}", suite.path.display()))?;
+    let text = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    let failure = (!out.status.success()).then(|| format!("ended with {}", out.status));
+    let outcome = Outcome::read(text, failure);
+    let name = format!("{} by {variable}", suite.name);
+    report(&name, &outcome, "");
+    tally.add(&name, outcome);
+    Ok(())
 }
 
 fn report(name: &str, outcome: &Outcome, took: &str) {

@@ -21,6 +21,7 @@ mod device_files;
 mod disk;
 mod examples;
 mod executed;
+mod executed_chain;
 mod failing_add;
 mod failing_del;
 mod gc;

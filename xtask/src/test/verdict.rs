@@ -5,6 +5,8 @@
 
 /// A test that is ignored for a reason with this word is run in the guest kernel.
 const GUEST: &str = "guest";
+/// How the reason begins of a test that needs a program which nobody can fetch; then comes the variable that names it.
+const GIVEN: &str = "needs a program that is given: ";
 /// How the reasons begin of what carries the attribute and claims nothing: halves of other tests, and tools.
 const NO_CLAIMS: [&str; 4] = [
     "runs as a child of another test",
@@ -20,6 +22,8 @@ pub(crate) struct Outcome {
     pub(crate) failed: Vec<String>,
     /// Those that only the guest kernel can run.
     pub(crate) for_guest: Vec<String>,
+    /// Those that need a program which a variable names: test and variable.
+    pub(crate) to_be_given: Vec<(String, String)>,
     /// Everything the executable printed.
     pub(crate) text: String,
 }
@@ -34,7 +38,10 @@ impl Outcome {
                 Verdict::Failed => outcome.failed.push(name.to_owned()),
                 Verdict::Ignored(why) if why.contains(GUEST) => outcome.for_guest.push(name.to_owned()),
                 Verdict::Ignored(why) if NO_CLAIMS.iter().any(|begin| why.starts_with(begin)) => {}
-                Verdict::Ignored(_) => outcome.failed.push(format!("{name} is ignored")),
+                Verdict::Ignored(why) => match why.strip_prefix(GIVEN) {
+                    Some(variable) => outcome.to_be_given.push((name.to_owned(), variable.to_owned())),
+                    None => outcome.failed.push(format!("{name} is ignored")),
+                },
             }
         }
         if let Some(failure) = failure.filter(|_| outcome.failed.is_empty()) {
@@ -88,6 +95,14 @@ mod tests {
         check("test a::b ... ignored, flaky", &[], &["a::b is ignored"], &[]);
         check("test a::b ... ignored, runs as a child of another test", &[], &[], &[]);
         check("test a::b ... ignored, needs VLANs: run it in the guest kernel", &[], &[], &["a::b"]);
+    }
+
+    #[test]
+    fn a_test_that_needs_a_given_program_is_kept_with_its_variable() {
+        let text = "test a::b ... ignored, needs a program that is given: MANIFOLD_X\n";
+        let outcome = Outcome::read(text.into(), None);
+        assert_eq!(outcome.to_be_given, [("a::b".to_owned(), "MANIFOLD_X".to_owned())]);
+        assert!(outcome.failed.is_empty() && outcome.passed.is_empty());
     }
 
     #[test]

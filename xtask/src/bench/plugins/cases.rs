@@ -74,6 +74,10 @@ impl Case {
         if let Some(ipam) = ipam.filter(|ipam| ipam.contains_key("ranges")) {
             ipam.insert("dataDir".into(), json!(leases));
         }
+        // Else it would be a folder of the machine.
+        if self.kind == "tuning" {
+            conf.insert("dataDir".into(), json!(leases.with_file_name("tuning")));
+        }
         conf
     }
 
@@ -144,7 +148,7 @@ fn chained() -> Vec<Case> {
     let port = json!({"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]});
     let mut nft = case("portmap", json!({"backend": "nftables", "runtimeConfig": port}));
     nft.name = "portmap (nft)";
-    let mut ipt = case("portmap", json!({"runtimeConfig": port}));
+    let mut ipt = case("portmap", json!({"backend": "iptables", "runtimeConfig": port}));
     ipt.name = "portmap (iptables)";
     let rates = json!({"ingressRate": 1_000_000, "ingressBurst": 1_000_000, "egressRate": 1_000_000,
         "egressBurst": 1_000_000});
