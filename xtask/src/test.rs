@@ -70,6 +70,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     progress::watched("whereabouts, an IPAM plugin that is not ours (cached)", |detail| {
         manifold_e2e::whereabouts::executable(&mut |step| detail.say(step)).map(drop)
     })?;
+    progress::watched("Helm 3 and 4 (cached)", |detail| {
+        use manifold_e2e::helm::{Generation, Helm};
+        let mut ensure = |generation| Helm::ensure(generation, &mut |step| detail.say(step)).map(drop);
+        ensure(Generation::Three).and_then(|()| ensure(Generation::Four))
+    })?;
     let release = progress::watched("release executable, static, link-time optimised", build::release)?;
     let crash = progress::watched("executable with crash points", build::with_crash_points)?;
     let controller = progress::watched("the controller", build::controller_for_tests)?;

@@ -82,7 +82,7 @@ fn the_configuration_in_the_config_map_is_one_that_the_controller_reads_and_its_
 #[test]
 fn the_node_roles_configuration_in_its_config_map_is_one_that_it_reads() {
     use manifold_controller::node::config::Config;
-    let text = std::fs::read_to_string(project::root().join("deploy/node/configmap.yaml")).unwrap();
+    let text = fs::read_to_string(project::root().join("deploy/node/configmap.yaml")).unwrap();
     let map: Value = serde_yaml::from_str(&text).unwrap();
     let mut config = Config::parse(map["data"]["config.yaml"].as_str().unwrap()).unwrap();
     // What the chart says otherwise: a port of the host, and the one plugin that old runtimes execute.

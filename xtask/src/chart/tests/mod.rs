@@ -106,3 +106,18 @@ fn every_template_holds_one_object() {
         assert!(!parts[..at].iter().any(|(other, _)| other == source), "{source} holds two objects");
     }
 }
+
+/// `kubectl delete -l` of the plain manifests leaves the CRD alone, and with it everybody's definitions.
+#[test]
+fn every_object_but_the_crd_has_the_label_that_removal_goes_by() {
+    let everything = [
+        "namespace.create=true",
+        "dhcp.enabled=true",
+        "podMonitor.enabled=true",
+        "networkPolicy.enabled=true",
+    ];
+    for object in objects(&everything) {
+        let is_ours = object["metadata"]["labels"]["app.kubernetes.io/part-of"] == "manifold";
+        assert_eq!(is_ours, object["kind"] != "CustomResourceDefinition", "{object}");
+    }
+}
