@@ -31,6 +31,12 @@ impl Sysfs<'_> {
         self.0.join("class/net").join(interface).join("device")
     }
 
+    /// Whether an interface of the host is the one of that PCI device.
+    pub(crate) fn is_at(self, interface: &str, address: &PciAddress) -> bool {
+        let device = fs::read_link(self.class_device(interface));
+        device.is_ok_and(|path| path.file_name().is_some_and(|name| name == address.as_str()))
+    }
+
     pub(crate) fn auxiliary(self, name: &str) -> PathBuf {
         self.0.join("bus/auxiliary/devices").join(name)
     }

@@ -23,6 +23,7 @@ mod host_device;
 mod host_local;
 mod ipam_bed;
 mod ipvlan;
+mod killed;
 mod loopback;
 mod macvlan;
 mod masquerade;

@@ -6,6 +6,7 @@ use manifold_plugins::interface::Sriov;
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, Pod, fail_at, failing, input, runs, same, with, with_result};
+use crate::killed;
 
 /// There is one card.
 static CARD: Mutex<()> = Mutex::new(());
@@ -167,6 +168,18 @@ fn an_add_that_fails_at_any_step_leaves_the_function_as_it_was() {
     assert_eq!(bed.lease_files(), [""; 0]);
 }
 
+// Proves: PLG-SRIOV-9, PLG-COM-17, P-DEL-2, P-DEL-7
+#[test]
+#[ignore = "needs a network card with virtual functions: run it in the guest kernel"]
+fn after_an_add_was_killed_at_any_step_two_dels_leave_the_function_as_it_was() {
+    let card = Card::new();
+    let conf = card.conf(0, json!({"vlan": 7, "trust": "on", "mac": "02:00:00:00:00:a3"}));
+    let look = || format!("{}{:?}", card.state(), card.bed.lease_files());
+    for netns in [killed::Netns::Stays, killed::Netns::Goes] {
+        killed::sweep(&card.bed, std::slice::from_ref(&conf), netns, 8, look);
+    }
+}
+
 // Proves: PLG-SRIOV-6
 #[test]
 #[ignore = "needs a network card with virtual functions: run it in the guest kernel"]
@@ -275,9 +288,13 @@ fn host_device_takes_a_function_by_each_selector_and_finds_one_whose_pod_vanishe
     same("card", &before, &card.state());
     // And DEL of the vanished pod gives the name back too.
     let conf = with_result(&conf, &result);
-    let result = bed.add(&with(&conf, json!({"prevResult": null})), &bed.pod("lost")).unwrap();
-    bed.sh(&format!("timeout 30 sh -c 'until {interface}; do sleep 0.1; done'"));
-    bed.del_at(&with_result(&conf, &result), &bed.pod("lost").without_netns(None)).unwrap();
-    same("card", &before, &card.state());
+    for told in [true, false] {
+        let conf = with(&conf, json!({"prevResult": null}));
+        let result = bed.add(&conf, &bed.pod("lost")).unwrap();
+        bed.sh(&format!("timeout 30 sh -c 'until {interface}; do sleep 0.1; done'"));
+        let conf = if told { with_result(&conf, &result) } else { conf };
+        bed.del_at(&conf, &bed.pod("lost").without_netns(None)).unwrap();
+        same("card", &before, &card.state());
+    }
     bed.gc(&conf, &[]).unwrap();
 }

@@ -208,7 +208,7 @@ impl<'a> Call<'a> {
         }
         address::apply(undo, pod, inner, &address::plan(&result, OWN)?, further, input.deadline)?;
         if conf.ip_masq {
-            let addresses: Vec<_> = result.ips.iter().map(|ip| ip.address).collect();
+            let addresses: Vec<_> = result.ips.iter().map(|ip| conf.masqueraded_beyond(ip.address)).collect();
             masquerade::set_up(conf.ip_masq_backend, &Key::of(input, at), &addresses, input.deadline)?;
             undo.done("masquerading", move || {
                 masquerade::tear_down(&Key::of(input, at), Some(&addresses), input.deadline)

@@ -5,7 +5,7 @@ mod select;
 use manifold_cni::{
     Attachment, AttachmentId, CniError, CniResult, Detachment, Input, Interface, Ipam, Plugin,
 };
-use manifold_net::{Mac, Net};
+use manifold_net::{Link, Mac, Net};
 use manifold_plugin_conf::HostDeviceConf;
 use manifold_plugin_conf::host_device::Selector;
 
@@ -115,11 +115,12 @@ fn give_back(input: &Input, at: &Detachment) -> Result<(), CniError> {
     {
         return lent::give_back(&host, &pod, &link);
     }
-    lent::rename_stranded(&host, &at.ifname, |link, alias| is_it(input, at, link.mac, alias))
+    lent::rename_stranded(&host, &at.ifname, |link, alias| is_it(input, at, link, alias))
 }
 
-/// By what the result told, and else by the name or address that the configuration gives.
-fn is_it(input: &Input, at: &Detachment, mac: Option<Mac>, alias: &str) -> bool {
+/// By what the result told, and else by what the configuration selects it by.
+fn is_it(input: &Input, at: &Detachment, link: &Link, alias: &str) -> bool {
+    let mac = link.mac;
     let interfaces = input.prev_result.iter().flat_map(|prev| &prev.interfaces);
     let mut told = interfaces.filter(|told| told.name == at.ifname.as_str() && !told.mac.is_empty());
     if let Some(told) = told.next() {
@@ -128,6 +129,7 @@ fn is_it(input: &Input, at: &Detachment, mac: Option<Mac>, alias: &str) -> bool 
     match HostDeviceConf::read(&input.config).map(|conf| conf.selector) {
         Ok(Selector::Name(name)) => name.as_str() == alias,
         Ok(Selector::Mac(wanted)) => mac == Some(Mac(wanted.octets())),
+        Ok(Selector::Pci(address)) => Sysfs::real().is_at(&link.name, &address),
         _ => false,
     }
 }

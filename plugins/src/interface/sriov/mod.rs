@@ -19,7 +19,7 @@ use manifold_plugin_conf::{PciAddress, SriovConf};
 
 use super::failure::Told;
 use super::settings::Setting;
-use super::sole_link::{self, Addresses, Finish, NOTIFY};
+use super::sole_link::{self, Addresses, Finish};
 use super::sysfs::{self, Sysfs};
 use super::teardown::Teardown;
 use super::undo::{AfterStep, Undo};
@@ -28,10 +28,11 @@ use function::Function;
 use store::{Record, Store};
 
 /// As the reference sets them.
-const SETTINGS: &[Setting] = &[NOTIFY[0], NOTIFY[1], ("ipv6", "optimistic_dad", "1")];
+const SETTINGS: &[Setting] =
+    &[("ipv4", "arp_notify", "1"), ("ipv6", "ndisc_notify", "1"), ("ipv6", "optimistic_dad", "1")];
 
 /// The kernel ends a namespace a moment after its last user, and only then returns its devices.
-const RETURN_PATIENCE: Duration = Duration::from_secs(3);
+const RETURN_PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, Debug)]
 pub struct Sriov {
