@@ -122,14 +122,15 @@ pub(super) fn collect(folder: &Path, network: &NetworkName, keep: &[AttachmentId
     stale.map(|path| remove(&path)).fold(Ok(()), Result::and)
 }
 
-/// Whole or not at all.
+/// Whole or not at all, whenever this process ends. Not synced to the disk: no interface outlives the machine's
+/// running, so what a power cut spoils here nobody restores from.
 fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = file.parent().unwrap_or(Path::new("/"));
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let temporary = file.with_extension("tmp");
     let mut new: File =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    let written = new.write_all(bytes).and_then(|()| new.sync_data());
+    let written = new.write_all(bytes);
     let renamed = written.and_then(|()| fs::rename(&temporary, file));
     if renamed.is_err() {
         let _ = fs::remove_file(&temporary); // The first error is the one to tell.
