@@ -71,6 +71,7 @@ fn of_delegate(
     let mut recorded = recorded(shim, at, &delegate.display, &delegate.list)?;
     recorded.ifname = delegate.ifname.clone();
     recorded.default = delegate.default;
+    recorded.device_info_file = delegate.device.as_ref().map(|_| device_info_file(shim, at, delegate));
     recorded.runtime = delegate.runtime.iter().map(|(k, v)| (k.clone(), Exact::from(v.as_ref()))).collect();
     // DEL does without a result that is gone or torn (CNI-RUN-DEL-3).
     let cached = cache_file(results, at, delegate)
@@ -78,6 +79,12 @@ fn of_delegate(
         .and_then(|b| Cached::parse(&b).ok());
     recorded.result = cached.and_then(|c| c.result(recorded.version).ok().flatten()).map(Exact);
     Ok(recorded)
+}
+
+/// What Multus calls the description of an attachment's device (MLT-EXE-8).
+fn device_info_file(shim: &Shim, at: &Detachment, delegate: &Delegate) -> PathBuf {
+    let name = format!("{}-{}_{}", delegate.display, at.container, delegate.ifname);
+    shim.config.device_info_dir.join("cni").join(name.replace('/', "-"))
 }
 
 fn cache_file(results: &Path, at: &Detachment, delegate: &Delegate) -> Option<PathBuf> {

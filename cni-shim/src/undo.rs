@@ -126,7 +126,7 @@ fn place(mut error: CniError, display: &str, ifname: &str) -> CniError {
     error
 }
 
-fn forget_device_file(path: Option<&Path>) {
+pub(crate) fn forget_device_file(path: Option<&Path>) {
     if let Some(path) = path
         && let Err(e) = std::fs::remove_file(path)
         && e.kind() != std::io::ErrorKind::NotFound

@@ -41,5 +41,7 @@ fn take_down(
     setting: &Setting<'_>,
     netns: Option<&std::path::Path>,
 ) -> Result<(), CniError> {
-    Chain::of(attachment, setting)?.del(netns)
+    let done = Chain::of(attachment, setting)?.del(netns);
+    undo::forget_device_file(attachment.device_info_file.as_deref());
+    done
 }

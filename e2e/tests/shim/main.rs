@@ -18,6 +18,7 @@ mod concurrency;
 mod crash;
 mod definitions;
 mod device_files;
+mod devices;
 mod disk;
 mod examples;
 mod executed;

@@ -55,6 +55,10 @@ fn a_state_file_of_multus_is_replayed_backwards_and_forgotten() {
     };
     let mut second = delegate("shop/storage", &conf("same-name"));
     second = second.with("ifnameRequest", json!("data0")).with("macRequest", json!("02:00:00:00:00:05"));
+    second = second.with("deviceID", json!("0000:03:02.1"));
+    fs::create_dir_all(node.folder("devinfo/cni")).unwrap();
+    let described = node.folder(&format!("devinfo/cni/shop-storage-{}_data0", pod.container_id));
+    fs::write(&described, "{}").unwrap();
     let state =
         json!([delegate("cluster", &conf("cluster")), second, delegate("shop/third", &conf("same-name"))]);
     let file = node.folder("multus").join(&pod.container_id);
@@ -73,6 +77,7 @@ fn a_state_file_of_multus_is_replayed_backwards_and_forgotten() {
         );
     }
     assert_eq!(left_of_multus(&node), 0);
+    assert!(!described.exists(), "the description of the device goes with it");
     assert_eq!(node.ledger(), Vec::<String>::new());
 }
 
