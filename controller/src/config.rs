@@ -112,11 +112,23 @@ pub struct Lease {
 pub struct Policies {
     /// How often each of them is read.
     pub check_seconds: u32,
+    /// Which bindings were installed.
+    pub status_on_create: StatusOnCreate,
+}
+
+/// What a status annotation on a new pod meets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum StatusOnCreate {
+    #[default]
+    Deny,
+    /// Pods restored from backups bring the status of their time along.
+    Warn,
 }
 
 impl std::default::Default for Policies {
     fn default() -> Self {
-        Self { check_seconds: 30 }
+        Self { check_seconds: 30, status_on_create: StatusOnCreate::Deny }
     }
 }
 

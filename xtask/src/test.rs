@@ -72,7 +72,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     })?;
     progress::watched("Helm 3 and 4 (cached)", |detail| {
         use manifold_e2e::helm::{Generation, Helm};
-        let mut ensure = |generation| Helm::ensure(generation, &mut |step| detail.say(step)).map(drop);
+        let ensure = |generation| Helm::ensure(generation, &mut |step| detail.say(step)).map(drop);
         ensure(Generation::Three).and_then(|()| ensure(Generation::Four))
     })?;
     let release = progress::watched("release executable, static, link-time optimised", build::release)?;

@@ -22,6 +22,8 @@ networks:
 
 {{- define "manifold.clusterConfiguration" -}}
 {{ include "manifold.networks" . }}
+policies:
+  statusOnCreate: {{ .Values.policies.statusOnCreate }}
 admission:
   missingNetwork: {{ .Values.admission.missingNetwork }}
   certificateDays: {{ .Values.admission.certificateDays }}

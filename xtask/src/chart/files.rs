@@ -18,10 +18,15 @@ pub(super) const NAMESPACE: &str = "manifold-system";
 /// With what the plain manifests are rendered: their namespace comes with them.
 pub(super) const PLAIN: [&str; 1] = ["namespace.create=true"];
 
-/// Templates that default values leave out, and the values that bring them.
-const OPTIONAL: [(&str, &str); 2] = [
-    ("templates/rbac/shim-reads-pods/", "node.podAnnotations=false"),
-    ("templates/dhcp/", "dhcp.enabled=true"),
+/// Templates that default values leave out, the values that bring them, and their file where it is another one.
+const OPTIONAL: [(&str, &str, Option<&str>); 3] = [
+    ("templates/rbac/shim-reads-pods/", "node.podAnnotations=false", None),
+    ("templates/dhcp/", "dhcp.enabled=true", None),
+    (
+        "templates/policies/status-not-for-users/binding",
+        "policies.statusOnCreate=\"warn\"",
+        Some("deploy/options/status-on-create-warn.yaml"),
+    ),
 ];
 
 pub(super) fn rendered(helm: &Helm) -> anyhow::Result<BTreeMap<PathBuf, String>> {
@@ -35,9 +40,10 @@ pub(super) fn rendered(helm: &Helm) -> anyhow::Result<BTreeMap<PathBuf, String>>
             files.entry("deploy/manifold.yaml".to_owned()).or_default().push(text.clone());
         }
     }
-    for (folder, value) in OPTIONAL {
+    for (folder, value, other) in OPTIONAL {
         for (source, text) in render(helm, &[PLAIN[0], value])? {
-            if let Some(file) = file_of(&source).filter(|_| source.starts_with(folder)) {
+            let file = other.map(str::to_owned).or_else(|| file_of(&source));
+            if let Some(file) = file.filter(|_| source.starts_with(folder)) {
                 files.entry(file).or_default().push(text);
             }
         }

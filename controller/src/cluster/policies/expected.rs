@@ -6,7 +6,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::cluster::metrics::Guard;
-use crate::config::Config;
+use crate::config::{Config, StatusOnCreate};
 
 /// One object that has to be in place.
 #[derive(Clone, Debug)]
@@ -36,13 +36,20 @@ const FILES: &[&str] = &[
     include_str!("../../../../deploy/cluster/webhook.yaml"),
 ];
 
+/// The bindings that `statusOnCreate: warn` brings; the first takes the place of the one that denies.
+const WARN: &str = include_str!("../../../../deploy/options/status-on-create-warn.yaml");
+
 pub fn expected(config: &Config) -> anyhow::Result<Vec<Expected>> {
-    let documents = FILES.iter().flat_map(|file| serde_yaml::Deserializer::from_str(file));
-    let mut all = Vec::new();
+    let more = (config.policies.status_on_create == StatusOnCreate::Warn).then_some(&WARN);
+    let documents = FILES.iter().chain(more).flat_map(|file| serde_yaml::Deserializer::from_str(file));
+    let mut all: Vec<Expected> = Vec::new();
     for document in documents {
         let value = Value::deserialize(document).context("a manifest is no YAML")?;
         let value = for_cluster(value, config);
-        all.extend(one(&value, config));
+        if let Some(one) = one(&value, config) {
+            all.retain(|known| known.kind != one.kind || known.name != one.name);
+            all.push(one);
+        }
     }
     Ok(all)
 }
@@ -122,6 +129,21 @@ mod tests {
         let text: String = expected(&config).unwrap().iter().map(|e| e.content.to_string()).collect();
         assert!(text.contains("system:serviceaccount:nets:manifold-shim"));
         assert!(!text.contains(WRITTEN_FOR));
+    }
+
+    #[test]
+    fn a_warning_on_create_is_two_bindings_in_the_place_of_one() {
+        let mut config = Config::default();
+        let usual = expected(&config).unwrap().len();
+        config.policies.status_on_create = StatusOnCreate::Warn;
+        let all = expected(&config).unwrap();
+        assert_eq!(all.len(), usual + 1);
+        let actions = |name: &str| {
+            let one = all.iter().find(|e| e.kind == Guard::Binding && e.name == name).unwrap();
+            one.content["validationActions"].clone()
+        };
+        assert_eq!(actions("manifold-status-not-for-users"), serde_json::json!(["Deny"]));
+        assert_eq!(actions("manifold-status-not-for-users-on-create"), serde_json::json!(["Warn"]));
     }
 
     #[test]

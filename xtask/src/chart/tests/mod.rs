@@ -55,7 +55,9 @@ fn what_is_checked_in_is_what_the_chart_renders() {
 #[test]
 fn no_file_below_deploy_is_left_of_a_template_that_is_gone() {
     let rendered = files::rendered(helm(Generation::Four)).unwrap();
-    for folder in ["deploy", "deploy/cluster", "deploy/node", "deploy/rbac", "deploy/policies"] {
+    for folder in
+        ["deploy", "deploy/cluster", "deploy/node", "deploy/rbac", "deploy/policies", "deploy/options"]
+    {
         for entry in std::fs::read_dir(crate::build::root().join(folder)).unwrap() {
             let path = entry.unwrap().path();
             let name = std::path::Path::new(folder).join(path.file_name().unwrap());

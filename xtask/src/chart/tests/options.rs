@@ -26,6 +26,8 @@ fn options_are_rendered_when_they_are_asked_for() {
     only_with("networkPolicy.enabled=true", "NetworkPolicy", "manifold-controller");
     only_with("node.podAnnotations=false", "ClusterRole", "manifold-shim-reads-pods");
     only_with("node.podAnnotations=false", "ClusterRoleBinding", "manifold-shim-reads-pods");
+    let warn = "policies.statusOnCreate=\"warn\"";
+    only_with(warn, "ValidatingAdmissionPolicyBinding", "manifold-status-not-for-users-on-create");
     not_with("flowSchema.enabled=false", "FlowSchema", "manifold");
     not_with("uninstall.hook=false", "Job", "manifold-uninstall");
     not_with("uninstall.hook=false", "ServiceAccount", "manifold-uninstall");

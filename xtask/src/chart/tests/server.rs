@@ -1,5 +1,8 @@
 //! What is rendered, given to a real API server that stores nothing: every field is known, every expression compiles.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use manifold_e2e::api_server::ApiServer;
 use manifold_e2e::helm::Generation;
 use serde_json::{Value, json};
@@ -37,6 +40,7 @@ fn the_api_server_takes_every_option_in_another_namespace() {
         &[
             "dhcp.enabled=true",
             "node.podAnnotations=false",
+            "policies.statusOnCreate=\"warn\"",
             "networkPolicy.enabled=true",
             "networkPolicy.metricsFrom=[{\"namespaceSelector\": {\"matchLabels\": {\"a\": \"b\"}}}]",
             "podMonitor.enabled=true",
@@ -63,4 +67,46 @@ fn the_plain_manifests_are_applied_as_they_stand() {
         let said = api.kubectl(&words, "").unwrap();
         assert!(said.status.success(), "{file}: {}", String::from_utf8_lossy(&said.stderr));
     }
+}
+
+const STATUS: &str = "k8s.v1.cni.cncf.io/network-status";
+
+/// `policies.statusOnCreate=warn`, as the server has it. What is already let in stays as it is: only nodes write it.
+#[test]
+fn a_restored_pods_status_is_warned_of_at_creation_and_refused_later_where_that_is_asked_for() {
+    let api = ApiServer::start().unwrap();
+    let values = ["policies.statusOnCreate=\"warn\""];
+    let rendered = helm(Generation::Four).template("manifold-system", &values, &[]).unwrap().unwrap();
+    let name = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let objects: Vec<Value> = files::objects(&rendered).unwrap();
+    let ours = objects.into_iter().filter(|o| name(o).starts_with("manifold-status-not-for-users"));
+    api.apply(&json!({"apiVersion": "v1", "kind": "List", "items": ours.collect::<Vec<_>>()}).to_string())
+        .unwrap();
+    let namespace = api.namespace("restored").unwrap();
+    let pods = format!("/api/v1/namespaces/{}/pods", namespace.name());
+    let pod = |name: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": name, "namespace": namespace.name(), "annotations": {STATUS: "[]"}},
+            "spec": {"automountServiceAccountToken": false, "containers": [{"name": "one", "image": "one"}]},
+        })
+    };
+    api.client().send("POST", &pods, &pod("first")).unwrap();
+    let change = |value: &str| {
+        let patch = json!({"metadata": {"annotations": {STATUS: value}}}).to_string();
+        let path = format!("{pods}/first");
+        api.client().call("PATCH", &path, "application/merge-patch+json", patch.as_bytes()).unwrap()
+    };
+    // A policy has no effect in the first moments.
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let mut count = 0;
+    while change(&format!("[{count}]")).ok() {
+        assert!(Instant::now() < deadline, "a change of the status is never refused");
+        count += 1;
+        thread::sleep(Duration::from_millis(100));
+    }
+    let said = api.kubectl(&["create", "-f", "-"], &pod("second").to_string()).unwrap();
+    let told = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.status.success(), "{told}");
+    assert!(told.contains("Warning") && told.contains(STATUS), "{told}");
 }
