@@ -22,4 +22,5 @@ pub mod status;
 pub mod sweep;
 pub mod takeover;
 pub mod undo;
+pub mod uninstall;
 pub mod unrecorded;

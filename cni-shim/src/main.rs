@@ -23,6 +23,8 @@ fn main() -> ExitCode {
             let _ = writeln!(std::io::stdout(), "manifold {}", env!("CARGO_PKG_VERSION"));
             return ExitCode::SUCCESS;
         }
+        // A container runtime passes no arguments.
+        ("manifold", ["uninstall", words @ ..]) => return uninstall(words),
         _ => {}
     }
     if let Some(plugin) = manifold_plugins::bundled(&name) {
@@ -34,6 +36,19 @@ fn main() -> ExitCode {
         std::io::stdin().lock().take(most).read_to_end(&mut bytes).map(|_| bytes)
     };
     ExitCode::from(call::serve(&environment, stdin, &mut std::io::stdout()))
+}
+
+fn uninstall(words: &[&str]) -> ExitCode {
+    match manifold::uninstall::run(words) {
+        Ok(told) => {
+            let _ = writeln!(std::io::stdout(), "{told}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "{error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn dhcp_daemon(flags: &[&str]) -> ExitCode {

@@ -15,4 +15,5 @@ pub mod node;
 pub mod objects;
 pub mod pace;
 pub mod status_page;
+pub mod uninstall;
 pub mod usage;

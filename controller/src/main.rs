@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser;
-use manifold_controller::{cluster, lint, node};
+use manifold_controller::{cluster, lint, node, uninstall};
 use tracing_subscriber::filter::LevelFilter;
 
 /// The controller of Manifold.
@@ -15,6 +15,8 @@ enum Command {
     Cluster(cluster::Arguments),
     /// The node role: installs Manifold on the node it runs on, and keeps it so.
     Node(node::Arguments),
+    /// Has every node give its CNI folders back, then lets the cluster's objects go.
+    Uninstall(uninstall::Arguments),
     /// Checks NetworkAttachmentDefinitions in YAML files as the admission webhook would, without a cluster.
     Lint(lint::Arguments),
 }
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
     let ended = match &command {
         Command::Cluster(arguments) => cluster::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Node(arguments) => node::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Uninstall(arguments) => uninstall::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Lint(arguments) => lint::run(arguments),
     };
     ended.unwrap_or_else(|error| {

@@ -1,5 +1,6 @@
 //! `bridge`: a port on a Linux bridge of the host (PLG-BRIDGE-1 to -11).
 
+use ipnet::IpNet;
 use manifold_cni::{IfName, RawObject};
 use serde::Deserialize;
 
@@ -17,6 +18,8 @@ pub struct BridgeConf {
     pub force_address: bool,
     pub ip_masq: bool,
     pub ip_masq_backend: MasqBackend,
+    /// Ours: networks towards which a pod of theirs keeps its address, the other nodes' pods for one.
+    pub ip_masq_except: Vec<IpNet>,
     pub mtu: Mtu,
     pub hairpin_mode: bool,
     pub promisc_mode: bool,
@@ -37,6 +40,7 @@ pub const KEYS: &[&str] = &[
     "forceAddress",
     "ipMasq",
     "ipMasqBackend",
+    "ipMasqExcept",
     "mtu",
     "hairpinMode",
     "promiscMode",
@@ -58,6 +62,7 @@ impl Default for BridgeConf {
             force_address: false,
             ip_masq: false,
             ip_masq_backend: MasqBackend::Auto,
+            ip_masq_except: Vec::new(),
             mtu: Mtu::default(),
             hairpin_mode: false,
             promisc_mode: false,
@@ -83,6 +88,14 @@ impl BridgeConf {
     /// For DEL: what can still be understood.
     pub fn read_leniently(config: &RawObject) -> Self {
         fit::fit_leniently(config)
+    }
+
+    /// The address with the network beyond which it is masqueraded: its own, or a wider one of `ipMasqExcept`.
+    pub fn masqueraded_beyond(&self, address: IpNet) -> IpNet {
+        let around =
+            self.ip_masq_except.iter().filter(|net| net.contains(&address)).map(IpNet::prefix_len).min();
+        let length = around.unwrap_or(address.prefix_len());
+        IpNet::new(address.addr(), length).unwrap_or(address)
     }
 
     pub fn is_gateway(&self) -> bool {
@@ -133,6 +146,17 @@ mod tests {
         let problem = read(raw).unwrap_err();
         assert_eq!(problem.pointer, pointer, "{problem}");
         assert!(problem.sentence.contains(part), "{problem}");
+    }
+
+    #[test]
+    fn a_pod_keeps_its_address_towards_the_excepted_network_around_it() {
+        let conf =
+            read(r#"{"ipMasq":true,"ipMasqExcept":["10.244.0.0/16","fd00::/48"],"ipam":{"type":"x"}}"#)
+                .unwrap();
+        let beyond = |ip: &str| conf.masqueraded_beyond(ip.parse().unwrap()).to_string();
+        assert_eq!(beyond("10.244.1.7/24"), "10.244.1.7/16");
+        assert_eq!(beyond("fd00:0:0:1::7/64"), "fd00:0:0:1::7/48");
+        assert_eq!(beyond("10.9.1.7/24"), "10.9.1.7/24");
     }
 
     // Proves: PLG-BRIDGE-1, PLG-BRIDGE-11

@@ -92,8 +92,10 @@ async fn once(api: &Api<DynamicObject>, name: &str, seen: &watch::Sender<Seen>) 
 }
 
 fn tell(seen: &watch::Sender<Seen>, object: Option<&DynamicObject>) {
-    let now = object.map(read).unwrap_or_default();
     seen.send_if_modified(|then| {
+        // Deleted under the mark it says nothing new: a node that has given its folders back stays so.
+        let gone = || Seen { uninstall: then.uninstall.clone(), ..Seen::default() };
+        let now = object.map_or_else(gone, read);
         let is_other = *then != now;
         *then = now;
         is_other

@@ -11,13 +11,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use manifold_cni::{Inlined, PluginType, Version};
-use manifold_crds::Nad;
+use manifold_crds::{Nad, NadRef};
 use manifold_ledger::durable;
 use manifold_ledger::installed::{Folder, GivenBack, Installed};
 use manifold_plan::{Files, Policy};
 
 use super::config::Config;
 use super::{conflist, default_network, executables};
+use crate::config::DefaultSource;
 use crate::pace::{self, Pace};
 
 /// The mirror, below the state folder.
@@ -172,8 +173,9 @@ impl Keeper {
         let state = self.config.host.state();
         let known = read_mirror(&state);
         // On its way out it would refuse every pod; it is made anew in a moment, and what is on disk holds until then.
-        let Some(nad) = told.nad.as_ref().filter(|nad| !nad.is_terminating()) else { return known };
-        let nad = default_network::complete(nad, files, told.built_in.as_deref());
+        let nad = told.nad.as_ref().filter(|nad| !nad.is_terminating()).cloned();
+        let Some(nad) = nad.or_else(|| self.before_the_first(told, known.as_ref())) else { return known };
+        let nad = default_network::complete(&nad, files, told.built_in.as_deref());
         if self.needs_built_in(&nad) && known.is_some() {
             return known;
         }
@@ -195,8 +197,15 @@ impl Keeper {
         read_mirror(&state)
     }
 
+    /// The cluster role needs a network to start, and it makes the definition: the built-in network does not wait for it.
+    fn before_the_first(&self, told: &Told, known: Option<&Nad>) -> Option<Nad> {
+        told.built_in.as_ref()?;
+        let reference = NadRef::new(&self.config.namespace, &self.config.default_network.name).ok()?;
+        Some(known.cloned().map_or_else(|| Nad::new(reference, None), |known| Nad { config: None, ..known }))
+    }
+
     fn needs_built_in(&self, nad: &Nad) -> bool {
-        self.config.default_network.source == crate::config::DefaultSource::BuiltIn && nad.config.is_none()
+        self.config.default_network.source == DefaultSource::BuiltIn && nad.config.is_none()
     }
 
     fn try_out(&self, nad: &Nad, files: Files, told: &Told) -> Result<default_network::Served, String> {
@@ -213,6 +222,10 @@ impl Keeper {
         round: &mut Round,
     ) -> Option<default_network::Served> {
         let Some(nad) = mirror else {
+            if self.config.default_network.source == DefaultSource::BuiltIn && told.built_in.is_none() {
+                round.missing.push("the node has no pod CIDR yet".to_owned());
+                return None;
+            }
             let name = &self.config.default_network.name;
             round.missing.push(format!("the definition `{}/{name}` is not known yet", self.config.namespace));
             return None;

@@ -1,7 +1,5 @@
 use std::os::unix::fs::PermissionsExt as _;
 
-use manifold_crds::NadRef;
-
 use super::*;
 
 const CALICO: &str = r#"{"cniVersion":"0.3.1","name":"k8s-pod-network","plugins":[{"type":"calico"}]}"#;
@@ -195,6 +193,28 @@ fn the_configuration_and_all_state_are_for_root_alone() {
     for path in [host.conf().join(NAME), host.state().join(MIRROR), host.state().join(".installed")] {
         assert_eq!(mode(&path), 0o600, "{}", path.display());
     }
+}
+
+#[test]
+fn the_built_in_network_does_not_wait_for_its_definition() {
+    let mut node = Node::new();
+    node.keeper.config.default_network.source = DefaultSource::BuiltIn;
+    node.told = Told { credentials: true, runtime: Some(None), ..Told::default() };
+    assert_eq!(node.round().missing, ["the node has no pod CIDR yet"]);
+    let text = r#"{"cniVersion":"1.0.0","name":"manifold-built-in","type":"bridge"}"#;
+    node.told.built_in = Some(text.into());
+    assert_eq!(node.round().missing, Vec::<String>::new());
+    let mut made = nad(None);
+    made.uid = Some("u".into());
+    made.annotations.insert("manifold.network/configuration".into(), "manifold-built-in".into());
+    node.told.nad = Some(made);
+    assert_eq!(node.round().did, [Did::Mirrored]);
+    let mirror = read_mirror(&node.keeper.config.host.state()).unwrap();
+    assert_eq!((mirror.config.as_deref(), mirror.uid.as_deref()), (Some(text), Some("u")));
+    // Another life, while the API server is away, has neither.
+    node.told.built_in = None;
+    node.told.nad = None;
+    assert_eq!(node.round(), Round::default());
 }
 
 #[test]

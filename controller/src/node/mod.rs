@@ -5,6 +5,7 @@
 //! (`statuses.rs`), and tells of what the shim did (`outcomes.rs`). No pod needs it to start or stop: what it has put on
 //! the node stays when it ends, and works without it.
 
+pub mod built_in;
 pub mod config;
 pub mod conflist;
 pub mod credentials;
@@ -17,10 +18,12 @@ pub mod kubeconfig;
 pub mod late;
 pub mod metrics;
 pub mod node_object;
+pub mod nodes;
 pub mod outcomes;
 pub mod patch;
 pub mod preflight;
 mod rounds;
+pub mod routes;
 mod serve;
 pub mod statuses;
 pub mod watch;

@@ -150,7 +150,7 @@ impl Rounds {
             return;
         }
         let Some(own) = self.news.identity.borrow().clone() else { return };
-        let (is_done, sentence) = self.give_back(mark == LEAVE, &own.node);
+        let (is_done, sentence) = self.give_back(mark.starts_with(LEAVE), &format!("{} [{mark}]", own.node));
         match is_done {
             true => tracing::info!("{sentence}"),
             false => tracing::warn!("{sentence}"),

@@ -15,10 +15,12 @@ use super::credentials::Credentials;
 use super::definition::{self, Seen};
 use super::keep::Keeper;
 use super::metrics::Metrics;
+use super::nodes::Nodes;
 use super::outcomes::Outcomes;
 use super::rounds::{Missing, News, Rounds};
 use super::statuses::Statuses;
 use super::{node_object, watch as folders};
+use crate::config::DefaultSource;
 use crate::connect;
 use crate::context::Stop;
 use crate::events::{self, Events};
@@ -56,7 +58,7 @@ pub async fn serve(
     let (tell_identity, identity) = watch::channel(None);
     let (tell_shim, shim) = watch::channel(None);
     let (tell_runtime, runtime) = watch::channel(None);
-    let (_tell_built_in, built_in) = watch::channel(None);
+    let (tell_built_in, built_in) = watch::channel(None);
 
     let (wake, woken) = mpsc::channel();
     let news = News { seen: seen.clone(), shim: shim.clone(), identity: identity.clone(), runtime, built_in };
@@ -83,6 +85,16 @@ pub async fn serve(
     let credentials = Credentials::new(config.clone(), base, client.clone(), metrics.clone());
     let (until, of) = (stop.clone(), seen.clone());
     tokio::spawn(async move { credentials.run(tell_identity, tell_shim, &nudge, of, until).await });
+    if config.default_network.source == DefaultSource::BuiltIn {
+        let nodes = Nodes {
+            config: config.built_in.clone(),
+            state_dir: host.state(),
+            identity: identity.clone(),
+            seen: seen.clone(),
+            told: tell_built_in,
+        };
+        tokio::spawn(nodes.run(client.clone(), stop.clone()));
+    }
     tokio::spawn(node_object::runtime(client.clone(), identity.clone(), tell_runtime, stop.clone()));
     let (namespace, name) = (config.namespace.clone(), config.default_network.name.clone());
     let (until, following) = (stop.clone(), client.clone());

@@ -1,8 +1,10 @@
 //! The node role as a process, against a real API server.
 
 mod bed;
+mod built_in;
 mod credentials;
 mod folders;
 mod late;
 mod outcomes;
+mod routes;
 mod uninstall;
