@@ -12,6 +12,7 @@
 //! | `ndisc_notify` of a macvlan, `keep_addr_on_down` | the reference of this age does not set them yet |
 //! | the length of the transmit queue | the reference of this age sets 0, where no queue is used anyway |
 //! | the alias of a host-device that came back | it says nothing any more; the reference of this age leaves it |
+//! | CHECK of a route that names no gateway | the reference of this age never finds one |
 //! | `dns: {}` in the reference's result | it says as much as no `dns` |
 
 use std::collections::HashMap;
@@ -22,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, PATIENCE, Pod, same, with};
+use crate::bed::{Bed, PATIENCE, Pod, same, with, with_result};
 
 const FOLDER: &str = "/usr/lib/cni";
 
@@ -154,6 +155,13 @@ fn equal(further: &Value, prepare: &str) {
         ))
     };
     alike(&format!("after ADD of {further}"), || (whole(&theirs, &their_pod), whole(&ours, &our_pod)));
+    if further["type"] != "loopback" {
+        checks_alike(
+            further,
+            (&theirs, &their_pod, &conf(&theirs), &expected),
+            (&ours, &our_pod, &conf(&ours), &result),
+        );
+    }
     reference(&theirs, "DEL", &conf(&theirs), &their_pod).unwrap();
     ours.del(&conf(&ours), &our_pod).unwrap();
     if further["type"] != "loopback" {
@@ -165,6 +173,105 @@ fn equal(further: &Value, prepare: &str) {
             theirs.sh("ip link set dev0 alias ''");
         }
         alike(&format!("after DEL of {further}"), || (whole(&theirs, &their_pod), whole(&ours, &our_pod)));
+    }
+}
+
+type Attached<'a> = (&'a Bed, &'a Pod, &'a Value, &'a Value);
+
+/// CHECK by both: of what is as it was made, and of an interface that lost its addresses and routes, or is gone.
+fn checks_alike(what: &Value, theirs: Attached<'_>, ours: Attached<'_>) {
+    // The reference of this age looks for a route that names no gateway as one that has none, and never finds it.
+    let mut without_route = (theirs.3.clone(), ours.3.clone());
+    for result in [&mut without_route.0, &mut without_route.1] {
+        if let Some(routes) = result["routes"].as_array_mut() {
+            routes.retain(|route| route["dst"] == "0.0.0.0/0" || !route["gw"].is_null());
+        }
+    }
+    let theirs = (theirs.0, theirs.1, theirs.2, &without_route.0);
+    let ours = (ours.0, ours.1, ours.2, &without_route.1);
+    let by_reference = |(bed, pod, conf, result): Attached<'_>| {
+        reference(bed, "CHECK", &with(conf, json!({"prevResult": result})), pod).is_ok()
+    };
+    let by_us = |(bed, pod, conf, result): Attached<'_>| {
+        let result = serde_json::from_value(result.clone()).unwrap();
+        bed.check(conf, pod, &result).is_ok()
+    };
+    assert_eq!((by_reference(theirs), by_us(ours)), (true, true), "as it was made: {what}");
+    // Each takes the other's.
+    assert_eq!((by_reference(ours), by_us(theirs)), (true, true), "as the other made it: {what}");
+    let has_addresses = what["ipam"].is_object();
+    for (breaks, mends, counts) in [
+        (
+            "ip -4 addr save dev eth0 > DUMP; ip -4 addr flush dev eth0",
+            "ip addr restore < DUMP",
+            has_addresses,
+        ),
+        ("ip link set eth0 name away", "ip link set away name eth0", true),
+    ] {
+        if !counts {
+            continue;
+        }
+        let files = tempfile::tempdir().unwrap();
+        let script = |text: &str, who: &str| text.replace("DUMP", files.path().join(who).to_str().unwrap());
+        theirs.1.sh(&script(breaks, "theirs"));
+        ours.1.sh(&script(breaks, "ours"));
+        assert_eq!((by_reference(theirs), by_us(ours)), (false, false), "{breaks}: {what}");
+        theirs.1.sh(&script(mends, "theirs"));
+        ours.1.sh(&script(mends, "ours"));
+    }
+}
+
+/// What either made, the other's DEL takes away: a node changes from one to the other with its pods running.
+fn crossed(further: &Value, prepare: &str) {
+    let bed = Bed::new();
+    bed.sh(prepare);
+    let mut conf = with(&json!({"cniVersion": "1.0.0", "name": "blue"}), further.clone());
+    conf["ipam"]["dataDir"] = json!(bed.leases.path());
+    let warm = bed.pod("warm");
+    bed.add(&conf, &warm).unwrap();
+    bed.del(&conf, &warm).unwrap();
+    drop(warm);
+    let look = |pod: &Pod| {
+        // The reference leaves the alias.
+        let links = if further["type"] == "host-device" { "ip link set dev0 alias ''" } else { "true" };
+        bed.sh(links);
+        normalised(&format!("{}{}{}", bed.state(), bed.sh("iptables -t nat -S"), pod.state()), pod)
+    };
+    let pod = bed.pod("c1");
+    let before = look(&pod);
+    let made = reference(&bed, "ADD", &conf, &pod).unwrap();
+    bed.del(&with(&conf, json!({"prevResult": made})), &pod).unwrap();
+    alike(&format!("made by the reference, deleted by us: {further}"), || (before.clone(), look(&pod)));
+    let made = bed.add(&conf, &pod).unwrap();
+    reference(&bed, "DEL", &with_result(&conf, &made), &pod).unwrap();
+    alike(&format!("made by us, deleted by the reference: {further}"), || (before.clone(), look(&pod)));
+}
+
+// Proves: PLG-COM-17, PLG-HL-7, PLG-HL-10
+#[test]
+fn what_the_reference_made_we_delete_and_the_reverse() {
+    let uplink = "ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up";
+    let device = "ip link add dev0 type veth peer name wire; ip link set wire up";
+    for (conf, prepare) in [
+        (
+            json!({"type": "bridge", "bridge": "br0", "isGateway": true, "ipMasq": true, "ipMasqBackend": "iptables"}),
+            "",
+        ),
+        (json!({"type": "ptp", "ipMasq": true, "ipMasqBackend": "iptables"}), ""),
+        (json!({"type": "macvlan", "master": "up0"}), uplink),
+        (json!({"type": "host-device", "device": "dev0"}), device),
+    ] {
+        crossed(&with(&conf, json!({"ipam": host_local()})), prepare);
+    }
+}
+
+// Proves: PLG-COM-17, PLG-VLAN-8, PLG-IPVLAN-10
+#[test]
+#[ignore = "needs a kernel with VLAN and ipvlan links: run it in the guest kernel"]
+fn vlan_and_ipvlan_of_the_reference_we_delete_and_the_reverse() {
+    let uplink = "ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up";
+    for conf in [json!({"type": "vlan", "vlanId": 7}), json!({"type": "ipvlan"})] {
+        crossed(&with(&conf, json!({"master": "up0", "ipam": host_local()})), uplink);
     }
 }
 
