@@ -124,7 +124,7 @@ fn interfaces() -> Vec<Case> {
         case("bridge", json!({"bridge": "br0", "isGateway": true, "ipam": ipam()})),
         case("ptp", json!({"ipam": ipam()})),
         up(case("macvlan", json!({"master": "up0", "ipam": ipam()}))),
-        up(needing("type ipvlan link up0", case("ipvlan", json!({"master": "up0", "ipam": ipam()})))),
+        up(needing("link up0 type ipvlan", case("ipvlan", json!({"master": "up0", "ipam": ipam()})))),
         up(needing(
             "link up0 type vlan id 5",
             case("vlan", json!({"master": "up0", "vlanId": 5, "ipam": ipam()})),
