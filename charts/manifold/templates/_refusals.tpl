@@ -2,9 +2,6 @@
 {{- define "manifold.refusals" -}}
 {{- $network := .Values.defaultNetwork -}}
 {{- $node := .Values.node -}}
-{{- if and (eq $network.source "existing") (not $network.configuration) -}}
-{{- fail "`defaultNetwork.source` is `existing`, and `defaultNetwork.configuration` is empty; set it to the `name` in the CNI configuration that the nodes have (the first file of /etc/cni/net.d)" -}}
-{{- end -}}
 {{- if and (ne $network.source "existing") $network.configuration -}}
 {{- fail (printf "`defaultNetwork.configuration` is only for `source: existing`, and the source is `%s`; set `defaultNetwork.source=existing`, or empty the configuration" $network.source) -}}
 {{- end -}}

@@ -70,6 +70,19 @@ fn who_needs_no_folder_of_the_host_is_not_root() {
     }
 }
 
+/// Policy refuses such keys of everybody, the controllers of Deployments and DaemonSets among them.
+#[test]
+fn no_pod_carries_a_key_that_policy_keeps_for_nodes() {
+    let all = objects(&["dhcp.enabled=true"]);
+    for object in all.iter().filter(|o| o["spec"]["template"].is_object()) {
+        let metadata = object["spec"]["template"]["metadata"].to_string();
+        assert!(
+            !metadata.contains("manifold.network/") && !metadata.contains("k8s.v1.cni.cncf.io/"),
+            "{metadata}"
+        );
+    }
+}
+
 /// Where pods have no network yet, or none any more.
 #[test]
 fn what_must_run_without_a_pod_network_is_in_the_hosts() {

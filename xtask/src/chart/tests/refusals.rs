@@ -19,10 +19,6 @@ fn refused(values: &[&str], parts: &[&str]) {
 
 #[test]
 fn values_that_clash_are_refused_with_the_remedy() {
-    refused(
-        &["defaultNetwork.source=\"existing\""],
-        &["`defaultNetwork.configuration` is empty", "set it to"],
-    );
     refused(&["defaultNetwork.configuration=\"cbr0\""], &["only for `source: existing`", "or empty"]);
     refused(
         &["defaultNetwork.source=\"unmanaged\"", "defaultNetwork.builtIn.clusterCidrs=[\"10.0.0.0/8\"]"],
