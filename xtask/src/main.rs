@@ -7,6 +7,7 @@ mod chart;
 mod cluster;
 mod conformance;
 mod demo;
+mod e2e;
 mod guest;
 mod images;
 mod packages;
@@ -37,6 +38,8 @@ enum Verb {
     Conformance(conformance::Options),
     /// A real cluster on this machine: two nodes with kubelet and containerd
     Cluster(cluster::Options),
+    /// Tests on that cluster, which is started when it is not up: workloads, reboots, an API server that is away
+    E2e(e2e::Options),
     /// Runs a command of this machine under a guest kernel that has every link type
     Guest(guest::Options),
     /// Builds both images as OCI archives, for this architecture or another one
@@ -64,6 +67,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Bench(options) => bench::run(&options),
         Verb::Conformance(options) => conformance::run(&options),
         Verb::Cluster(options) => cluster::run(&options),
+        Verb::E2e(options) => e2e::run(&options),
         Verb::Guest(options) => guest::run(&options),
         Verb::Images(options) => images::run(&options),
         Verb::Manifests(options) => chart::run(&options),

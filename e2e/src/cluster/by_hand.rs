@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
-use super::{Cluster, Node, address};
+use super::{Cluster, Executables, Node, address};
 use crate::controller::NAMESPACE;
 use crate::executable;
 use crate::kubeconfig::{self, User};
@@ -25,8 +25,9 @@ const DEFAULT_NETWORK: &str = "/etc/cni/manifold/default.conflist";
 const SECRETS: &str = "/etc/cni/net.d/manifold.d";
 
 impl Cluster {
-    /// Definitions, rights and policies, then every node.
-    pub fn install_by_hand(&self, executable: &Path) -> anyhow::Result<()> {
+    /// Definitions, rights and policies, every node, then the cluster role as its manifests have it.
+    pub fn install_by_hand(&self, executables: &Executables) -> anyhow::Result<()> {
+        self.load(executables)?;
         for manifest in MANIFESTS {
             let path = project::root().join(manifest).display().to_string();
             self.kubectl(&["apply", "--server-side", "-f", &path])?;
@@ -35,8 +36,19 @@ impl Cluster {
             let path = "/apis/k8s.cni.cncf.io/v1/network-attachment-definitions?limit=1";
             Ok(self.client().get(path)?.ok().then_some(()))
         })?;
-        self.nodes().iter().try_for_each(|node| self.install_on(node, executable))?;
-        self.route_pods()
+        self.nodes().iter().try_for_each(|node| self.install_on(node, &executables.shim))?;
+        self.route_pods()?;
+        let manifests = project::root().join("deploy/cluster").display().to_string();
+        self.kubectl(&["apply", "--server-side", "-f", &manifests]).map(drop)
+    }
+
+    /// Returns when the nodes are ready and the cluster role answers.
+    pub fn wait_by_hand(&self) -> anyhow::Result<()> {
+        self.wait_ready()?;
+        let patience = format!("--timeout={}s", super::PATIENCE.as_secs());
+        let words =
+            ["rollout", "status", "deployment/manifold-controller", "--namespace", NAMESPACE, &patience];
+        self.kubectl(&words).map(drop)
     }
 
     fn install_on(&self, node: &Node, shim: &Path) -> anyhow::Result<()> {

@@ -3,10 +3,13 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
 const ROOT: &str = "/sys/fs/cgroup";
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Of the second version, which has one hierarchy.
 const CONTROLLERS: &str = "+cpuset +cpu +io +memory +pids";
 
@@ -41,7 +44,14 @@ pub(super) fn make(name: &str) -> anyhow::Result<()> {
 pub(super) fn remove(name: &str) -> anyhow::Result<()> {
     for hierarchy in hierarchies()? {
         let own = hierarchy.join(name);
-        remove_tree(&own).with_context(|| format!("cannot remove the cgroup `{}`", own.display()))?;
+        let deadline = Instant::now() + PATIENCE;
+        // What was killed leaves its cgroup a moment after it has ended for everybody else.
+        while let Err(error) = remove_tree(&own) {
+            if error.kind() != io::ErrorKind::ResourceBusy || Instant::now() > deadline {
+                return Err(error).with_context(|| format!("cannot remove the cgroup `{}`", own.display()));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
     }
     Ok(())
 }

@@ -7,7 +7,6 @@ use std::process::Command;
 
 use anyhow::Context;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::place::Place;
 use crate::janitor::Scratch;
@@ -120,8 +119,13 @@ fn architecture() -> &'static str {
 
 /// Stores what is named by its own hash; returns how others refer to it.
 fn blob(folder: &Path, bytes: &[u8], kind: &str) -> anyhow::Result<Value> {
-    let hash: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    fs::write(folder.join(&hash), bytes)?;
+    let unnamed = folder.join("unnamed");
+    fs::write(&unnamed, bytes)?;
+    // By a program: the library in a test's build takes a minute for an image.
+    let said = Command::new("sha256sum").arg(&unnamed).output().context("`sha256sum` cannot be run")?;
+    let said = netns::said("sha256sum", &said)?;
+    let hash = said.split_whitespace().next().context("`sha256sum` says no hash")?;
+    fs::rename(&unnamed, folder.join(hash))?;
     Ok(json!({"mediaType": kind, "digest": format!("sha256:{hash}"), "size": bytes.len()}))
 }
 

@@ -6,6 +6,7 @@
 
 mod by_hand;
 mod cgroups;
+mod chart;
 mod control_plane;
 mod daemon;
 mod images;
@@ -29,6 +30,7 @@ use nix::fcntl::{Flock, FlockArg};
 use crate::api_client::ApiClient;
 use crate::cluster_binary::cluster_binary;
 
+pub use chart::Executables;
 pub use control_plane::{ControlPlane, POD_CIDR, address};
 pub use daemon::Daemon;
 pub use images::{Image, POD};

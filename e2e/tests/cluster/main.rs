@@ -1,11 +1,18 @@
 //! Tests on the real cluster that `cargo xtask cluster up` makes: real kubelets and container runtimes, nodes of their own.
 //!
-//! They need that cluster, so a plain `cargo test` leaves them out: `cargo test -p manifold-e2e --test cluster`. Each makes
-//! namespaces and resources of its own, and may run beside the others.
+//! They need that cluster, so a plain `cargo test` leaves them out; `cargo xtask e2e` runs them, one after another: some
+//! switch off what others need. Each makes namespaces and resources of its own.
 
 #![expect(
     clippy::unwrap_used,
     reason = "the configuration allows it inside test functions only, not in what they share"
 )]
 
+mod bed;
 mod devices;
+mod down;
+mod everyday;
+mod promises;
+mod restarts;
+mod unusual;
+mod workloads;

@@ -1,6 +1,6 @@
 //! `cargo xtask cluster up | down | status`: a real cluster on this machine, two nodes with kubelet and containerd.
 
-mod up;
+pub(crate) mod up;
 
 use clap::Subcommand;
 use manifold_e2e::cluster::{Cluster, Place, VARIABLE};

@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use manifold_e2e::cluster::{Cluster, Place};
+use manifold_e2e::cluster::{Cluster, Executables, Place};
 use manifold_e2e::cluster_binary::cluster_binary;
+use manifold_e2e::helm::{Generation, Helm};
 
 use super::tell_how;
 use crate::{build, packages, progress};
 
 #[derive(clap::Args, Debug, Default)]
+#[group(id = "how-to-start")]
 pub(crate) struct Options {
     /// How many nodes
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=9))]
@@ -17,6 +19,12 @@ pub(crate) struct Options {
     /// Nothing is installed: the nodes stay NotReady until something brings them a network
     #[arg(long)]
     pub(crate) bare: bool,
+    /// Manifold is put on the nodes without the chart and without its controller
+    #[arg(long, conflicts_with = "bare")]
+    pub(crate) by_hand: bool,
+    /// A value of the chart, as Helm takes it; more than once
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
 }
 
 pub(crate) fn run(place: &Place, options: &Options) -> anyhow::Result<()> {
@@ -44,17 +52,45 @@ fn start(place: &Place, options: &Options) -> anyhow::Result<Cluster> {
     progress::step("control plane", || cluster.control_plane().start())?;
     progress::step("nodes: containerd, kubelet, kube-proxy", || cluster.start_nodes())?;
     progress::step("nodes registered", || cluster.route_control_plane())?;
-    if !options.bare {
-        let executable = executable()?;
-        progress::step("Manifold", || cluster.install_by_hand(&executable))?;
+    if options.by_hand {
+        let executables = executables()?;
+        progress::step("Manifold by hand", || cluster.install_by_hand(&executables))?;
+        progress::step("Manifold ready", || cluster.wait_by_hand())?;
+    } else if !options.bare {
+        install(&cluster, &options.set)?;
     }
     Ok(cluster)
 }
 
+/// The images and the chart, and what they bring about.
+fn install(cluster: &Cluster, values: &[String]) -> anyhow::Result<()> {
+    let executables = executables()?;
+    progress::watched("Helm (cached; some minutes the first time)", |detail| {
+        Helm::ensure(Generation::Four, &mut |step| detail.say(step)).map(drop)
+    })?;
+    progress::step("images of Manifold on every node", || cluster.load(&executables))?;
+    let flags: Vec<&str> = values.iter().flat_map(|value| ["--set", value.as_str()]).collect();
+    progress::step("helm install", || cluster.install(&flags))?;
+    progress::step("Manifold ready", || cluster.wait_installed())
+}
+
+fn executables() -> anyhow::Result<Executables> {
+    Ok(Executables { shim: shim()?, controller: controller()? })
+}
+
 /// The one that is given, or a fresh build.
-fn executable() -> anyhow::Result<PathBuf> {
+fn shim() -> anyhow::Result<PathBuf> {
     match build::given()? {
         Some(executable) => Ok(executable),
         None => progress::watched("`manifold`, static, link-time optimised", build::release),
+    }
+}
+
+fn controller() -> anyhow::Result<PathBuf> {
+    match build::given_controller()? {
+        Some(executable) => Ok(executable),
+        None => {
+            progress::watched("`manifold-controller`, static, link-time optimised", build::release_controller)
+        }
     }
 }

@@ -1,0 +1,215 @@
+//! The cluster that is up, a namespace per test, and the usual pods.
+
+use std::io::Write;
+use std::process;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::Context;
+use manifold_e2e::cluster::{Cluster, Node, POD};
+use serde_json::{Value, json};
+
+pub(crate) const NETWORKS: &str = "k8s.v1.cni.cncf.io/networks";
+pub(crate) const STATUS: &str = "k8s.v1.cni.cncf.io/network-status";
+/// Where configurations of networks lie on a node, for definitions that have none of their own.
+const ON_DISK: &str = "/etc/cni/multus/net.d";
+
+pub(crate) fn cluster() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| Cluster::running().unwrap())
+}
+
+/// A namespace of one test. What happened in it is told when the test fails.
+pub(crate) struct Space {
+    pub(crate) cluster: &'static Cluster,
+    pub(crate) name: String,
+}
+
+impl Space {
+    pub(crate) fn new(prefix: &str) -> Self {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let name = format!("{prefix}-{}-{}", process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let space = Self { cluster: cluster(), name };
+        let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space.name}});
+        space.cluster.client().send("POST", "/api/v1/namespaces", &object).unwrap();
+        let account = space.path("serviceaccounts/default");
+        space.cluster.wait("the namespace's account", || space.cluster.get(&account)).unwrap();
+        space
+    }
+
+    /// A path of the core group in this namespace.
+    pub(crate) fn path(&self, rest: &str) -> String {
+        format!("/api/v1/namespaces/{}/{rest}", self.name)
+    }
+
+    /// A macvlan network on the nodes' first card. Each node gives out addresses of its own range of it.
+    pub(crate) fn macvlan(&self, name: &str, second_octet: u8) {
+        self.on_disk(name, |number| {
+            json!({"cniVersion": "1.0.0", "name": self.network(name), "type": "macvlan", "master": "eth0",
+                   "ipam": range(second_octet, number)})
+        });
+    }
+
+    /// A bridge that has the nodes' second card as a port, so that it spans all of them.
+    pub(crate) fn bridge(&self, name: &str, second_octet: u8) {
+        for node in self.cluster.nodes() {
+            let script = "ip link show wire0 >/dev/null 2>&1 || ip link add wire0 type bridge; \
+                          ip link set wire0 up; ip link set eth1 master wire0";
+            node.exec(&["sh", "-c", script]).unwrap();
+        }
+        self.on_disk(name, |number| {
+            json!({"cniVersion": "1.0.0", "name": self.network(name), "type": "bridge", "bridge": "wire0",
+                   "ipam": range(second_octet, number)})
+        });
+    }
+
+    /// A definition without a configuration; each node has one of its own.
+    fn on_disk(&self, name: &str, config: impl Fn(usize) -> Value) {
+        for (node, number) in self.cluster.nodes().iter().zip(1..) {
+            node.write(&format!("{ON_DISK}/{}.conf", self.network(name)), &config(number).to_string())
+                .unwrap();
+        }
+        self.cluster
+            .apply(
+                &json!({"apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
+                        "metadata": {"name": self.network(name), "namespace": self.name}, "spec": {}})
+                .to_string(),
+            )
+            .unwrap();
+    }
+
+    /// A definition with this configuration.
+    pub(crate) fn definition(&self, name: &str, config: &Value) {
+        let object = json!({"apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
+            "metadata": {"name": name, "namespace": self.name}, "spec": {"config": config.to_string()}});
+        self.cluster.apply(&object.to_string()).unwrap();
+    }
+
+    /// The name of a network and of its lease folder, which no other test has.
+    pub(crate) fn network(&self, name: &str) -> String {
+        format!("{}-{name}", self.name)
+    }
+
+    /// A pod on a node that sleeps.
+    pub(crate) fn pod(&self, name: &str, node: &Node, networks: &str) {
+        self.pod_with(name, networks, &json!({"nodeName": node.name()}));
+    }
+
+    /// The same, with more keys of its `spec`.
+    pub(crate) fn pod_with(&self, name: &str, networks: &str, more: &Value) {
+        let mut spec = pod_spec("exec sleep 1000000");
+        for (key, value) in more.as_object().into_iter().flatten() {
+            spec.as_object_mut().unwrap().insert(key.clone(), value.clone());
+        }
+        let annotations = if networks.is_empty() { json!({}) } else { json!({NETWORKS: networks}) };
+        let pod = json!({"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": name, "annotations": annotations}, "spec": spec});
+        self.cluster.client().send("POST", &self.path("pods"), &pod).unwrap();
+    }
+
+    pub(crate) fn get(&self, pod: &str) -> Option<Value> {
+        self.cluster.get(&self.path(&format!("pods/{pod}"))).unwrap()
+    }
+
+    pub(crate) fn wait_ready(&self, pod: &str) -> Value {
+        let what = format!("pod `{pod}` to be ready");
+        let path = self.path(&format!("pods/{pod}"));
+        self.cluster.wait(&what, || Ok(self.cluster.get(&path)?.filter(is_ready))).unwrap()
+    }
+
+    /// Deletes a pod and returns when the kubelet has taken it down.
+    pub(crate) fn delete(&self, pod: &str) {
+        self.ask_to_delete(pod);
+        let path = self.path(&format!("pods/{pod}"));
+        let gone = || Ok(self.cluster.get(&path)?.is_none().then_some(()));
+        self.cluster.wait(&format!("pod `{pod}` to be gone"), gone).unwrap();
+    }
+
+    pub(crate) fn ask_to_delete(&self, pod: &str) {
+        let path = self.path(&format!("pods/{pod}"));
+        let answer = self.cluster.client().call("DELETE", &path, "application/json", b"").unwrap();
+        assert!(answer.ok(), "{}", answer.text());
+    }
+
+    /// The network status of a pod, which is written before the pod starts.
+    pub(crate) fn status(&self, pod: &str) -> Vec<Value> {
+        let path = self.path(&format!("pods/{pod}"));
+        self.cluster
+            .wait(&format!("the network status of `{pod}`"), || {
+                let object = self.cluster.get(&path)?.context("the pod is gone")?;
+                let text = annotation(&object, STATUS);
+                Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+            })
+            .unwrap()
+    }
+
+    pub(crate) fn exec(&self, pod: &str, words: &[&str]) -> String {
+        self.cluster.exec(&self.name, pod, words).unwrap()
+    }
+
+    /// The addresses that a node has given out on a network of this test.
+    pub(crate) fn leases(&self, node: &Node, network: &str) -> Vec<String> {
+        leases(node, &self.network(network))
+    }
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let words = ["get", "pods,events", "--namespace", &self.name, "-o", "wide"];
+            let said = self.cluster.kubectl(&words).unwrap_or_else(|error| error.to_string());
+            let _ = writeln!(std::io::stderr(), "{said}");
+        }
+        let path = format!("/api/v1/namespaces/{}", self.name);
+        let _ = self.cluster.client().call("DELETE", &path, "application/json", b"");
+    }
+}
+
+/// One container, which runs this shell script.
+pub(crate) fn pod_spec(script: &str) -> Value {
+    json!({
+        // With none at all the server forgets the pod before the kubelet has taken it down.
+        "terminationGracePeriodSeconds": 1,
+        "containers": [{"name": "main", "image": POD, "imagePullPolicy": "Never",
+                        "command": ["/bin/sh", "-c", script]}],
+    })
+}
+
+/// Addresses of `10.OCTET.0.0/16`: those of a node are in `10.OCTET.NUMBER.0/24`.
+fn range(octet: u8, node: usize) -> Value {
+    json!({"type": "host-local", "ranges": [[{"subnet": format!("10.{octet}.0.0/16"),
+        "rangeStart": format!("10.{octet}.{node}.2"), "rangeEnd": format!("10.{octet}.{node}.250")}]]})
+}
+
+pub(crate) fn leases(node: &Node, network: &str) -> Vec<String> {
+    let folder = node.path(&format!("/var/lib/cni/networks/{network}"));
+    let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut found: Vec<String> = names.filter(|name| name.starts_with("10.")).collect();
+    found.sort();
+    found
+}
+
+/// The sandboxes that Manifold knows on a node.
+pub(crate) fn ledger(node: &Node) -> Vec<String> {
+    let names = std::fs::read_dir(node.path("/var/lib/cni/manifold")).into_iter().flatten().flatten();
+    let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    // What is not a sandbox begins with a dot, or has a name of its own.
+    names.filter(|name| name.len() == 64).collect()
+}
+
+pub(crate) fn is_ready(pod: &Value) -> bool {
+    let all = pod.pointer("/status/conditions").and_then(Value::as_array);
+    all.into_iter().flatten().any(|c| {
+        c.get("type").and_then(Value::as_str) == Some("Ready")
+            && c.get("status").and_then(Value::as_str) == Some("True")
+    })
+}
+
+pub(crate) fn annotation(object: &Value, key: &str) -> Option<String> {
+    object.pointer("/metadata/annotations")?.get(key)?.as_str().map(str::to_owned)
+}
+
+pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
