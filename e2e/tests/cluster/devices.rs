@@ -4,53 +4,56 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use manifold_e2e::cluster::{Cluster, Node};
+use manifold_e2e::cluster::Node;
 use manifold_e2e::device_plugin::DevicePlugin;
 use manifold_e2e::executable;
 use serde_json::{Value, json};
 
-const STATUS: &str = "k8s.v1.cni.cncf.io/network-status";
+use crate::bed::{NETWORKS, STATUS, Space};
+
 /// As nodes see them: `/run` is the node's own.
 const DESCRIBED: &str = "/run/k8s.cni.cncf.io/devinfo/dp";
 const DESCRIPTIONS: &str = "/run/k8s.cni.cncf.io/devinfo/cni";
 
+const PLUGIN: &str = "fake-nic";
+
 /// A namespace, a resource of its own, and networks that take devices of it.
-struct Bed<'a> {
-    cluster: &'a Cluster,
-    node: &'a Node,
-    namespace: &'static str,
+struct Bed {
+    space: Space,
+    node: &'static Node,
     resource: String,
     _plugin: DevicePlugin,
 }
 
-impl<'a> Bed<'a> {
-    fn new(cluster: &'a Cluster, namespace: &'static str, ids: &[&str]) -> Self {
-        let node = cluster.nodes().first().unwrap();
-        let resource = format!("{namespace}.manifold.test/nic");
+impl Bed {
+    fn new(prefix: &str, ids: &[&str]) -> Self {
+        let space = Space::new(prefix);
+        let node = space.cluster.nodes().first().unwrap();
+        let resource = format!("{}.manifold.test/nic", space.name);
         let plugin =
             DevicePlugin::register(&node.path("/var/lib/kubelet/device-plugins"), &resource, ids).unwrap();
-        let escaped = resource.replace('/', "~1");
-        cluster
-            .wait("the kubelet to offer the devices", || {
-                let object = cluster.get(&format!("/api/v1/nodes/{}", node.name()))?.unwrap_or_default();
-                let offered =
-                    object.pointer(&format!("/status/allocatable/{escaped}")).and_then(Value::as_str);
-                Ok((offered == Some(ids.len().to_string().as_str())).then_some(()))
-            })
-            .unwrap();
-        let bed = Self { cluster, node, namespace, resource, _plugin: plugin };
+        let bed = Self { space, node, resource, _plugin: plugin };
+        bed.wait_offered(ids.len());
         for id in ids {
             bed.describe(id);
         }
-        let fake = executable::fake_delegate().unwrap();
-        executable::install(&fake, &node.path("/opt/cni/bin"), &["fake-nic"]).unwrap();
-        cluster.apply(&bed.objects()).unwrap();
-        cluster
-            .wait("the service account of the namespace", || {
-                cluster.get(&format!("/api/v1/namespaces/{namespace}/serviceaccounts/default"))
-            })
-            .unwrap();
+        let folder = node.path("/opt/cni/bin");
+        if !folder.join(PLUGIN).exists() {
+            executable::install(&executable::fake_delegate().unwrap(), &folder, &[PLUGIN]).unwrap();
+        }
+        bed.space.cluster.apply(&bed.networks()).unwrap();
         bed
+    }
+
+    fn wait_offered(&self, count: usize) {
+        let place = format!("/status/allocatable/{}", self.resource.replace('/', "~1"));
+        let path = format!("/api/v1/nodes/{}", self.node.name());
+        let look = || {
+            let object = self.space.cluster.get(&path)?.unwrap_or_default();
+            let offered = object.pointer(&place).and_then(Value::as_str);
+            Ok((offered == Some(count.to_string().as_str())).then_some(()))
+        };
+        self.space.cluster.wait("the kubelet to offer the devices", look).unwrap();
     }
 
     /// What a device plugin writes for CNI plugins.
@@ -59,30 +62,28 @@ impl<'a> Bed<'a> {
         self.node.write(&file, &description(id).to_string()).unwrap();
     }
 
-    fn objects(&self) -> String {
-        let namespace =
-            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}});
-        let mut objects = vec![namespace];
-        for (name, address) in [("left", "10.98.1.2/24"), ("right", "10.98.2.2/24")] {
+    fn networks(&self) -> String {
+        let network = |(name, address): (&str, &str)| {
             // An interface that is made, a device that is told: what a plugin for VFs would do with both.
             let config = json!({
-                "cniVersion": "1.0.0", "type": "fake-nic", "capabilities": {"deviceID": true},
+                "cniVersion": "1.0.0", "name": format!("{}-{name}", self.space.name), "type": PLUGIN,
+                "capabilities": {"deviceID": true},
                 "fake": {"trace": self.trace(), "ADD": {"work": true, "address": address}, "DEL": {"work": true}},
             });
-            objects.push(json!({
+            json!({
                 "apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
                 "metadata": {
-                    "name": name, "namespace": self.namespace,
+                    "name": name, "namespace": self.space.name,
                     "annotations": {"k8s.v1.cni.cncf.io/resourceName": self.resource},
                 },
                 "spec": {"config": config.to_string()},
-            }));
-        }
-        documents(&objects)
+            })
+        };
+        documents(&[("left", "10.98.1.2/24"), ("right", "10.98.2.2/24")].map(network))
     }
 
     fn trace(&self) -> String {
-        format!("/run/{}-trace", self.namespace)
+        format!("/run/{}-trace", self.space.name)
     }
 
     /// A pod with `count` devices for its container, and these networks.
@@ -90,8 +91,8 @@ impl<'a> Bed<'a> {
         let pod = json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {
-                "name": name, "namespace": self.namespace,
-                "annotations": {"k8s.v1.cni.cncf.io/networks": networks},
+                "name": name, "namespace": self.space.name,
+                "annotations": {NETWORKS: networks},
             },
             "spec": {
                 "nodeSelector": {"kubernetes.io/hostname": self.node.name()},
@@ -102,16 +103,17 @@ impl<'a> Bed<'a> {
                 }],
             },
         });
-        self.cluster.apply(&documents(&[pod])).unwrap();
+        self.space.cluster.apply(&documents(&[pod])).unwrap();
     }
 
     fn pod(&self, name: &str) -> anyhow::Result<Option<Value>> {
-        self.cluster.get(&format!("/api/v1/namespaces/{}/pods/{name}", self.namespace))
+        self.space.cluster.get(&format!("/api/v1/namespaces/{}/pods/{name}", self.space.name))
     }
 
     /// The status of a pod that runs.
     fn status(&self, name: &str) -> Vec<Value> {
-        self.cluster
+        self.space
+            .cluster
             .wait(&format!("pod `{name}` to run with its networks"), || {
                 let pod = self.pod(name)?.unwrap_or_default();
                 let running = pod.pointer("/status/phase").and_then(Value::as_str) == Some("Running");
@@ -126,28 +128,23 @@ impl<'a> Bed<'a> {
 
     /// What the device plugin told the container: the devices that are the pod's.
     fn given(&self, pod: &str) -> Vec<String> {
-        let told = self.cluster.exec(self.namespace, pod, &["printenv", "DEVICES"]).unwrap();
+        let told =
+            self.space.cluster.exec(&self.space.name, pod, &["/bin/sh", "-c", "echo $DEVICES"]).unwrap();
         let mut given: Vec<String> = told.trim().split(',').map(str::to_owned).collect();
         given.sort();
         given
     }
 
     fn end(&self, pod: &str) {
-        let words = ["delete", "pod", pod, "--namespace", self.namespace, "--wait=true", "--timeout=170s"];
-        self.cluster.kubectl(&words).unwrap();
+        let words = ["delete", "pod", pod, "--namespace", &self.space.name, "--wait=true", "--timeout=170s"];
+        self.space.cluster.kubectl(&words).unwrap();
     }
 
     fn descriptions(&self) -> BTreeSet<String> {
         let entries = fs::read_dir(self.node.path(DESCRIPTIONS)).into_iter().flatten();
         let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
         // Other tests may have theirs there.
-        names.filter(|name| name.starts_with("left-") || name.starts_with("right-")).collect()
-    }
-}
-
-impl Drop for Bed<'_> {
-    fn drop(&mut self) {
-        let _ = self.cluster.try_kubectl(&["delete", "namespace", self.namespace, "--wait=false"], "");
+        names.filter(|name| name.starts_with(&self.space.name)).collect()
     }
 }
 
@@ -173,8 +170,7 @@ fn described(status: &[Value]) -> Vec<String> {
 // Proves: MLT-DLG-10, MLT-DLG-11, NPWG-DI-4.1-2, NPWG-DI-4.2-2, NPWG-DI-4.2-4, NPWG-DI-6.1-1, S-17, P-COR-4
 #[test]
 fn pods_get_two_devices_each_and_every_network_its_own() {
-    let cluster = Cluster::running().unwrap();
-    let bed = Bed::new(&cluster, "devices-two", &["nic-0", "nic-1", "nic-2", "nic-3"]);
+    let bed = Bed::new("devices-two", &["nic-0", "nic-1", "nic-2", "nic-3"]);
     let pods = ["cart", "shop"];
     for pod in pods {
         bed.start(pod, 2, "left,right");
@@ -201,7 +197,8 @@ fn pods_get_two_devices_each_and_every_network_its_own() {
     for pod in pods {
         bed.end(pod);
     }
-    cluster
+    bed.space
+        .cluster
         .wait("the descriptions of the devices to go", || Ok(bed.descriptions().is_empty().then_some(())))
         .unwrap();
     // What was given back is given again.
@@ -213,18 +210,18 @@ fn pods_get_two_devices_each_and_every_network_its_own() {
 // Proves: S-17
 #[test]
 fn a_pod_with_too_few_devices_is_told_so_by_an_event() {
-    let cluster = Cluster::running().unwrap();
-    let bed = Bed::new(&cluster, "devices-few", &["nic-0", "nic-1"]);
+    let bed = Bed::new("devices-few", &["nic-0", "nic-1"]);
     bed.start("greedy", 1, "left,right");
-    let events = "/api/v1/namespaces/devices-few/events?fieldSelector=involvedObject.name%3Dgreedy";
+    let cluster = bed.space.cluster;
+    let events = bed.space.path("events?fieldSelector=involvedObject.name%3Dgreedy");
     let told = cluster
         .wait("the event of the refusal", || {
             let messages =
-                cluster.list(events)?.into_iter().filter_map(|e| Some(e["message"].as_str()?.to_owned()));
+                cluster.list(&events)?.into_iter().filter_map(|e| Some(e["message"].as_str()?.to_owned()));
             Ok({ messages }.find(|message| message.contains("its networks need more")))
         })
         .unwrap();
-    assert!(told.contains("was given 1 device of resource `devices-few.manifold.test/nic`"), "{told}");
+    assert!(told.contains(&format!("was given 1 device of resource `{}`", bed.resource)), "{told}");
     let traced = manifold_e2e::trace::read(&bed.node.path(&bed.trace())).unwrap();
     assert!(traced.iter().all(|call| call.verb != "ADD"), "nothing is touched: {traced:?}");
     bed.end("greedy");
