@@ -64,7 +64,10 @@ fn suite() -> anyhow::Result<PathBuf> {
     }
     let text = String::from_utf8_lossy(&out.stdout);
     let messages = text.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok());
-    messages.filter_map(|message| message.executable).last().context("cargo built no tests of the cluster")
+    messages
+        .filter_map(|message| message.executable)
+        .next_back()
+        .context("cargo built no tests of the cluster")
 }
 
 fn names(suite: &Path, filter: Option<&str>) -> anyhow::Result<Vec<String>> {

@@ -149,7 +149,8 @@ impl Cluster {
     pub fn reboot(&self, node: &Node) -> anyhow::Result<()> {
         node.power_off()?;
         node.power_on(self.control_plane.machine())?;
-        node.start()
+        node.start()?;
+        if self.is_by_hand(node) { self.route_pods() } else { Ok(()) }
     }
 
     pub fn place(&self) -> &Place {

@@ -20,7 +20,6 @@ fn after_a_reboot_the_pods_have_all_networks_again_and_nothing_is_left_of_the_ol
     let old = ledger(node);
     space.cluster.reboot(node).unwrap();
     space.cluster.wait_node(node, true).unwrap();
-    space.cluster.route_pods().unwrap();
     for pod in ["one", "two", "three"] {
         let what = format!("`{pod}` to run in a new sandbox");
         space
