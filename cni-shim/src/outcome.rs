@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use manifold_cni::CniError;
+use manifold_cni::{Attachment, CniError};
 
 use crate::shim::Shim;
 use crate::undo::Undone;
@@ -45,12 +45,25 @@ pub fn of_add(entry: &Entry, published: &str) -> Outcome {
 }
 
 /// The line of an ADD that failed, with or without an entry.
-pub fn of_failed_add(entry: Option<&Entry>, container: &str, error: &CniError) -> Outcome {
+pub fn of_failed_add(entry: Option<&Entry>, at: &Attachment, error: &CniError) -> Outcome {
     let line = match entry {
         Some(entry) => of_entry(Verb::Add, entry),
-        None => Outcome { verb: "ADD".into(), container: container.to_owned(), ..Outcome::default() },
+        None => of_arguments(at),
     };
     Outcome { outcome: "failed".into(), code: error.code, message: error.to_string(), ..line }
+}
+
+/// Refused before anything was recorded: the pod is the one that the runtime named, so that people are told on it (F-POD-1).
+fn of_arguments(at: &Attachment) -> Outcome {
+    let value = |key| at.args.get(key).filter(|v| !v.is_empty()).map(str::to_owned);
+    Outcome {
+        verb: "ADD".into(),
+        container: at.container.to_string(),
+        namespace: value("K8S_POD_NAMESPACE"),
+        pod: value("K8S_POD_NAME"),
+        uid: value("K8S_POD_UID"),
+        ..Outcome::default()
+    }
 }
 
 fn of_entry(verb: Verb, entry: &Entry) -> Outcome {
@@ -89,4 +102,32 @@ fn addresses(attachment: &manifold_ledger::Recorded) -> Vec<String> {
         .as_ref()
         .and_then(|raw| manifold_cni::CniResult::parse(raw.as_slice(), attachment.version).ok());
     parsed.map(|(result, _)| result.ips.iter().map(|ip| ip.address.to_string()).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use manifold_cni::{Call, Target};
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_before_anything_is_recorded_names_the_pod_that_the_runtime_named() {
+        let variable = |key: &str| {
+            let value = match key {
+                "CNI_COMMAND" => "ADD",
+                "CNI_CONTAINERID" => "c1",
+                "CNI_NETNS" => "/run/netns/x",
+                "CNI_IFNAME" => "eth0",
+                "CNI_PATH" => "/opt/cni/bin",
+                "CNI_ARGS" => "IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=cart-7;K8S_POD_UID=u-1",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        };
+        let Target::Add(at) = Call::from_env(variable).unwrap().target else { panic!("an ADD") };
+        let line = of_failed_add(None, &at, &CniError::config("there is no such network"));
+        let told = (line.namespace.as_deref(), line.pod.as_deref(), line.uid.as_deref());
+        assert_eq!(told, (Some("shop"), Some("cart-7"), Some("u-1")));
+        assert_eq!((line.outcome.as_str(), line.code), ("failed", 7));
+    }
 }

@@ -55,7 +55,7 @@ struct Held<'a> {
 
 fn locked(shim: &Shim, at: &Attachment, stdout: &mut dyn Write, held: &Held<'_>) -> Result<(), CniError> {
     let failed = |error: CniError| {
-        let line = outcome::of_failed_add(None, at.container.as_str(), &error);
+        let line = outcome::of_failed_add(None, at, &error);
         outcome::note(shim, shim.began, line);
         error
     };

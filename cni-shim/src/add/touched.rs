@@ -90,11 +90,7 @@ impl Touched<'_> {
     }
 
     pub(super) fn undo(&self, mut entry: Entry, mut pen: Pen, error: CniError) -> CniError {
-        outcome::note(
-            self.shim,
-            self.shim.began,
-            outcome::of_failed_add(Some(&entry), self.at.container.as_str(), &error),
-        );
+        outcome::note(self.shim, self.shim.began, outcome::of_failed_add(Some(&entry), self.at, &error));
         // The undo has its own time: it must not fail because ADD used all of it.
         let deadline = Instant::now() + self.shim.config.limits.delegate;
         let done = undo::undo(self.shim, self.held.ledger, self.held.lock, &mut entry, &mut pen, deadline);

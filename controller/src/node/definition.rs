@@ -28,6 +28,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// What was seen of it last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
+    /// Whether the API server has answered at all.
+    pub told: bool,
     pub nad: Option<Nad>,
     pub uid: String,
     /// Pods whose status is to be published again.
@@ -94,7 +96,7 @@ async fn once(api: &Api<DynamicObject>, name: &str, seen: &watch::Sender<Seen>) 
 fn tell(seen: &watch::Sender<Seen>, object: Option<&DynamicObject>) {
     seen.send_if_modified(|then| {
         // Deleted under the mark it says nothing new: a node that has given its folders back stays so.
-        let gone = || Seen { uninstall: then.uninstall.clone(), ..Seen::default() };
+        let gone = || Seen { told: true, uninstall: then.uninstall.clone(), ..Seen::default() };
         let now = object.map_or_else(gone, read);
         let is_other = *then != now;
         *then = now;
@@ -111,11 +113,17 @@ fn read(object: &DynamicObject) -> Seen {
             nad.annotations.remove(UNINSTALL);
             nad.annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
             nad.finalizers.clear();
-            Seen { nad: Some(nad), uid: definition.uid, republish: definition.status.republish, uninstall }
+            Seen {
+                told: true,
+                nad: Some(nad),
+                uid: definition.uid,
+                republish: definition.status.republish,
+                uninstall,
+            }
         }
         Err(why) => {
             tracing::warn!("{why}");
-            Seen { uid: object.uid().unwrap_or_default(), uninstall, ..Seen::default() }
+            Seen { told: true, uid: object.uid().unwrap_or_default(), uninstall, ..Seen::default() }
         }
     }
 }

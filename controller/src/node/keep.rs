@@ -101,6 +101,11 @@ impl Keeper {
         })
     }
 
+    /// Whether anything is there that was put by an earlier round, of this life or another.
+    pub fn has_installed(&self) -> bool {
+        !self.record.files.is_empty()
+    }
+
     /// Gives the folders back as they were found. From then on this keeper would begin anew.
     pub fn give_back(&mut self) -> io::Result<GivenBack> {
         let done =

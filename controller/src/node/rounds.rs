@@ -54,6 +54,8 @@ impl Rounds {
                     self.uninstall(&mark);
                     None
                 }
+                // A node that has given its folders back must not begin anew before it knows of the mark.
+                None if self.must_ask_first() => None,
                 None => {
                     self.uninstalled = None;
                     self.round()
@@ -64,6 +66,15 @@ impl Rounds {
                 _ => while woken.try_recv().is_ok() {},
             }
         }
+    }
+
+    fn must_ask_first(&self) -> bool {
+        let first = !self.news.seen.borrow().told && !self.keeper.has_installed();
+        if first {
+            let sentence = "the API server has not said yet whether Manifold is to be here".to_owned();
+            *self.missing.lock().unwrap_or_else(PoisonError::into_inner) = vec![sentence];
+        }
+        first
     }
 
     fn round(&mut self) -> Option<Duration> {

@@ -96,7 +96,8 @@ impl<'a> Node<'a> {
     fn log_in(&self) {
         let name = format!("manifold-node-{}", self.name);
         let pod = json!({
-            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": name, "labels": {"app.kubernetes.io/name": "manifold-node"}},
             "spec": {"nodeName": self.name, "serviceAccountName": "manifold-node", "automountServiceAccountToken": false,
                 "containers": [{"name": "main", "image": "none"}]},
         });
@@ -122,10 +123,23 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn start(&self) {
+        self.start_by(&[]);
+    }
+
+    /// By another program, which executes what follows its own words.
+    pub(super) fn start_by(&self, program: &[&str]) {
         let config = self.host.path().join("config.yaml");
         fs::write(&config, serde_yaml::to_string(&self.config).unwrap()).unwrap();
         let log = File::options().create(true).append(true).open(self.host.path().join("log")).unwrap();
-        let mut command = Command::new(controller::executable().unwrap());
+        let executable = controller::executable().unwrap();
+        let mut command = match program {
+            [] => Command::new(executable),
+            [name, words @ ..] => {
+                let mut command = Command::new(name);
+                command.args(words).arg(executable);
+                command
+            }
+        };
         command.arg("node").arg("--config").arg(config).arg("--kubeconfig").arg(&self.kubeconfig);
         command.env("NODE_NAME", &self.name).env_remove("KUBERNETES_SERVICE_HOST");
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
@@ -138,6 +152,10 @@ impl<'a> Node<'a> {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.process().as_ref().unwrap().id()
     }
 
     fn process(&self) -> MutexGuard<'_, Option<Child>> {
@@ -225,6 +243,9 @@ impl<'a> Node<'a> {
 impl Drop for Node<'_> {
     fn drop(&mut self) {
         self.kill();
+        let pod =
+            format!("/api/v1/namespaces/{NAMESPACE}/pods/manifold-node-{}?gracePeriodSeconds=0", self.name);
+        let _ = self.api.client().call("DELETE", &pod, "application/json", b"");
     }
 }
 
@@ -246,14 +267,17 @@ pub(super) fn edit(api: &ApiServer, patch: &Value) {
 
 pub(super) fn files(folder: &Path) -> Vec<(String, u32, Vec<u8>)> {
     use std::os::unix::fs::PermissionsExt as _;
-    let mut all: Vec<_> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| {
-            let path = entry.unwrap().path();
-            let mode = path.metadata().unwrap().permissions().mode();
-            (path.file_name().unwrap().to_string_lossy().into_owned(), mode, fs::read(path).unwrap())
-        })
-        .collect();
+    let read = |entry: std::io::Result<fs::DirEntry>| {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        // Files that a node role is just writing, or tries the folder with, come and go.
+        if name.starts_with(".manifold-unfinished-") {
+            return None;
+        }
+        let mode = path.metadata().ok()?.permissions().mode();
+        Some((name, mode, fs::read(path).ok()?))
+    };
+    let mut all: Vec<_> = fs::read_dir(folder).unwrap().filter_map(read).collect();
     all.sort();
     all
 }

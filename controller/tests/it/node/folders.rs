@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use manifold_e2e::project;
 use serde_json::{Value, json};
 
 use super::bed::{BRIDGE, CONFLIST, Node, define, edit, files, server};
@@ -148,6 +149,37 @@ fn every_file_is_for_root_alone_and_no_log_or_configuration_holds_the_token() {
     for (name, _, bytes) in files(&node.conf("")).into_iter().chain(files_only(&node.state(""))) {
         assert!(!String::from_utf8_lossy(&bytes).contains(secret), "{name}");
     }
+}
+
+/// What a container of the DaemonSet has without the built-in network: root, and no capability.
+// Proves: S-20
+#[test]
+fn it_needs_no_capability() {
+    let api = server();
+    define(&api, Some(BRIDGE));
+    let node = Node::new(&api, "node-bare", json!({}));
+    node.start_by(&["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]);
+    node.wait("serving", || node.page("/readyz").is_some_and(|(status, _)| status == 200));
+    let status = fs::read_to_string(format!("/proc/{}/status", node.pid())).unwrap();
+    for line in ["CapEff:\t0000000000000000", "CapPrm:\t0000000000000000", "NoNewPrivs:\t1"] {
+        assert!(status.contains(line), "{line}\n{status}");
+    }
+    fs::write(node.conf(CONFLIST), "").unwrap();
+    node.wait("restored", || fs::metadata(node.conf(CONFLIST)).is_ok_and(|m| m.len() > 0));
+    let manifest = fs::read_to_string(project::root().join("deploy/node/daemonset.yaml")).unwrap();
+    let set: Value = serde_yaml::from_str(&manifest).unwrap();
+    let pod = &set["spec"]["template"]["spec"];
+    let security = &pod["containers"][0]["securityContext"];
+    assert_eq!(
+        security["capabilities"],
+        json!({"drop": ["ALL"], "add": ["NET_ADMIN"]}),
+        "with the built-in network"
+    );
+    assert_eq!((&security["privileged"], &security["readOnlyRootFilesystem"]), (&json!(false), &json!(true)));
+    assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+    assert!(pod["hostPID"].is_null());
+    let paths = pod["volumes"].as_array().unwrap().iter().filter_map(|v| v["hostPath"]["path"].as_str());
+    assert_eq!(paths.collect::<Vec<_>>(), ["/opt/cni/bin", "/etc/cni/net.d", "/var/lib/cni"]);
 }
 
 fn files_only(folder: &Path) -> Vec<(String, u32, Vec<u8>)> {

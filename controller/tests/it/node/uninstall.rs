@@ -2,7 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
+use manifold_controller::connect;
+use manifold_controller::node::config::Config;
+use manifold_controller::uninstall::uninstall;
+use manifold_e2e::kubeconfig::{self, User};
+use manifold_e2e::project;
 use manifold_ledger::{BootId, Entry, Ledger, PodIdentity, Stage};
 use serde_json::{Value, json};
 
@@ -46,6 +52,62 @@ fn the_folders_are_given_back_byte_for_byte() {
     assert_eq!((files(&node.bin("")), files(&node.conf(""))), before);
     edit(&api, &json!({"metadata": {"annotations": {"manifold.network/uninstall": null}}}));
     node.wait("installed again", || node.conf("00-manifold.conflist").exists());
+}
+
+// Proves: F-NOD-8
+#[test]
+fn the_command_waits_for_the_nodes_names_the_silent_and_lets_the_cluster_go() {
+    let api = server();
+    define(&api, None);
+    let node = Node::new(&api, "node-hook", json!({}));
+    fs::write(node.conf("10-plain.conflist"), BRIDGE).unwrap();
+    let before = files(&node.conf(""));
+    let node = node.serving();
+    let manifests = fs::read_to_string(project::root().join("deploy/uninstall.yaml")).unwrap();
+    let documents = manifests.split("\n---\n").filter(|text| !text.contains("kind: Job"));
+    api.apply(&documents.collect::<Vec<_>>().join("\n---\n")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (token, kubeconfig) = (folder.path().join("token"), folder.path().join("kubeconfig"));
+    api.write_token("manifold-system", "manifold-uninstall", &token).unwrap();
+    kubeconfig::write(&kubeconfig, api.port(), api.authority(), &User::TokenFile(&token)).unwrap();
+    let run = |leave: bool, seconds: u64| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let client = connect::client(Some(&kubeconfig)).await?;
+            uninstall(&client, &Config::default(), leave, Duration::from_secs(seconds)).await
+        })
+    };
+    // A network of somebody that pods use.
+    let shop = api.namespace("hook").unwrap();
+    let all = format!("/apis/k8s.cni.cncf.io/v1/namespaces/{}/network-attachment-definitions", shop.name());
+    // Only the cluster role may add the finalizer; what is restored from a backup may have it.
+    let definition = json!({
+        "apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
+        "metadata": {"name": "left", "finalizers": ["manifold.network/in-use"]},
+        "spec": {"config": r#"{"cniVersion":"1.0.0","type":"macvlan"}"#},
+    });
+    api.client().send("POST", &all, &definition).unwrap();
+    let left = format!("{all}/left");
+    let used = json!({"status": {"pods": 1, "podNames": ["hook/cart-7"]}});
+    api.client().send("PATCH", &format!("{left}/status"), &used).unwrap();
+    let told = format!("{:#}", run(false, 1).unwrap_err());
+    assert!(told.contains("`hook/cart-7`") && told.contains("--leave"), "{told}");
+    // A node whose role does not answer.
+    let silent = Node::new(&api, "node-silent", json!({}));
+    let told = format!("{:#}", run(true, 1).unwrap_err());
+    assert!(told.contains("node-silent: no answer"), "{told}");
+    assert!(
+        !node.get(&left).unwrap()["metadata"]["finalizers"].is_null(),
+        "nothing of the cluster is touched yet"
+    );
+    drop(silent);
+    run(true, 120).unwrap();
+    assert_eq!(files(&node.conf("")), before);
+    assert!(node.get(&left).unwrap()["metadata"]["finalizers"].is_null());
+    assert!(node.get(super::bed::DEFAULT).is_none());
+    // The definition is gone with its mark, and the node stays as it is.
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(files(&node.conf("")), before);
 }
 
 fn two_networks(node: &Node<'_>) {
