@@ -222,9 +222,20 @@ fn make_mount_point(place: &Place, folder: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Removing the folder below a mount ends the mount, also in the namespaces of another cluster.
+fn is_mounted_anywhere(folder: &str) -> bool {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut tables = entries.filter_map(|entry| fs::read_to_string(entry.path().join("mountinfo")).ok());
+    tables.any(|table| {
+        let mut points = table.lines().filter_map(|line| line.split(' ').nth(4));
+        points.any(|point| Path::new(point).starts_with(folder))
+    })
+}
+
 /// Removes the folders that were made on the machine outside, as far as they are empty.
 pub(super) fn remove_mount_points(place: &Place) -> anyhow::Result<()> {
-    for folder in fs::read_to_string(place.join("made")).unwrap_or_default().lines() {
+    let made = fs::read_to_string(place.join("made")).unwrap_or_default();
+    for folder in made.lines().filter(|folder| !is_mounted_anywhere(folder)) {
         match fs::remove_dir(folder) {
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied => bail!("cannot remove `{folder}`: {e}"),
             _ => {}
