@@ -11,6 +11,7 @@ mod bed;
 mod daemon;
 mod dnsmasq;
 mod fake_server;
+mod ipvlan;
 mod leases;
 mod options;
 mod process;
