@@ -17,7 +17,7 @@ impl Node {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::default();
         config.host.root = dir.path().to_owned();
-        config.default_network.source = crate::config::DefaultSource::Existing;
+        config.default_network.source = DefaultSource::Existing;
         durable::folder(&config.host.conf(), 0o755).unwrap();
         durable::folder(&config.host.bin(), 0o755).unwrap();
         let keeper = Keeper::new(config, b"executable".to_vec()).unwrap();
