@@ -127,6 +127,7 @@ fn entry() -> Value {
             "kubeconfig": format!("{SECRETS}/kubeconfig"),
             "clusterNetwork": DEFAULT_NETWORK,
             "multusNamespace": NAMESPACE,
+            "confDir": "/etc/cni/net.d",
         }],
     })
 }

@@ -36,14 +36,25 @@ impl Cluster {
         self.nodes().iter().try_for_each(|node| node.import(&archives))
     }
 
+    /// Brings the images of another cluster to the nodes of this one.
+    pub fn load_from(&self, other: &Self) -> anyhow::Result<()> {
+        let archives: Vec<PathBuf> = images::all(&other.place)?;
+        self.nodes().iter().try_for_each(|node| node.import(&archives))
+    }
+
     /// Installs the chart with the built-in default network, or upgrades to it. `more` are flags of Helm (`--set=…`).
     pub fn install(&self, more: &[&str]) -> anyhow::Result<()> {
+        let ranges = format!("defaultNetwork.builtIn.clusterCidrs={{{POD_CIDR}}}");
+        self.install_with(&[&["--set", &ranges], more].concat())
+    }
+
+    /// The same with whatever default network the flags name.
+    pub fn install_with(&self, more: &[&str]) -> anyhow::Result<()> {
         let chart = project::root().join("charts/manifold").display().to_string();
         let server = format!("node.apiServer.address=https://{}", address());
-        let ranges = format!("defaultNetwork.builtIn.clusterCidrs={{{POD_CIDR}}}");
         let words = [
             &["upgrade", "--install", RELEASE, &chart, "--namespace", NAMESPACE, "--create-namespace"],
-            &["--set", "image.pullPolicy=Never", "--set", &server, "--set", &ranges][..],
+            &["--set", "image.pullPolicy=Never", "--set", &server][..],
             more,
         ]
         .concat();

@@ -112,7 +112,7 @@ impl Cluster {
 
     /// Takes everything away: processes, namespaces, mounts, cgroups, files. Does no harm where nothing is.
     pub fn down(place: &Place) -> anyhow::Result<()> {
-        let names = fs::read_dir(place.join("machines")).into_iter().flatten().flatten();
+        let names = fs::read_dir(place.join(place::DISKS)).into_iter().flatten().flatten();
         let mut names: Vec<String> = names.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
         // Nodes first: `control-plane` comes first in the alphabet, and nobody should miss it.
         names.sort_by(|a, b| b.cmp(a));

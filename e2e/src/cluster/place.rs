@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// Where the cluster lies that `cargo xtask cluster` makes.
 const FOLDER: &str = "/var/lib/manifold-cluster";
+/// Short: paths of sockets below it may have 108 bytes.
+pub(super) const DISKS: &str = "m";
 /// Another folder, and so another cluster.
 pub const VARIABLE: &str = "MANIFOLD_CLUSTER";
 
@@ -55,7 +57,7 @@ impl Place {
 
     /// The disk of a machine.
     pub(super) fn disk(&self, machine: &str) -> PathBuf {
-        self.join("machines").join(machine)
+        self.join(DISKS).join(machine)
     }
 
     /// The name of a machine's cgroups: the folder's, so that clusters do not share one.

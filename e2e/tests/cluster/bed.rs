@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 pub(crate) const NETWORKS: &str = "k8s.v1.cni.cncf.io/networks";
 pub(crate) const STATUS: &str = "k8s.v1.cni.cncf.io/network-status";
 /// Where configurations of networks lie on a node, for definitions that have none of their own.
-const ON_DISK: &str = "/etc/cni/multus/net.d";
+const ON_DISK: &str = "/etc/cni/net.d";
 
 pub(crate) fn cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
@@ -27,9 +27,13 @@ pub(crate) struct Space {
 
 impl Space {
     pub(crate) fn new(prefix: &str) -> Self {
+        Self::on(cluster(), prefix)
+    }
+
+    pub(crate) fn on(cluster: &'static Cluster, prefix: &str) -> Self {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let name = format!("{prefix}-{}-{}", process::id(), MADE.fetch_add(1, Ordering::Relaxed));
-        let space = Self { cluster: cluster(), name };
+        let space = Self { cluster, name };
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space.name}});
         space.cluster.client().send("POST", "/api/v1/namespaces", &object).unwrap();
         let account = space.path("serviceaccounts/default");
