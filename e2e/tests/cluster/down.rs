@@ -2,7 +2,6 @@
 
 use crate::bed::{Space, ledger};
 
-// Proves: F-API-1
 #[test]
 fn a_pod_is_taken_down_while_the_api_server_is_away() {
     let space = Space::new("apidown");

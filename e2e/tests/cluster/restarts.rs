@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::bed::{Space, ledger, text};
 
-// Proves: P-UP-2
+// Shows part of: P-UP-2, F-NOD-1, T-11
 #[test]
 fn after_a_reboot_the_pods_have_all_networks_again_and_nothing_is_left_of_the_old_ones() {
     let space = Space::new("reboot");
@@ -64,7 +64,7 @@ fn pods_outlive_the_runtime_and_are_taken_down_by_the_next_one() {
     assert_eq!(space.leases(node, "green"), Vec::<String>::new());
 }
 
-// Proves: S-3
+// Shows part of: S-3
 #[test]
 fn every_file_of_ours_on_a_node_is_for_root_only() {
     use std::os::unix::fs::PermissionsExt;
