@@ -17,7 +17,7 @@ use in_guest::Part;
 use verdict::Outcome;
 
 /// The size a node is asked to hold, of the release executable. Bytes.
-const MOST_BYTES: u64 = 14 * 1024 * 1024;
+const MOST_BYTES: u64 = 12 * 1024 * 1024;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
