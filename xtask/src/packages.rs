@@ -46,6 +46,7 @@ const CLUSTER: &[Need] = &[
     Need { program: "/bin/busybox", package: "busybox-static" },
     Need { program: "/usr/sbin/conntrack", package: "conntrack" },
     Need { program: "/usr/lib/cni/host-local", package: "containernetworking-plugins" },
+    Need { program: "/usr/sbin/dnsmasq", package: "dnsmasq-base" },
 ];
 
 pub(crate) fn for_cluster() -> anyhow::Result<()> {

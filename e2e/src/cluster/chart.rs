@@ -61,6 +61,13 @@ impl Cluster {
         netns::said("helm upgrade --install", &self.helm(&words)?).map(drop)
     }
 
+    /// Upgrades the release that is there, with another value (`KEY=VALUE`) and everything else as it was installed.
+    pub fn set(&self, value: &str) -> anyhow::Result<()> {
+        let chart = project::root().join("charts/manifold").display().to_string();
+        let words = ["upgrade", RELEASE, &chart, "--namespace", NAMESPACE, "--reuse-values", "--set", value];
+        netns::said("helm upgrade", &self.helm(&words)?).map(drop)
+    }
+
     /// Takes the release away, and waits until its hook has.
     pub fn uninstall(&self) -> anyhow::Result<()> {
         let words = ["uninstall", RELEASE, "--namespace", NAMESPACE, "--wait", "--timeout", "3m"];

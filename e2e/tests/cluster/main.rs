@@ -10,6 +10,7 @@
 
 mod bed;
 mod devices;
+mod dhcp;
 mod down;
 mod everyday;
 mod promises;
