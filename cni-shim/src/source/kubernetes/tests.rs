@@ -96,7 +96,7 @@ fn pods(_: &Seen, _: usize) -> Reply {
 fn a_pod_is_its_metadata_and_the_annotations_that_are_read() {
     for wire in [Wire::Http2, Wire::Http1] {
         let server = Server::start(wire, pods);
-        let pod = Node::of(&server).source().pod(&who(), soon(5000)).unwrap();
+        let pod = Node::of(&server).source().pod(&who(), soon(15_000)).unwrap();
         assert_eq!((pod.namespace.as_str(), pod.name.as_str(), pod.uid.as_str()), ("shop", "cart-7", "aaa"));
         assert_eq!(pod.annotations.networks(), Some("a,b"));
         let seen = &server.seen()[0];
@@ -115,7 +115,7 @@ fn nothing_is_read_or_opened_before_the_first_call() {
     assert!(source.session.is_none());
     let server = Server::start(Wire::Http2, pods);
     let mut source = Node::of(&server).source();
-    assert_eq!(source.definitions(&[], soon(5000)).unwrap(), []);
+    assert_eq!(source.definitions(&[], soon(15_000)).unwrap(), []);
     assert_eq!(server.connections(), 0);
 }
 
@@ -162,9 +162,9 @@ fn pod_definitions_and_status_share_one_connection() {
     });
     let node = Node::of(&server);
     let mut source = node.source();
-    source.pod(&who(), soon(5000)).unwrap();
-    source.definitions(&[nad("a"), nad("b")], soon(5000)).unwrap();
-    assert_eq!(source.publish(&who(), "[]", soon(5000)).unwrap(), Published::Done);
+    source.pod(&who(), soon(15_000)).unwrap();
+    source.definitions(&[nad("a"), nad("b")], soon(15_000)).unwrap();
+    assert_eq!(source.publish(&who(), "[]", soon(15_000)).unwrap(), Published::Done);
     assert_eq!(server.connections(), 1);
     assert_eq!(server.seen().len(), 4);
 }
@@ -179,7 +179,7 @@ fn definitions_come_in_the_order_asked_for_and_a_missing_one_is_none() {
         _ => Reply::Json(200, nad_json(&seen.target)),
     });
     let asked = [nad("c"), nad("b"), nad("a"), nad("c")];
-    let found = Node::of(&server).source().definitions(&asked, soon(5000)).unwrap();
+    let found = Node::of(&server).source().definitions(&asked, soon(15_000)).unwrap();
     let names: Vec<_> = found.iter().map(|n| n.as_ref().map(|n| n.reference.name.to_string())).collect();
     assert_eq!(names, [Some("c".into()), None, Some("a".into()), Some("c".into())]);
     assert_eq!(server.seen().len(), 3, "a network that is asked for twice is fetched once");
@@ -211,9 +211,9 @@ fn a_pod_that_is_not_there_is_an_error_and_never_a_success() {
 #[test]
 fn an_answer_about_another_object_is_not_taken() {
     let server = Server::start(Wire::Http2, |_, _| Reply::Json(200, pod_json().replace("cart-7", "cart-8")));
-    let error = Node::of(&server).source().pod(&who(), soon(3000)).unwrap_err();
+    let error = Node::of(&server).source().pod(&who(), soon(15_000)).unwrap_err();
     assert_eq!(error.kind, Kind::Malformed);
     let server = Server::start(Wire::Http2, |_, _| Reply::Json(200, nad_json("/other")));
-    let error = Node::of(&server).source().definitions(&[nad("a")], soon(3000)).unwrap_err();
+    let error = Node::of(&server).source().definitions(&[nad("a")], soon(15_000)).unwrap_err();
     assert_eq!(error.kind, Kind::Malformed);
 }

@@ -19,7 +19,7 @@ fn a_refused_token_is_read_again_and_the_call_repeated() {
     let mut source = node.source();
     source.session().unwrap();
     node.write("token", "renewed");
-    assert_eq!(source.pod(&who(), soon(5000)).unwrap().uid, "aaa");
+    assert_eq!(source.pod(&who(), soon(15_000)).unwrap().uid, "aaa");
     assert_eq!(server.seen().len(), 2);
     assert!(!node.mark().exists());
 }
@@ -49,7 +49,7 @@ fn of_many_refused_calls_each_is_repeated_once() {
     source.session().unwrap();
     node.write("token", "renewed");
     let names: Vec<NadRef> = (0..8).map(|n| nad(&format!("n{n}"))).collect();
-    assert_eq!(source.definitions(&names, soon(5000)).unwrap().len(), 8);
+    assert_eq!(source.definitions(&names, soon(15_000)).unwrap().len(), 8);
     assert!(server.seen().len() <= 16);
 }
 
@@ -162,7 +162,7 @@ fn a_server_known_by_address_is_verified_by_its_name() {
     let url = format!("https://{}", server.address);
     let cluster = "certificate-authority: ca.crt\n    tls-server-name: kubernetes.default.svc";
     node.write("kubeconfig", &kubeconfig(&url, cluster, "tokenFile: token"));
-    assert_eq!(node.source().pod(&who(), soon(5000)).unwrap().uid, "aaa");
+    assert_eq!(node.source().pod(&who(), soon(15_000)).unwrap().uid, "aaa");
 }
 
 // Proves: MLT-CFG-4
@@ -177,7 +177,7 @@ fn without_a_kubeconfig_the_environment_of_a_pod_is_used() {
     };
     let credentials = Credentials::InCluster(environment);
     let mut source = Kubernetes::new(credentials, &node.path("state"));
-    assert_eq!(source.pod(&who(), soon(5000)).unwrap().uid, "aaa");
+    assert_eq!(source.pod(&who(), soon(15_000)).unwrap().uid, "aaa");
     assert_eq!(server.seen()[0].authorization.as_deref(), Some(format!("Bearer {CANARY}").as_str()));
 }
 

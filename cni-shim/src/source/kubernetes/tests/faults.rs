@@ -66,7 +66,7 @@ fn answers_that_are_cut_or_not_json_are_tried_again() {
             1 => Reply::Json(200, bad.to_owned()),
             _ => Reply::Json(200, pod_json()),
         });
-        assert_eq!(Node::of(&server).source().pod(&who(), soon(5000)).unwrap().uid, "aaa");
+        assert_eq!(Node::of(&server).source().pod(&who(), soon(15_000)).unwrap().uid, "aaa");
         assert_eq!(server.seen().len(), 3);
     }
     let server = Server::start(Wire::Http2, |_, _| Reply::Json(200, "<html>".into()));
@@ -114,7 +114,7 @@ fn retry_after_is_obeyed_within_the_budget() {
             0 => Reply::With(code, vec![("retry-after", "1".into())], String::new()),
             _ => Reply::Json(200, pod_json()),
         });
-        Node::of(&server).source().pod(&who(), soon(5000)).unwrap();
+        Node::of(&server).source().pod(&who(), soon(15_000)).unwrap();
         let seen = server.seen();
         assert_eq!(seen.len(), 2);
         let waited = seen[1].at - seen[0].at;
@@ -203,7 +203,7 @@ fn a_connection_that_was_closed_between_two_calls_is_made_anew() {
     });
     let node = Node::of(&server);
     let mut source = node.source();
-    source.pod(&who(), soon(5000)).unwrap();
-    source.pod(&who(), soon(5000)).unwrap();
+    source.pod(&who(), soon(15_000)).unwrap();
+    source.pod(&who(), soon(15_000)).unwrap();
     assert_eq!(server.connections(), 2);
 }

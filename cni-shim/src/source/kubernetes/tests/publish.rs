@@ -2,7 +2,7 @@ use super::*;
 
 fn publish(reply: impl Fn() -> Reply + Send + Sync + 'static) -> (Result<Published, SourceError>, Vec<Seen>) {
     let server = Server::start(Wire::Http2, move |_, _| reply());
-    let done = Node::of(&server).source().publish(&who(), r#"[{"name":"a"}]"#, soon(5000));
+    let done = Node::of(&server).source().publish(&who(), r#"[{"name":"a"}]"#, soon(15_000));
     (done, server.seen())
 }
 
@@ -61,7 +61,7 @@ fn a_conflict_or_a_busy_server_is_tried_again() {
             0 => Reply::Json(code, status_json(code, "again", serde_json::json!({}))),
             _ => Reply::Json(200, pod_json()),
         });
-        assert_eq!(Node::of(&server).source().publish(&who(), "[]", soon(5000)).unwrap(), Published::Done);
+        assert_eq!(Node::of(&server).source().publish(&who(), "[]", soon(15_000)).unwrap(), Published::Done);
         assert_eq!(server.seen().len(), 2);
     }
 }
