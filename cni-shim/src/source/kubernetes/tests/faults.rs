@@ -79,12 +79,12 @@ fn answers_that_are_cut_or_not_json_are_tried_again() {
 #[test]
 fn an_answer_without_end_costs_three_megabytes_or_the_call_and_no_more() {
     let server = Server::start(Wire::Http2, |_, _| Reply::Endless);
-    let error = fails(&server, 4000, Kind::TooLarge);
+    let error = fails(&server, 15_000, Kind::TooLarge);
     assert!(error.what.contains("3145728"), "{error}");
     let server = Server::start(Wire::Http2, |_, _| Reply::Trickle);
     fails(&server, 500, Kind::Unreachable);
     let server = Server::start(Wire::Http1, |_, _| Reply::Json(200, " ".repeat((3 << 20) + 1)));
-    fails(&server, 4000, Kind::TooLarge);
+    fails(&server, 15_000, Kind::TooLarge);
 }
 
 // Proves: F-API-2
