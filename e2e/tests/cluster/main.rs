@@ -13,6 +13,7 @@ mod devices;
 mod dhcp;
 mod down;
 mod everyday;
+mod foreign;
 mod promises;
 mod restarts;
 mod unusual;
