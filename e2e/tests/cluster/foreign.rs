@@ -70,6 +70,16 @@ fn install_reference(node: &Node) {
     node.write(CONFLIST, &conflist.to_string()).unwrap();
 }
 
+/// Returns when the definition is known to have so many pods.
+fn wait_counted(space: &Space, definition: &str, count: &str) {
+    let words = ["get", "net-attach-def", definition, "--namespace", &space.name, "--no-headers"];
+    let counted = || {
+        let row = space.cluster.kubectl(&words)?;
+        Ok((row.split_whitespace().nth(2) == Some(count)).then_some(()))
+    };
+    space.cluster.wait(&format!("{count} pods to be counted"), counted).unwrap();
+}
+
 // Shows part of: T-16, P-UP-11, F-NOD-8
 #[test]
 fn a_foreign_default_network_is_taken_by_name_and_its_folders_are_given_back_byte_for_byte() {
@@ -103,8 +113,13 @@ fn a_foreign_default_network_is_taken_by_name_and_its_folders_are_given_back_byt
     // One that outlives Manifold: who takes it down knows its network only.
     space.pod("plain", node, "");
     let plain = space.wait_ready("plain");
+    wait_counted(&space, "green", "1");
+    let refusal = other.cluster.uninstall().unwrap_err().to_string();
+    assert!(refusal.contains(&format!("{}/two", space.name)), "{refusal}");
+    assert!(node.path("/opt/cni/bin/manifold").exists(), "a refusal touches nothing");
     space.delete("two");
     assert_eq!(space.leases(node, "green"), Vec::<String>::new());
+    wait_counted(&space, "green", "0");
 
     other.cluster.uninstall().unwrap();
     let (after, names) = (content(node), |all: &BTreeMap<String, _>| all.keys().cloned().collect::<Vec<_>>());
