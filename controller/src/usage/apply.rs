@@ -62,7 +62,7 @@ impl Writer {
                 Ok(written) => object = Some(written),
                 Err(ended) => return ended,
             }
-            if decision.finalizer == Finalizer::Remove && definition.nad.is_terminating() {
+            if decision.finalizer == Finalizer::Remove && is_let_go(&definition) {
                 return Applied::Written(None);
             }
         }
@@ -148,6 +148,11 @@ fn is_another_object(error: &kube::Error) -> bool {
         .details
         .as_ref()
         .is_some_and(|details| details.causes.iter().any(|cause| cause.field == "metadata.uid"))
+}
+
+/// Ours was the last finalizer. One that others keep is still there, and its status is to be told.
+fn is_let_go(definition: &Definition) -> bool {
+    definition.nad.is_terminating() && definition.nad.finalizers.iter().all(|f| f == IN_USE_FINALIZER)
 }
 
 fn finalizers(definition: &Definition, change: Finalizer) -> Value {
