@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::identity::LeaseId;
@@ -16,6 +16,8 @@ pub struct Store {
 impl Store {
     pub fn open(folder: &Path) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        // A kubelet that mounts it makes it for everybody to read (S-14).
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
         Ok(Self { folder: folder.to_owned() })
     }
 
@@ -57,5 +59,20 @@ impl Store {
 
     fn path(&self, id: &LeaseId) -> PathBuf {
         self.folder.join(id.file_name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_others_may_read_becomes_roots_alone() {
+        let above = tempfile::tempdir().unwrap();
+        let folder = above.path().join("leases");
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        Store::open(&folder).unwrap();
+        assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
     }
 }
