@@ -186,11 +186,15 @@ impl std::default::Default for Lease {
     }
 }
 
+/// A role's configuration; what is wrong with it is told with the file's path.
+pub(crate) fn of_file<T>(path: &Path, parse: fn(&str) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    parse(&text).with_context(|| format!("the configuration `{}` is not valid", path.display()))
+}
+
 impl Config {
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-        Self::parse(&text).with_context(|| format!("the configuration `{}` is not valid", path.display()))
+        of_file(path, Self::parse)
     }
 
     pub fn parse(text: &str) -> anyhow::Result<Self> {

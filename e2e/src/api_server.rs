@@ -196,20 +196,10 @@ impl ApiServer {
         command.arg("kubectl").arg("--kubeconfig").arg(&self.kubeconfig).args(arguments);
         // Its discovery cache belongs to this server, not to the user's home.
         command.env("HOME", self.folder.path()).env_remove("KUBECONFIG");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         if let Some(netns) = &self.options.netns {
             child::enter_netns(&mut command, netns)?;
         }
-        let mut child = command.spawn().context("cannot run kubectl")?;
-        let mut input = child.stdin.take().expect("stdin was asked to be a pipe");
-        match input.write_all(stdin.as_bytes()) {
-            // It need not read its input to the end, or at all.
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                return Err(error).context("kubectl's input");
-            }
-            _ => drop(input),
-        }
-        child.wait_with_output().context("cannot wait for kubectl")
+        child::answer(command, stdin)
     }
 
     /// `kubectl apply` of one or more documents.

@@ -3,10 +3,10 @@
 //! The only unsafe code of this crate is here, because both have to happen between fork and exec.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{self, Child, Command};
+use std::process::{self, Child, Command, Output, Stdio};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
@@ -23,6 +23,21 @@ pub fn enter_netns(command: &mut Command, netns: &Path) -> anyhow::Result<()> {
         File::open(netns).with_context(|| format!("there is no network namespace `{}`", netns.display()))?;
     before_exec(command, move || Ok(setns(&netns, CloneFlags::CLONE_NEWNET)?));
     Ok(())
+}
+
+/// Runs the command to its end with `stdin` as its input, and takes what it prints; a refusal is an answer, not an error.
+pub(crate) fn answer(mut command: Command, stdin: &str) -> anyhow::Result<Output> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("cannot run {:?}", command.get_program()))?;
+    let mut input = child.stdin.take().expect("stdin was asked to be a pipe");
+    match input.write_all(stdin.as_bytes()) {
+        // It need not read its input to the end, or at all.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            return Err(error).context("the input of a command");
+        }
+        _ => drop(input),
+    }
+    child.wait_with_output().context("cannot wait for a command")
 }
 
 /// Lets the command run in several namespaces, which are entered in this order.

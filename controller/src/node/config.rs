@@ -228,9 +228,7 @@ impl CniVersion {
 
 impl Config {
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-        Self::parse(&text).with_context(|| format!("the configuration `{}` is not valid", path.display()))
+        config::of_file(path, Self::parse)
     }
 
     pub fn parse(text: &str) -> anyhow::Result<Self> {

@@ -1,31 +1,22 @@
 //! kubectl as the administrator, for tests and for people.
 
 use std::fs;
-use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use anyhow::Context;
 
 use super::Cluster;
+use crate::child;
 use crate::netns;
 
 impl Cluster {
     /// Runs kubectl; a refusal is an answer, not an error.
     pub fn try_kubectl(&self, arguments: &[&str], stdin: &str) -> anyhow::Result<Output> {
         let mut command = self.kubectl_command()?;
-        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().context("cannot run kubectl")?;
-        let mut input = child.stdin.take().expect("stdin was asked to be a pipe");
-        match input.write_all(stdin.as_bytes()) {
-            // It need not read its input to the end, or at all.
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                return Err(error).context("kubectl's input");
-            }
-            _ => drop(input),
-        }
-        child.wait_with_output().context("cannot wait for kubectl")
+        command.args(arguments);
+        child::answer(command, stdin)
     }
 
     /// Runs kubectl and returns what it printed; a refusal is an error that repeats it.
@@ -57,7 +48,7 @@ impl Cluster {
     /// Any program that talks to the API server: it runs where that can be reached, with the machine's own files.
     pub fn client_command(&self, program: &std::path::Path) -> anyhow::Result<Command> {
         let mut command = Command::new(program);
-        crate::child::enter_netns(&mut command, &self.control_plane.machine().netns())?;
+        child::enter_netns(&mut command, &self.control_plane.machine().netns())?;
         command.env("HOME", self.place.join("home")).env("KUBECONFIG", self.place.kubeconfig());
         Ok(command)
     }

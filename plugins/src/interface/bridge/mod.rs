@@ -17,7 +17,7 @@ use super::masquerade::Key;
 use super::settings::{self, Ipv6, Settings};
 use super::teardown::Teardown;
 use super::undo::{AfterStep, Undo};
-use super::{address, dns, masquerade, ownership, sandbox, spoof_check, veth_pair};
+use super::{address, dns, masquerade, ownership, sandbox, sole_link, spoof_check, veth_pair};
 
 /// Where the container's interface stands in the result.
 const OWN: usize = 2;
@@ -71,23 +71,19 @@ impl Plugin for Bridge {
         let reachable = pod.as_ref().ok().and_then(Option::as_ref);
         let known = conf.ip_masq.then(|| masquerade::known_addresses(input, at, reachable)).flatten();
         let mut teardown = Teardown::default();
-        let ipam = Ipam::of(input, crate::bundled);
-        let needs_link = |ipam: &Option<Ipam<'_>>| ipam.as_ref().is_some_and(|i| i.kind().as_str() == "dhcp");
+        let link =
+            || pod.and_then(|pod| ownership::delete_veth(input, at, &Net::here().told()?, pod.as_ref()));
+        let lease = || sole_link::release(input, at);
         // The link goes first, so that nobody gets an address that is in use; but a DHCP server is told of the end over
         // that link (PLG-COM-17).
-        let ipam_first = ipam.as_ref().is_ok_and(needs_link);
-        let mut ipam = Some(ipam);
-        let mut release = |teardown: &mut Teardown| {
-            if let Some(ipam) = ipam.take() {
-                teardown.part(ipam.and_then(|ipam| ipam.map_or(Ok(()), |ipam| ipam.del(at))));
-            }
-        };
-        if ipam_first {
-            release(&mut teardown);
+        let by_dhcp = |ipam: Option<Ipam<'_>>| ipam.is_some_and(|ipam| ipam.kind().as_str() == "dhcp");
+        if Ipam::of(input, crate::bundled).is_ok_and(by_dhcp) {
+            teardown.part(lease());
+            teardown.part(link());
+        } else {
+            teardown.part(link());
+            teardown.part(lease());
         }
-        teardown
-            .part(pod.and_then(|pod| ownership::delete_veth(input, at, &Net::here().told()?, pod.as_ref())));
-        release(&mut teardown);
         if conf.ip_masq {
             teardown.part(masquerade::tear_down(&key, known.as_deref(), input.deadline));
         }
