@@ -60,9 +60,11 @@ impl Place {
         self.join(DISKS).join(machine)
     }
 
-    /// The name of a machine's cgroups: the folder's, so that clusters do not share one.
+    /// The name of a machine's cgroups: the folder's whole path, so that clusters do not share one. A kubelet ends what it
+    /// does not know in its own.
     pub(super) fn cgroup(&self, machine: &str) -> String {
-        let name = self.folder.file_name().unwrap_or_default().to_string_lossy();
+        let name = self.folder.to_string_lossy();
+        let name = name.trim_start_matches('/');
         let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         format!("{plain}.{machine}")
     }
@@ -75,7 +77,8 @@ mod tests {
     #[test]
     fn clusters_in_different_folders_have_different_cgroups() {
         let of = |folder: &str| Place::at(Path::new(folder)).cgroup("node1");
-        assert_eq!(of("/var/lib/manifold-cluster"), "manifold-cluster.node1");
+        assert_eq!(of("/var/lib/manifold-cluster"), "var-lib-manifold-cluster.node1");
+        assert_ne!(of("/tmp/a/cluster"), of("/tmp/b/cluster"));
         assert_ne!(of("/tmp/a b"), of("/tmp/c"));
     }
 }
