@@ -38,7 +38,12 @@ impl From<SourceError> for Setback {
 
 impl Setback {
     fn may_pass(&self) -> bool {
-        matches!(self.error.kind, Kind::Unreachable | Kind::Throttled | Kind::Malformed | Kind::TooLarge)
+        self.error.kind == Kind::Unreachable || self.was_answered()
+    }
+
+    /// The server did say something.
+    fn was_answered(&self) -> bool {
+        matches!(self.error.kind, Kind::Throttled | Kind::Malformed | Kind::TooLarge)
     }
 }
 
@@ -90,6 +95,7 @@ impl Session {
         read: impl Fn(&Answer) -> Result<T, Setback>,
     ) -> Result<T, SourceError> {
         let mut next_wait = FIRST_WAIT;
+        let mut answered = None;
         loop {
             let setback = match self.answer(ask, deadline).await.and_then(|answer| read(&answer)) {
                 Ok(done) => return Ok(done),
@@ -98,10 +104,16 @@ impl Session {
             let wait = setback.wait.unwrap_or_else(|| jitter(next_wait));
             next_wait = (next_wait * 2).min(LONGEST_WAIT);
             // A wait that ends after the deadline would only hold up the others.
-            if !setback.may_pass() || Instant::now() + wait >= deadline {
+            if !setback.may_pass() {
                 return Err(setback.error);
             }
+            if Instant::now() + wait >= deadline {
+                // That the last attempt had too little time says less than what the server answered before.
+                let earlier = answered.filter(|_| !setback.was_answered());
+                return Err(earlier.unwrap_or(setback.error));
+            }
             tracing::info!("{}; again in {} ms", setback.error, wait.as_millis());
+            answered = if setback.was_answered() { Some(setback.error) } else { answered };
             tokio::time::sleep(wait).await;
         }
     }

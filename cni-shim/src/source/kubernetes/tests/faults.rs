@@ -79,12 +79,23 @@ fn answers_that_are_cut_or_not_json_are_tried_again() {
 #[test]
 fn an_answer_without_end_costs_three_megabytes_or_the_call_and_no_more() {
     let server = Server::start(Wire::Http2, |_, _| Reply::Endless);
-    let error = fails(&server, 15_000, Kind::TooLarge);
+    let error = fails(&server, 5000, Kind::TooLarge);
     assert!(error.what.contains("3145728"), "{error}");
     let server = Server::start(Wire::Http2, |_, _| Reply::Trickle);
     fails(&server, 500, Kind::Unreachable);
     let server = Server::start(Wire::Http1, |_, _| Reply::Json(200, " ".repeat((3 << 20) + 1)));
-    fails(&server, 15_000, Kind::TooLarge);
+    fails(&server, 5000, Kind::TooLarge);
+}
+
+// Proves: F-API-2
+#[test]
+fn what_the_server_said_is_told_when_the_last_attempt_ran_out_of_time() {
+    let server = Server::start(Wire::Http2, |_, before| match before {
+        0 => Reply::Json(200, "<html>".into()),
+        _ => Reply::Slow(Duration::from_secs(30), pod_json()),
+    });
+    fails(&server, 2000, Kind::Malformed);
+    assert_eq!(server.seen().len(), 2);
 }
 
 // Proves: F-API-2

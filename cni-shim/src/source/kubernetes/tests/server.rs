@@ -161,6 +161,8 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, state: Arc<State>) {
 }
 
 async fn serve(tcp: tokio::net::TcpStream, tls: TlsAcceptor, state: Arc<State>) {
+    // As real API servers do. Without it each small record waits for an acknowledgement that the kernel delays.
+    tcp.set_nodelay(true).unwrap();
     // A client that does not trust us ends here.
     let Ok(mut stream) = tls.accept(tcp).await else { return };
     if state.wire == Wire::GarbageInTls {
