@@ -1,5 +1,6 @@
 //! Builds of the executables: the release ones that users get, and those for the tests.
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -97,6 +98,22 @@ pub(crate) fn with_crash_points(detail: &Detail) -> anyhow::Result<PathBuf> {
     let _ = std::fs::remove_file(&path);
     std::fs::copy(folder.join("manifold"), &path).context("keeping the executable with crash points")?;
     Ok(path)
+}
+
+/// What cargo prints when it is asked this; what it says besides only when it fails.
+pub(crate) fn quietly(words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> anyhow::Result<Vec<u8>> {
+    let words: Vec<_> = words.into_iter().map(|word| word.as_ref().to_owned()).collect();
+    let out = Command::new(env!("CARGO"))
+        .args(&words)
+        .current_dir(root())
+        .output()
+        .context("cargo cannot be run")?;
+    if !out.status.success() {
+        let said = [out.stdout, out.stderr].concat();
+        let words = words.join(OsStr::new(" "));
+        bail!("`cargo {}` failed:\n{}", words.display(), String::from_utf8_lossy(&said));
+    }
+    Ok(out.stdout)
 }
 
 /// Hides what cargo says unless it fails, and tells how many crates are done.

@@ -2,16 +2,18 @@
 //!
 //! One test after another: some of them switch off what others need. A cluster that is up is used and left up.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context as _, bail};
-use manifold_e2e::cluster::{Cluster, Place};
-use serde::Deserialize;
+use anyhow::{Context as _, bail, ensure};
+use manifold_e2e::cluster::{Cluster, Place, VARIABLE};
 
 use crate::cluster::{self, up};
-use crate::{able, build, progress};
+use crate::test::suite::{self, Suite};
+use crate::test::tally::Tally;
+use crate::{able, progress};
+
+/// How `cargo xtask test --only` names these tests.
+pub(crate) const SUITE: &str = "cluster";
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -31,74 +33,54 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let begin = Instant::now();
     let was_up = Cluster::at(&place).is_ok();
     up::run(&place, &options.cluster)?;
-    let suite = progress::step("tests", suite)?;
-    let names = names(&suite, options.filter.as_deref())?;
-    let failed: Vec<&String> = names.iter().filter(|name| !passes(&suite, name)).collect();
+    let suite = progress::step("tests", suite::of_cluster)?;
+    let mut tally = Tally::default();
+    each(&suite, &place, options.filter.as_deref(), &mut tally)?;
     if !was_up && !options.keep {
         cluster::down(&place)?;
     }
+    tally.tell();
     progress::line(&format!("Took {}", progress::seconds(begin.elapsed())));
-    progress::line(&format!("{} passed, {} failed", names.len() - failed.len(), failed.len()));
-    match (failed.is_empty(), names.is_empty()) {
-        (true, false) => Ok(()),
-        (_, true) => bail!("no test has such a name"),
+    progress::line(&format!("{} passed, {} failed", tally.good, tally.bad.len()));
+    match (tally.bad.is_empty(), tally.good) {
+        (true, 1..) => Ok(()),
+        (true, 0) => bail!("no test has such a name"),
         _ => bail!("some tests failed; see what they said above"),
     }
 }
 
-/// Builds the tests and tells where they are.
-fn suite() -> anyhow::Result<PathBuf> {
-    #[derive(Deserialize)]
-    struct Message {
-        executable: Option<PathBuf>,
-    }
-    let words = ["test", "--package", "manifold-e2e", "--test", "cluster", "--no-run", "--quiet"];
-    let out = Command::new(env!("CARGO"))
-        .args(words)
-        .args(["--message-format", "json-render-diagnostics"])
-        .current_dir(build::root())
-        .output()
-        .context("cargo cannot be run")?;
-    if !out.status.success() {
-        bail!("the tests cannot be built:\n{}", String::from_utf8_lossy(&out.stderr));
-    }
-    let text = String::from_utf8_lossy(&out.stdout);
-    let messages = text.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok());
-    messages
-        .filter_map(|message| message.executable)
-        .next_back()
-        .context("cargo built no tests of the cluster")
+/// The same as a part of `cargo xtask test`, on a cluster of its own that is taken away in the end.
+pub(crate) fn in_test(suite: &Suite, filter: Option<&str>, tally: &mut Tally) -> anyhow::Result<()> {
+    let place = Place::at(&std::env::temp_dir().join(format!("manifold-cluster-{}", std::process::id())));
+    let outcome = up::run(&place, &up::Options { nodes: 2, ..up::Options::default() })
+        .and_then(|()| each(suite, &place, filter, tally));
+    outcome.and(cluster::down(&place))
 }
 
-fn names(suite: &Path, filter: Option<&str>) -> anyhow::Result<Vec<String>> {
+fn each(suite: &Suite, place: &Place, filter: Option<&str>, tally: &mut Tally) -> anyhow::Result<()> {
+    for name in names(suite, filter)? {
+        // What went wrong is in the tally, and the next test is run all the same.
+        let _ = progress::step(&name, || one(suite, place, &name, tally));
+    }
+    Ok(())
+}
+
+fn one(suite: &Suite, place: &Place, name: &str, tally: &mut Tally) -> anyhow::Result<()> {
+    let cluster = [(VARIABLE, place.folder().to_owned())];
+    let before = tally.bad.len();
+    let mut outcome = suite.outcome(suite.command().args(["--exact", name]).envs(cluster.iter().cloned()))?;
+    for (test, variable) in std::mem::take(&mut outcome.to_be_given) {
+        suite.run_given(&test, &variable, &cluster, tally)?;
+    }
+    tally.add("on the cluster", outcome);
+    ensure!(tally.bad.len() == before, "it failed");
+    Ok(())
+}
+
+fn names(suite: &Suite, filter: Option<&str>) -> anyhow::Result<Vec<String>> {
     let out =
-        command(suite).args(["--list", "--format", "terse"]).output().context("cannot run the tests")?;
+        suite.command().args(["--list", "--format", "terse"]).output().context("cannot run the tests")?;
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
     let all = text.lines().filter_map(|line| line.strip_suffix(": test"));
     Ok(all.filter(|name| filter.is_none_or(|f| name.contains(f))).map(str::to_owned).collect())
-}
-
-fn passes(suite: &Path, name: &str) -> bool {
-    let outcome = progress::step(name, || {
-        let out = command(suite).args(["--exact", name]).output().context("cannot run the test")?;
-        let said = [out.stdout, out.stderr].concat();
-        if !out.status.success() {
-            bail!("{}", String::from_utf8_lossy(&said));
-        }
-        Ok(())
-    });
-    match outcome {
-        Ok(()) => true,
-        Err(error) => {
-            progress::line(&format!("{error:#}"));
-            false
-        }
-    }
-}
-
-fn command(suite: &Path) -> Command {
-    let folder = build::root().join("e2e");
-    let mut command = Command::new(suite);
-    command.current_dir(&folder).env("CARGO_MANIFEST_DIR", &folder);
-    command
 }

@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "this is the one place of the tool box that talks to its user")]
 
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -13,6 +14,9 @@ use std::time::{Duration, Instant};
 
 /// Columns that every terminal has.
 const NARROW: usize = 78;
+
+/// Whether two things are done at once.
+static BESIDE: AtomicBool = AtomicBool::new(false);
 
 /// How far a running step is, in a few words.
 #[derive(Debug, Default)]
@@ -66,6 +70,11 @@ pub(crate) fn step<T>(what: &str, run: impl FnOnce() -> anyhow::Result<T>) -> an
 pub(crate) fn watched<T>(what: &str, run: impl FnOnce(&Detail) -> anyhow::Result<T>) -> anyhow::Result<T> {
     let begin = Instant::now();
     let detail = Detail::default();
+    if BESIDE.load(Ordering::Relaxed) {
+        let outcome = run(&detail);
+        println!("  {what} … {}", ended(outcome.is_ok(), begin));
+        return outcome;
+    }
     print!("  {what} … ");
     let _ = std::io::stdout().flush();
     let outcome = thread::scope(|scope| {
@@ -77,9 +86,28 @@ pub(crate) fn watched<T>(what: &str, run: impl FnOnce(&Detail) -> anyhow::Result
         drop(running);
         outcome
     });
-    let mark = if outcome.is_ok() { verdict(true, "done") } else { verdict(false, "FAILED") };
-    println!("{mark} ({})", seconds(begin.elapsed()));
+    println!("{}", ended(outcome.is_ok(), begin));
     outcome
+}
+
+fn ended(good: bool, begin: Instant) -> String {
+    let mark = verdict(good, if good { "done" } else { "FAILED" });
+    format!("{mark} ({})", seconds(begin.elapsed()))
+}
+
+/// Two things at once. Meanwhile a step is told when it has ended, for two cannot share a line.
+pub(crate) fn beside<A: Send, B: Send>(
+    one: impl FnOnce() -> A + Send,
+    other: impl FnOnce() -> B + Send,
+) -> (A, B) {
+    BESIDE.store(true, Ordering::Relaxed);
+    let both = thread::scope(|scope| {
+        let one = scope.spawn(one);
+        let other = other();
+        (one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), other)
+    });
+    BESIDE.store(false, Ordering::Relaxed);
+    both
 }
 
 /// Draws the line anew each second, and leaves it as it was in the beginning.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use manifold_e2e::guest;
 
+use super::suite::Executables;
 use super::verdict::Outcome;
 
 /// Printed after each suite, with its exit code.
@@ -20,11 +21,11 @@ pub(crate) struct Part<'a> {
 }
 
 /// Runs every part, and returns an outcome for each. Fails when the guest does not boot or does not come to its end.
-pub(crate) fn run(parts: &[Part<'_>], env: &[(&str, &Path)]) -> anyhow::Result<Vec<Outcome>> {
+pub(crate) fn run(parts: &[Part<'_>], env: &Executables) -> anyhow::Result<Vec<Outcome>> {
     let tests: usize = parts.iter().map(|part| part.tests.len()).sum();
     // Some seconds each where nothing else runs.
     let deadline = Duration::from_secs(300 + 30 * tests as u64);
-    let added = env.iter().map(|(name, value)| (OsString::from(name), value.as_os_str().to_owned()));
+    let added = env.iter().map(|(name, value)| (OsString::from(name), value.clone().into_os_string()));
     let env = std::env::vars_os().chain(added);
     let out = guest::run(&["sh", "-c", &script(parts)?], env, deadline)?;
     let text = String::from_utf8_lossy(&out.stdout);
