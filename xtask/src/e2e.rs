@@ -59,8 +59,14 @@ pub(crate) fn in_test(suite: &Suite, filter: Option<&str>, tally: &mut Tally) ->
 
 fn each(suite: &Suite, place: &Place, filter: Option<&str>, tally: &mut Tally) -> anyhow::Result<()> {
     for name in names(suite, filter)? {
-        // What went wrong is in the tally, and the next test is run all the same.
-        let _ = progress::step(&name, || one(suite, place, &name, tally));
+        let before = tally.bad.len();
+        let outcome = progress::step(&name, || one(suite, place, &name, tally));
+        // A test that failed has been told; that it could not be run at all, not yet. The next one is run all the same.
+        if let Err(wrong) = outcome
+            && tally.bad.len() == before
+        {
+            tally.bad.push(format!("on the cluster {name}: {wrong:#}"));
+        }
     }
     Ok(())
 }
