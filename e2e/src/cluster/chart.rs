@@ -10,11 +10,13 @@ use super::images::{self, Image};
 use super::{Cluster, POD_CIDR, address};
 use crate::controller::NAMESPACE;
 use crate::helm::{Generation, Helm};
+use crate::janitor::Scratch;
 use crate::{netns, project};
 
 /// As the chart names them by default.
-const NODE_IMAGE: &str = "localhost/manifold-node:0.1.0";
-const CLUSTER_IMAGE: &str = "localhost/manifold-controller:0.1.0";
+const NODE_IMAGE: &str = "localhost/manifold-node";
+const CLUSTER_IMAGE: &str = "localhost/manifold-controller";
+const TAG: &str = "0.1.0";
 const RELEASE: &str = "manifold";
 
 /// The executables that a release is made of.
@@ -27,13 +29,32 @@ pub struct Executables {
 impl Cluster {
     /// Makes the images of these executables and brings them to every node, in the place of earlier ones.
     pub fn load(&self, executables: &Executables) -> anyhow::Result<()> {
-        let folder = images::folder(&self.place);
+        self.load_into(&images::folder(&self.place), executables, TAG)
+    }
+
+    /// Brings another version beside the one that is there: to be had as `image.node.tag` and `image.cluster.tag`.
+    pub fn load_as(&self, executables: &Executables, tag: &str) -> anyhow::Result<()> {
+        let scratch = Scratch::new("version").context("cannot make a temporary folder")?;
+        self.load_into(scratch.path(), executables, tag)
+    }
+
+    fn load_into(&self, folder: &Path, executables: &Executables, tag: &str) -> anyhow::Result<()> {
         let (shim, controller) = (executables.shim.as_path(), executables.controller.as_path());
         let archives = [folder.join("manifold-node.tar"), folder.join("manifold-controller.tar")];
         let [node, cluster] = &archives;
-        image(NODE_IMAGE, &[(shim, "manifold"), (controller, "manifold-controller")], node)?;
-        image(CLUSTER_IMAGE, &[(controller, "manifold-controller")], cluster)?;
+        let files = [(shim, "manifold"), (controller, "manifold-controller")];
+        image(&format!("{NODE_IMAGE}:{tag}"), &files, node)?;
+        image(&format!("{CLUSTER_IMAGE}:{tag}"), &[(controller, "manifold-controller")], cluster)?;
         self.nodes().iter().try_for_each(|node| node.import(&archives))
+    }
+
+    /// Takes away what [`Cluster::load_as`] brought.
+    pub fn unload(&self, tag: &str) -> anyhow::Result<()> {
+        let names = [NODE_IMAGE, CLUSTER_IMAGE].map(|name| format!("{name}:{tag}"));
+        self.nodes().iter().try_for_each(|node| {
+            let words = ["ctr", "--namespace", "k8s.io", "images", "remove"];
+            node.exec(&[&words[..], &names.each_ref().map(String::as_str)].concat()).map(drop)
+        })
     }
 
     /// Brings the images of another cluster to the nodes of this one.

@@ -9,12 +9,17 @@
 )]
 
 mod bed;
+mod churn;
 mod devices;
 mod dhcp;
 mod down;
 mod everyday;
 mod foreign;
+mod left;
+mod node_role;
+mod processes;
 mod promises;
 mod restarts;
 mod unusual;
+mod upgrade;
 mod workloads;
