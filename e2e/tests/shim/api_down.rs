@@ -158,7 +158,7 @@ fn a_slow_connection_is_one_connection_and_succeeds() {
     node.runtime().del(&sandbox.pod).unwrap().must_succeed();
 }
 
-// Shows part of: F-API-8
+// Proves: F-API-8
 #[test]
 fn a_server_that_cannot_prove_who_it_is_is_not_talked_to() {
     let node = node_with_storage("other-ca");

@@ -94,7 +94,7 @@ fn a_del_that_fails_for_ever_lets_the_pod_go_after_ten_minutes_and_keeps_the_ent
     assert_eq!((&last["outcome"], &last["code"]), (&json!("parked"), &json!(144)), "{last}");
 }
 
-// Proves: F-PLG-3
+// Proves: F-PLG-1, F-PLG-3
 #[test]
 fn when_the_undo_fails_too_both_errors_are_told_and_del_goes_on_from_there() {
     let node = node_with_stuck("undo", fails_once);

@@ -71,7 +71,7 @@ fn rules(bed: &Bed) -> String {
     bed.sh("nft list ruleset; iptables -t nat -S; ip6tables -t nat -S")
 }
 
-// Proves: PLG-PORTMAP-6, PLG-PORTMAP-7, PLG-PORTMAP-8, PLG-PORTMAP-11
+// Proves: PLG-PORTMAP-6, PLG-PORTMAP-7, PLG-PORTMAP-8, PLG-PORTMAP-11, S-11
 #[test]
 fn a_mapped_port_is_reached_from_outside_from_the_host_and_from_the_pod_itself() {
     for backend in BACKENDS {
@@ -100,6 +100,10 @@ fn a_mapped_port_is_reached_from_outside_from_the_host_and_from_the_pod_itself()
             "world 10.1.0.2",
             "only traffic to the host is mapped"
         );
+        let other = bed.pod("b");
+        bed.add(&bridge(&bed), &other).unwrap();
+        serve(&other.netns, "[::]:8080", "other");
+        assert_eq!(asked(&world.netns, "10.1.0.3:8080"), "other ::ffff:192.0.2.2", "and no traffic through it");
         bed.check(&one(backend), &pod, &result).unwrap();
         for _ in 0..2 {
             bed.del(&one(backend), &pod).unwrap();
@@ -299,7 +303,7 @@ fn check_misses_every_single_rule() {
     }
 }
 
-// Proves: PLG-PORTMAP-13
+// Proves: PLG-PORTMAP-13, S-11
 #[test]
 fn del_needs_no_mappings_and_spares_the_other_attachment_of_the_pod() {
     for backend in BACKENDS {

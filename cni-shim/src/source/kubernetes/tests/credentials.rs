@@ -113,7 +113,7 @@ fn a_torn_token_is_not_sent() {
     assert_eq!(server.connections(), 0);
 }
 
-// Shows part of: F-API-8
+// Proves: F-API-8
 #[test]
 fn no_key_turns_verification_off() {
     let server = Server::start(Wire::Http2, pods);

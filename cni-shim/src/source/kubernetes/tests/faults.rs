@@ -176,7 +176,7 @@ fn a_missing_right_ends_at_once_and_the_rule_is_told() {
     assert!(error.what.contains(rule), "{error}");
 }
 
-// Shows part of: F-API-8
+// Proves: F-API-8
 #[test]
 fn a_server_that_cannot_be_trusted_is_told_nothing() {
     let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
