@@ -111,6 +111,11 @@ impl Daemon {
         self.known().is_some_and(Known::lives)
     }
 
+    /// Its process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.known().filter(|known| known.lives()).and_then(|known| u32::try_from(known.pid).ok())
+    }
+
     pub(super) fn must_run(&self) -> anyhow::Result<()> {
         if !self.is_running() {
             bail!("{} does not run; its last words:\n{}", self.name, self.last_words());

@@ -134,6 +134,20 @@ impl Node {
         Daemon::new(&self.place, &format!("{component}-{}", self.name()))
     }
 
+    /// Starts a daemon of somebody else on the node. [`Node::daemon`] finds it again, and it ends with the cluster.
+    pub fn run(&self, name: &str, words: &[&str]) -> anyhow::Result<()> {
+        let (program, arguments) = words.split_first().context("no program was named")?;
+        let mut command = self.machine.command(program)?;
+        command.args(arguments);
+        self.daemon(name).start(command)
+    }
+
+    /// Every process of the node, those of its pods included.
+    pub fn processes(&self) -> Vec<u32> {
+        let all = sweep::inhabitants(&self.machine, &self.cgroup());
+        all.into_iter().filter_map(|known| u32::try_from(known.pid).ok()).collect()
+    }
+
     /// Kills the runtime and starts it again. Pods go on meanwhile, as their shims do.
     pub fn restart_runtime(&self) -> anyhow::Result<()> {
         self.daemon("containerd").kill()?;

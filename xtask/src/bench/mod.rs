@@ -2,9 +2,11 @@
 //!
 //! `e2e/bench/bench_meta.py` measures; its header says how. Here its bed is made, and what it found becomes one table
 //! and the project's aims, each met or missed. A column that is not measured is told, never left out in silence.
-//! `bench controller` measures the cluster role instead, in `controller/`; `bench plugins` each plugin alone.
+//! `bench controller` measures the cluster role instead, in `controller/`; `bench plugins` each plugin alone; `bench
+//! cluster` the start of pods on a whole cluster.
 
 mod bed;
+pub(crate) mod cluster;
 pub(crate) mod controller;
 mod entry;
 mod goals;
@@ -61,6 +63,8 @@ pub(crate) struct Options {
 enum What {
     /// Measures the cluster role of the controller: memory, requests and delay with many pods
     Controller(controller::Options),
+    /// Measures how long pods take to start on a real cluster, and what their networks cost there
+    Cluster(cluster::Options),
     /// Measures each bundled plugin alone, under its own name, beside the reference's
     Plugins(plugins::Options),
 }
@@ -95,6 +99,7 @@ impl Options {
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     match &options.what {
         Some(What::Controller(options)) => return controller::run(options),
+        Some(What::Cluster(options)) => return cluster::run(options),
         Some(What::Plugins(options)) => return plugins::run(options),
         None => {}
     }

@@ -74,7 +74,8 @@ fn install(cluster: &Cluster, values: &[String]) -> anyhow::Result<()> {
     progress::step("Manifold ready", || cluster.wait_installed())
 }
 
-fn executables() -> anyhow::Result<Executables> {
+/// Those that are given, or fresh builds.
+pub(crate) fn executables() -> anyhow::Result<Executables> {
     Ok(Executables { shim: shim()?, controller: controller()? })
 }
 

@@ -9,7 +9,7 @@
 
 mod churn;
 mod lag;
-mod process;
+pub(super) mod process;
 mod report;
 
 use std::thread;

@@ -6,20 +6,20 @@ use anyhow::Context as _;
 
 /// Of one process, so far.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Usage {
+pub(in crate::bench) struct Usage {
     /// MiB.
-    pub(super) resident: f64,
+    pub(in crate::bench) resident: f64,
     /// MiB, the most that it ever was.
-    pub(super) peak: f64,
+    pub(in crate::bench) peak: f64,
     /// Seconds.
-    pub(super) cpu: f64,
+    pub(in crate::bench) cpu: f64,
 }
 
 /// `getconf CLK_TCK` of every Linux.
 const TICKS: f64 = 100.0;
 
 impl Usage {
-    pub(super) fn of(pid: u32) -> anyhow::Result<Self> {
+    pub(in crate::bench) fn of(pid: u32) -> anyhow::Result<Self> {
         let read = |file: &str| {
             fs::read_to_string(format!("/proc/{pid}/{file}"))
                 .with_context(|| format!("process {pid} is gone"))
