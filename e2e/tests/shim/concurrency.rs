@@ -10,14 +10,14 @@ use crate::networks::With;
 use crate::node::Node;
 
 /// Runs them all at the same time.
-fn together<T: Send>(work: Vec<Box<dyn FnOnce() -> T + Send + '_>>) -> Vec<T> {
+pub(crate) fn together<T: Send>(work: Vec<Box<dyn FnOnce() -> T + Send + '_>>) -> Vec<T> {
     std::thread::scope(|scope| {
         let running: Vec<_> = work.into_iter().map(|one| scope.spawn(one)).collect();
         running.into_iter().map(|one| one.join().unwrap()).collect()
     })
 }
 
-type Call<'a> = Box<dyn FnOnce() -> CallOutcome + Send + 'a>;
+pub(crate) type Call<'a> = Box<dyn FnOnce() -> CallOutcome + Send + 'a>;
 
 #[test]
 fn thirty_pods_at_once_share_a_range_of_thirty_addresses() {

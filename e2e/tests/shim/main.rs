@@ -43,6 +43,7 @@ mod secrets;
 mod selection;
 mod signals;
 mod sources;
+mod storm;
 mod takeover;
 mod whereabouts;
 mod wrapper;

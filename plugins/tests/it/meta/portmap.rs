@@ -103,7 +103,11 @@ fn a_mapped_port_is_reached_from_outside_from_the_host_and_from_the_pod_itself()
         let other = bed.pod("b");
         bed.add(&bridge(&bed), &other).unwrap();
         serve(&other.netns, "[::]:8080", "other");
-        assert_eq!(asked(&world.netns, "10.1.0.3:8080"), "other ::ffff:192.0.2.2", "and no traffic through it");
+        assert_eq!(
+            asked(&world.netns, "10.1.0.3:8080"),
+            "other ::ffff:192.0.2.2",
+            "and no traffic through it"
+        );
         bed.check(&one(backend), &pod, &result).unwrap();
         for _ in 0..2 {
             bed.del(&one(backend), &pod).unwrap();
