@@ -24,12 +24,17 @@ pub struct Limit {
 
 pub const KEYS: &[&str] = &["ingressRate", "ingressBurst", "egressRate", "egressBurst"];
 
+/// containerd sends every key with a capital.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Written {
+    #[serde(alias = "IngressRate")]
     ingress_rate: u64,
+    #[serde(alias = "IngressBurst")]
     ingress_burst: u64,
+    #[serde(alias = "EgressRate")]
     egress_rate: u64,
+    #[serde(alias = "EgressBurst")]
     egress_burst: u64,
 }
 
@@ -121,5 +126,13 @@ mod tests {
             "/runtimeConfig/bandwidth/egressRate",
             "without `egressBurst`",
         );
+    }
+
+    #[test]
+    fn the_capitals_of_containerd_are_read() {
+        let sent = r#"{"IngressRate":1000,"IngressBurst":4294967295,"EgressRate":0,"EgressBurst":0}"#;
+        let conf = read(&format!(r#"{{"runtimeConfig":{{"bandwidth":{sent}}}}}"#)).unwrap();
+        let limit = Limit { rate: 1000, burst: u64::from(u32::MAX) };
+        assert_eq!((conf.ingress, conf.egress), (Some(limit), None));
     }
 }

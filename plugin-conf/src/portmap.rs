@@ -134,13 +134,17 @@ pub struct PortMapping {
     pub host_ip: Option<IpAddr>,
 }
 
+/// containerd sends every key with a capital.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct RawMapping {
+    #[serde(alias = "HostPort")]
     host_port: i64,
+    #[serde(alias = "ContainerPort")]
     container_port: i64,
+    #[serde(alias = "Protocol")]
     protocol: String,
-    #[serde(rename = "hostIP")]
+    #[serde(rename = "hostIP", alias = "HostIP")]
     host_ip: String,
 }
 

@@ -117,3 +117,11 @@ fn mappings_have_ports_a_protocol_and_perhaps_an_address() {
         assert_eq!(problem.pointer, format!("/runtimeConfig/portMappings/1/{key}"), "{problem}");
     }
 }
+
+#[test]
+fn the_capitals_of_containerd_are_read() {
+    let sent = r#"[{"HostPort":18081,"ContainerPort":80,"Protocol":"udp","HostIP":"192.0.2.1"}]"#;
+    let plain = r#"[{"hostPort":18081,"containerPort":80,"protocol":"udp","hostIP":"192.0.2.1"}]"#;
+    let read = |list: &str| mapped(list).unwrap();
+    assert_eq!(read(sent), read(plain));
+}
