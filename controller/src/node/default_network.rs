@@ -49,18 +49,27 @@ fn named(bytes: &[u8]) -> Option<String> {
     Inlined::parse(bytes).ok()?.name().map(ToString::to_string)
 }
 
-/// The name of the first configuration, as the runtime would choose, that does not lead back to us (P-UP-4).
+/// Others that attach a pod's networks by its annotations: as the default network they would attach them a second time.
+const MULTUS: [&str; 2] = ["multus", "multus-shim"];
+
+/// The name of the first configuration, as the runtime would choose, that does not lead back to us (P-UP-4) and is not that
+/// of a Multus whose place we take.
 fn first_of_others(files: &Files) -> Option<String> {
     let mut others: Vec<_> =
         files.files.iter().filter(|(file, _)| conflist::is_configuration(file)).collect();
     others.sort_by_key(|(file, _)| file.as_str());
-    others.into_iter().filter(|(_, bytes)| !is_ours(bytes)).find_map(|(_, bytes)| named(bytes))
+    let stands = |bytes: &[u8]| !has_type(bytes, |kind| kind == OWN_TYPE || MULTUS.contains(&kind));
+    others.into_iter().filter(|(_, bytes)| stands(bytes)).find_map(|(_, bytes)| named(bytes))
 }
 
 /// Whether a plugin of this configuration is ours.
 pub fn is_ours(bytes: &[u8]) -> bool {
+    has_type(bytes, |kind| kind == OWN_TYPE)
+}
+
+fn has_type(bytes: &[u8], is: impl Fn(&str) -> bool) -> bool {
     let Ok(list) = Inlined::parse(bytes).and_then(|list| list.with_folder(Vec::new())) else { return false };
-    list.plugins.iter().any(|plugin| plugin.kind.as_str() == OWN_TYPE)
+    list.plugins.iter().any(|plugin| is(plugin.kind.as_str()))
 }
 
 /// Whether an ADD could be served, by the very plan that the shim makes. `on_disk` says whether a plugin of the node is
@@ -84,6 +93,13 @@ pub fn judge(
         return Err("the default network is empty".to_owned());
     };
     for kind in types(&planned.list) {
+        if MULTUS.contains(&kind.as_str()) {
+            return Err(format!(
+                "the default network `{}` has the plugin `{kind}`, which would attach the networks of pods a second time; name \
+                 the network that it delegates to",
+                planned.display
+            ));
+        }
         if !is_bundled(&kind, &policy.ours) && !on_disk(&kind) {
             return Err(format!(
                 "the default network `{}` needs the plugin `{kind}`, which is not in `{}`; install it there",
@@ -196,6 +212,18 @@ mod tests {
         check(&nad(None, None), &all, &["manifold"], Err("no network configuration in the folder is named"));
         check(&nad(None, Some("manifold")), &all, &["manifold"], Err("would call itself for ever"));
         check(&nad(Some(OURS), None), &all, &["manifold"], Err("would call itself for ever"));
+    }
+
+    #[test]
+    fn multus_is_passed_over_and_never_taken_for_the_default_network() {
+        for kind in ["multus", "multus-shim"] {
+            let multus = format!(r#"{{"cniVersion":"1.0.0","name":"multus-cni-network","type":"{kind}"}}"#);
+            let all = [("00-multus.conf", multus.as_str()), ("10-calico.conflist", CALICO)];
+            let plugins = [kind, "calico", "calico-ipam"];
+            check(&nad(None, None), &all, &plugins, Ok(&["portMappings"]));
+            let told = Err("a second time; name the network that it delegates to");
+            check(&nad(None, Some("multus-cni-network")), &all, &plugins, told);
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use manifold_cni::{Inlined, PluginType, Version};
+use manifold_crds::nad_status::CONFIGURATION;
 use manifold_crds::{Nad, NadRef};
 use manifold_ledger::durable;
 use manifold_ledger::installed::{Folder, GivenBack, Installed};
@@ -202,11 +203,24 @@ impl Keeper {
         read_mirror(&state)
     }
 
-    /// The cluster role needs a network to start, and it makes the definition: the built-in network does not wait for it.
+    /// The cluster role needs a network to start, and it makes the definition: what it will say is known here, so no node
+    /// waits for it. Who keeps the definition by hand is waited for.
     fn before_the_first(&self, told: &Told, known: Option<&Nad>) -> Option<Nad> {
-        told.built_in.as_ref()?;
-        let reference = NadRef::new(&self.config.namespace, &self.config.default_network.name).ok()?;
-        Some(known.cloned().map_or_else(|| Nad::new(reference, None), |known| Nad { config: None, ..known }))
+        let default = &self.config.default_network;
+        let reference = || NadRef::new(&self.config.namespace, &default.name).ok();
+        match (default.source, known.cloned()) {
+            (DefaultSource::Unmanaged, _) => None,
+            (DefaultSource::BuiltIn, _) if told.built_in.is_none() => None,
+            (DefaultSource::BuiltIn, Some(known)) => Some(Nad { config: None, ..known }),
+            (DefaultSource::Existing, Some(known)) => Some(known),
+            (DefaultSource::BuiltIn, None) => reference().map(|reference| Nad::new(reference, None)),
+            (DefaultSource::Existing, None) => {
+                let mut nad = Nad::new(reference()?, None);
+                let named = default.configuration.iter().map(|name| (CONFIGURATION.to_owned(), name.clone()));
+                nad.annotations.extend(named);
+                Some(nad)
+            }
+        }
     }
 
     fn needs_built_in(&self, nad: &Nad) -> bool {

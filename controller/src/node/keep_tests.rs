@@ -75,7 +75,11 @@ fn the_configuration_is_not_written_before_an_add_can_be_served() {
         assert!(round.missing.iter().any(|m| m.contains(words)), "{words}: {round:?}");
         assert!(!node.conf(NAME).exists(), "{words}");
     };
-    step(&|_| {}, "is not known yet");
+    step(&|n| n.keeper.config.default_network.source = DefaultSource::Unmanaged, "is not known yet");
+    step(
+        &|n| n.keeper.config.default_network.source = DefaultSource::Existing,
+        "there is no network configuration in the folder",
+    );
     step(&|n| n.told.nad = Some(nad(None)), "there is no network configuration in the folder");
     step(&|n| n.put("10-calico.conflist", "{torn"), "no network configuration in the folder is named");
     step(
@@ -215,6 +219,30 @@ fn the_built_in_network_does_not_wait_for_its_definition() {
     node.told.built_in = None;
     node.told.nad = None;
     assert_eq!(node.round(), Round::default());
+}
+
+// The cluster role makes the definition, and may itself wait for a network: that of a Multus which is not there any more.
+#[test]
+fn a_network_of_the_nodes_does_not_wait_for_its_definition() {
+    for configuration in [None, Some("k8s-pod-network".to_owned())] {
+        let mut node = Node::new();
+        node.told = Told { credentials: true, runtime: Some(None), ..Told::default() };
+        node.keeper.config.default_network.configuration.clone_from(&configuration);
+        let missing = node.round().missing;
+        assert!(missing.concat().contains("there is no network configuration in the folder"), "{missing:?}");
+        node.put("10-calico.conflist", CALICO);
+        let calico = node.keeper.config.host.bin().join("calico");
+        fs::write(&calico, "x").unwrap();
+        fs::set_permissions(&calico, fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(node.round().missing, Vec::<String>::new(), "{configuration:?}");
+        assert_eq!(node.configurations(), [NAME, "10-calico.conflist"]);
+        let mut made = nad(None);
+        made.uid = Some("u".into());
+        node.told.nad = Some(made);
+        assert_eq!(node.round().did, [Did::Mirrored], "the definition counts once it is there");
+        node.told.nad = None;
+        assert_eq!(node.round(), Round::default(), "and stays when the API server is away");
+    }
 }
 
 #[test]
