@@ -90,7 +90,17 @@ impl ApiClient {
         authority: &Authority,
         token: &str,
     ) -> anyhow::Result<Self> {
-        let tls = trusting(authority.pem())?.with_no_client_auth();
+        Self::from_token(port, netns, authority.pem(), token)
+    }
+
+    /// The same for a server that another process started.
+    pub fn from_token(
+        port: u16,
+        netns: Option<PathBuf>,
+        authority: &str,
+        token: &str,
+    ) -> anyhow::Result<Self> {
+        let tls = trusting(authority)?.with_no_client_auth();
         Ok(Self { port, netns, tls: Arc::new(tls), token: Some(token.trim().to_string()) })
     }
 

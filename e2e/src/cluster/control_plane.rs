@@ -85,6 +85,11 @@ impl ControlPlane {
         ApiClient::from_pem(PORTS.api, netns, &read("ca.crt")?, &read("admin.crt")?, &read("admin.key")?)
     }
 
+    /// Speaks as whoever has this token.
+    pub fn client_with_token(&self, token: &str) -> anyhow::Result<ApiClient> {
+        ApiClient::from_token(PORTS.api, Some(self.machine.netns()), &self.authority()?, token)
+    }
+
     /// What signed the API server's certificate, as PEM.
     pub(super) fn authority(&self) -> anyhow::Result<String> {
         fs::read_to_string(self.place.pki("ca.crt")).context("cannot read the authority's certificate")

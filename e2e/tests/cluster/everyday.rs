@@ -1,5 +1,6 @@
 //! What pods of a real cluster ask for now and then.
 
+use manifold_e2e::cluster::POD;
 use serde_json::json;
 
 use crate::bed::{Space, text};
@@ -35,6 +36,27 @@ fn a_pod_gets_sixteen_networks_in_the_order_in_which_it_asks() {
     for number in 0..16 {
         assert_eq!(space.leases(node, &format!("n{number}")), Vec::<String>::new());
     }
+}
+
+#[test]
+fn a_port_of_the_host_leads_to_the_pod_from_another_node_and_is_free_again_after_it() {
+    let space = Space::new("hostport");
+    let nodes = space.cluster.nodes();
+    let container = json!([{"name": "main", "image": POD, "imagePullPolicy": "Never",
+        "command": ["/bin/sh", "-c", "hostname > /tmp/index.html; exec httpd -f -p 80 -h /tmp"],
+        "ports": [{"containerPort": 80, "hostPort": 18080}, {"containerPort": 81}]}]);
+    space.pod("from", &nodes[1], "");
+    space.wait_ready("from");
+    let ask = format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 {} 18080 | tail -1", nodes[0].address());
+    for server in ["first", "second"] {
+        space.pod_with(server, "", &json!({"nodeName": nodes[0].name(), "containers": container.clone()}));
+        space.wait_ready(server);
+        let answer = || Ok((space.exec("from", &["sh", "-c", &ask]).trim() == server).then_some(()));
+        space.cluster.wait("the pod to answer by the host's port", answer).unwrap();
+        space.delete(server);
+    }
+    let silent = space.exec("from", &["sh", "-c", &ask]);
+    assert_eq!(silent.trim(), "", "nobody answers any more");
 }
 
 #[test]

@@ -9,6 +9,7 @@
 )]
 
 mod bed;
+mod canaries;
 mod churn;
 mod devices;
 mod dhcp;
@@ -20,6 +21,7 @@ mod node_role;
 mod processes;
 mod promises;
 mod restarts;
+mod security;
 mod unusual;
 mod upgrade;
 mod workloads;

@@ -1,7 +1,5 @@
 //! Nodes and runtimes that end and start again.
 
-use std::fs;
-
 use crate::bed::{Space, ledger, text};
 
 // Shows part of: P-UP-2, F-NOD-1, T-11
@@ -62,27 +60,4 @@ fn pods_outlive_the_runtime_and_are_taken_down_by_the_next_one() {
         space.delete(pod);
     }
     assert_eq!(space.leases(node, "green"), Vec::<String>::new());
-}
-
-// Shows part of: S-3
-#[test]
-fn every_file_of_ours_on_a_node_is_for_root_only() {
-    use std::os::unix::fs::PermissionsExt;
-    let space = Space::new("modes");
-    let node = &space.cluster.nodes()[0];
-    space.pod("plain", node, "");
-    space.wait_ready("plain");
-    let mut left = vec![node.path("/var/lib/cni/manifold")];
-    let mut wrong = Vec::new();
-    while let Some(path) = left.pop() {
-        let Ok(meta) = fs::symlink_metadata(&path) else { continue };
-        let (mode, most) = (meta.permissions().mode() & 0o777, if meta.is_dir() { 0o700 } else { 0o600 });
-        if mode & !most != 0 {
-            wrong.push(format!("{} {mode:o}", path.display()));
-        }
-        if meta.is_dir() {
-            left.extend(fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()));
-        }
-    }
-    assert_eq!(wrong, Vec::<String>::new());
 }
