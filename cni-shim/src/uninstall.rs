@@ -45,6 +45,7 @@ pub fn run(words: &[&str]) -> anyhow::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use manifold_ledger::content::Content;
     use manifold_ledger::durable;
     use manifold_ledger::installed::Folder;
 
@@ -60,8 +61,8 @@ mod tests {
         std::fs::write(root.join("bin/manifold"), "by hand").unwrap();
         let mut record =
             Installed { bin_dir: "/bin".into(), conf_dir: "/conf".into(), ..Installed::default() };
-        record.note(&state, root, Folder::Bin, "manifold", b"ours").unwrap();
-        record.note(&state, root, Folder::Conf, "00-x.conflist", b"{}").unwrap();
+        record.note(&state, root, Folder::Bin, "manifold", Content::Bytes(b"ours")).unwrap();
+        record.note(&state, root, Folder::Conf, "00-x.conflist", Content::Bytes(b"{}")).unwrap();
         record.save(&state).unwrap();
         durable::put(&root.join("bin"), "manifold", b"ours", 0o755).unwrap();
         durable::put(&root.join("conf"), "00-x.conflist", b"{}", 0o600).unwrap();

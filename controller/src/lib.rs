@@ -5,12 +5,14 @@
 //! very code that the nodes plan with; `lint/` does the same for files, without a cluster. `node/` runs the node role.
 
 pub mod admission;
+pub mod closed;
 pub mod cluster;
 pub mod config;
 pub mod connect;
 pub mod context;
 pub mod events;
 pub mod lint;
+pub mod metrics_page;
 pub mod node;
 pub mod objects;
 pub mod pace;

@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser;
-use manifold_controller::{cluster, lint, node, uninstall};
+use manifold_controller::{cluster, lint, metrics_page, node, uninstall};
 use tracing_subscriber::filter::LevelFilter;
 
 /// The controller of Manifold.
@@ -19,6 +19,8 @@ enum Command {
     Uninstall(uninstall::Arguments),
     /// Checks NetworkAttachmentDefinitions in YAML files as the admission webhook would, without a cluster.
     Lint(lint::Arguments),
+    /// Prints every metric of both roles, with labels and their values.
+    Metrics,
 }
 
 fn main() -> ExitCode {
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         Command::Node(arguments) => node::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Uninstall(arguments) => uninstall::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Lint(arguments) => lint::run(arguments),
+        Command::Metrics => metrics_page::print().map(|()| ExitCode::SUCCESS),
     };
     ended.unwrap_or_else(|error| {
         let _ = writeln!(std::io::stderr(), "{error:#}");

@@ -1,20 +1,31 @@
 //! Files that are whole or not there: written beside, made durable, renamed, and read back.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use nix::fcntl::OFlag;
+
+use crate::content::Content;
 
 /// How a file is called until it is whole. No runtime takes such a name for a configuration.
 const UNFINISHED: &str = ".manifold-unfinished-";
 
 /// Puts `bytes` under `name`, in place of whatever lies there. On an error the old file is still there, whole.
 pub fn put(folder: &Path, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
-    put_with(folder, name, mode, |file| file.write_all(bytes))?;
+    put_content(folder, name, Content::Bytes(bytes), mode)
+}
+
+/// The same with what another file holds, which is never in memory as a whole.
+pub fn put_file(folder: &Path, name: &str, source: &Path, mode: u32) -> io::Result<()> {
+    put_content(folder, name, Content::File(source), mode)
+}
+
+fn put_content(folder: &Path, name: &str, content: Content<'_>, mode: u32) -> io::Result<()> {
+    put_with(folder, name, mode, |file| content.copy_to(file))?;
     // A disk or an overlay that does not keep what it is given is told about here, and not by a pod.
-    match fs::read(folder.join(name))? == bytes {
+    match content.is_at(&folder.join(name))? {
         true => Ok(()),
         false => {
             Err(io::Error::new(io::ErrorKind::InvalidData, "what was written does not come back as it was"))

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::durable::put;
+use crate::content::{Content, Sum};
+use crate::durable::{put, put_file};
 use crate::entry::Stage;
 use crate::{Ledger, LedgerError};
 
@@ -85,12 +86,7 @@ impl Installed {
         self.files.iter().find(|put| put.folder == folder && put.name == name)
     }
 
-    /// Whether these bytes are what we wrote under this name last.
-    pub fn is_ours(&self, folder: Folder, name: &str, bytes: &[u8]) -> bool {
-        self.of(folder, name).is_some_and(|put| put.is(bytes))
-    }
-
-    /// Notes that `bytes` are about to be put under this name, and keeps a copy of what lies there if it is not ours.
+    /// Notes that `content` is about to be put under this name, and keeps a copy of what lies there if it is not ours.
     /// True: the record changed, and has to be saved before the file is touched.
     pub fn note(
         &mut self,
@@ -98,9 +94,9 @@ impl Installed {
         root: &Path,
         folder: Folder,
         name: &str,
-        bytes: &[u8],
+        content: Content<'_>,
     ) -> io::Result<bool> {
-        let (sum, length) = (crc32fast::hash(bytes), bytes.len() as u64);
+        let Sum { sum, length } = content.sum()?;
         if let Some(known) = self.files.iter_mut().find(|p| p.folder == folder && p.name == name) {
             let is_other = (known.sum, known.length) != (sum, length);
             (known.sum, known.length) = (sum, length);
@@ -127,15 +123,14 @@ impl Installed {
 
     fn keep(&self, state_dir: &Path, path: &Path) -> io::Result<Option<Found>> {
         use std::os::unix::fs::PermissionsExt as _;
-        let bytes = match fs::read(path) {
-            Ok(bytes) => bytes,
+        let mode = match fs::metadata(path) {
+            Ok(there) => there.permissions().mode() & 0o7777,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(e),
         };
-        let mode = fs::metadata(path)?.permissions().mode() & 0o7777;
         let copy = self.files.iter().filter_map(|p| p.found).map(|f| f.copy + 1).max().unwrap_or(0);
         crate::durable::folder(&state_dir.join(FOUND), 0o700)?;
-        put(&state_dir.join(FOUND), &copy.to_string(), &bytes, 0o600)?;
+        put_file(&state_dir.join(FOUND), &copy.to_string(), path, 0o600)?;
         Ok(Some(Found { copy, mode }))
     }
 
@@ -181,18 +176,18 @@ impl Installed {
 }
 
 impl Put {
-    fn is(&self, bytes: &[u8]) -> bool {
-        bytes.len() as u64 == self.length && crc32fast::hash(bytes) == self.sum
+    fn is(&self, found: Sum) -> bool {
+        found == Sum { sum: self.sum, length: self.length }
     }
 }
 
 fn give_back_one(put_: &Put, path: &Path, state_dir: &Path, done: &mut GivenBack) -> io::Result<()> {
-    let now = match fs::read(path) {
-        Ok(bytes) => Some(bytes),
+    let now = match Content::File(path).sum() {
+        Ok(sum) => Some(sum),
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
         Err(e) => return Err(e),
     };
-    if now.as_ref().is_some_and(|bytes| !put_.is(bytes)) {
+    if now.is_some_and(|found| !put_.is(found)) {
         done.left
             .push(format!("`{}` was changed by somebody else since, and was left as it is", path.display()));
         return Ok(());
@@ -200,8 +195,8 @@ fn give_back_one(put_: &Put, path: &Path, state_dir: &Path, done: &mut GivenBack
     let folder = path.parent().unwrap_or(Path::new("/"));
     match put_.found {
         Some(found) => {
-            let bytes = fs::read(state_dir.join(FOUND).join(found.copy.to_string()))?;
-            put(folder, &put_.name, &bytes, found.mode)?;
+            let copy = state_dir.join(FOUND).join(found.copy.to_string());
+            put_file(folder, &put_.name, &copy, found.mode)?;
             done.restored.push(path.to_owned());
         }
         None if now.is_some() => {
@@ -290,7 +285,7 @@ mod tests {
 
         fn put(&self, record: &mut Installed, folder: Folder, name: &str, text: &str) {
             let (state, root) = (self.path("state"), self.0.path());
-            record.note(&state, root, folder, name, text.as_bytes()).unwrap();
+            record.note(&state, root, folder, name, Content::Bytes(text.as_bytes())).unwrap();
             record.save(&state).unwrap();
             put(&below(root, record.folder(folder)), name, text.as_bytes(), 0o644).unwrap();
         }

@@ -16,6 +16,7 @@
 pub mod alien;
 pub mod boot;
 pub mod codec;
+pub mod content;
 pub mod damaged;
 pub mod durable;
 pub mod entry;

@@ -3,31 +3,35 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-/// What a review was about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Subject {
-    Definition,
-    Pod,
+use crate::closed::{Closed, begin, label, pairs};
+
+label! {
+    /// What a review was about.
+    pub enum Subject {
+        Definition,
+        Pod,
+    }
 }
 
-/// How a review ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Ending {
-    Allowed,
-    /// Allowed, with warnings.
-    Warned,
-    Refused,
-    /// What came was no review.
-    Unreadable,
-    /// No answer within the time, or a handler that ended badly: the API server goes on without us.
-    Unanswered,
+label! {
+    /// How a review ended.
+    pub enum Ending {
+        Allowed,
+        /// Allowed, with warnings.
+        Warned,
+        Refused,
+        /// What came was no review.
+        Unreadable,
+        /// No answer within the time, or a handler that ended badly: the API server goes on without us.
+        Unanswered,
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -77,6 +81,16 @@ impl Metrics {
             metrics.certificate_expires.clone(),
         );
         metrics
+    }
+
+    /// Begins every series that there can be: for the reference.
+    pub fn every(&self) {
+        for (subject, ending) in pairs() {
+            begin(&self.reviews, &Labels { subject, ending });
+        }
+        for subject in Subject::ALL.iter().copied() {
+            begin(&self.seconds, &SubjectLabel { subject });
+        }
     }
 
     pub(super) fn reviewed(&self, subject: Subject, ending: Ending, took: Duration) {

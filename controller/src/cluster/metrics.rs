@@ -2,38 +2,45 @@
 
 use std::sync::atomic::AtomicI64;
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// What is kept as it should be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Kind {
-    Crd,
-    DefaultNetwork,
+use crate::closed::{begin, label, pairs};
+
+label! {
+    /// What is kept as it should be.
+    pub enum Kind {
+        Crd,
+        DefaultNetwork,
+    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Outcome {
-    Made,
-    Restored,
-    Failed,
+label! {
+    pub enum Outcome {
+        Made,
+        Restored,
+        Failed,
+    }
 }
 
-/// What somebody else installs and we only look after.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EncodeLabelValue)]
-pub enum Guard {
-    Policy,
-    Binding,
-    Webhook,
+label! {
+    /// What somebody else installs and we only look after.
+    #[derive(PartialOrd, Ord)]
+    pub enum Guard {
+        Policy,
+        Binding,
+        Webhook,
+    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum State {
-    Missing,
-    Changed,
+label! {
+    pub enum State {
+        Missing,
+        Changed,
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -77,15 +84,20 @@ impl Metrics {
         metrics
     }
 
+    /// Begins every series that there can be: for the reference.
+    pub fn every(&self) {
+        for (object, outcome) in pairs() {
+            begin(&self.kept, &KeptLabels { object, outcome });
+        }
+    }
+
     pub fn kept(&self, object: Kind, outcome: Outcome) {
         self.kept.get_or_create(&KeptLabels { object, outcome }).inc();
     }
 
     pub fn not_in_place(&self, count: impl Fn(Guard, State) -> i64) {
-        for kind in [Guard::Policy, Guard::Binding, Guard::Webhook] {
-            for state in [State::Missing, State::Changed] {
-                self.guards.get_or_create(&GuardLabels { kind, state }).set(count(kind, state));
-            }
+        for (kind, state) in pairs() {
+            self.guards.get_or_create(&GuardLabels { kind, state }).set(count(kind, state));
         }
     }
 

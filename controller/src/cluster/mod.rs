@@ -24,6 +24,7 @@ use tokio::runtime::Builder;
 use crate::config::Config;
 use crate::connect;
 use crate::context::Stop;
+pub(crate) use serve::Counts;
 pub use serve::serve;
 
 /// `manifold-controller cluster`.

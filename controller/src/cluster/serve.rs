@@ -25,13 +25,40 @@ use super::ready::Ready;
 /// What telling the last events may take at the end.
 const FLUSH: Duration = Duration::from_secs(1);
 
+/// Everything that the role counts.
+#[derive(Debug)]
+pub(crate) struct Counts {
+    frame: Metrics,
+    reviews: admission::Metrics,
+    usage: usage::Metrics,
+    events: events::Metrics,
+}
+
+impl Counts {
+    pub(crate) fn new() -> (Registry, Self) {
+        let mut registry = Registry::default();
+        let all = Self {
+            frame: Metrics::register(&mut registry),
+            reviews: admission::Metrics::register(&mut registry),
+            usage: usage::Metrics::register(&mut registry),
+            events: events::Metrics::register(&mut registry),
+        };
+        (registry, all)
+    }
+
+    /// Begins every series that there can be: for the reference.
+    pub(crate) fn every(&self) {
+        self.frame.every();
+        self.reviews.every();
+        self.usage.every();
+        self.events.every();
+    }
+}
+
 /// Runs one replica until it is told to stop, or cannot go on.
 pub async fn serve(client: Client, config: Config, replica: &str, stop: Stop) -> anyhow::Result<()> {
-    let mut registry = Registry::default();
-    let metrics = Metrics::register(&mut registry);
-    let reviews = admission::Metrics::register(&mut registry);
-    let usage = usage::Metrics::register(&mut registry);
-    let events = Events::start(client.clone(), replica, events::Metrics::register(&mut registry));
+    let (registry, Counts { frame: metrics, reviews, usage, events }) = Counts::new();
+    let events = Events::start(client.clone(), replica, events);
     let context = Context { events: events.clone(), ..Context::new(client.clone(), config)? };
     let config = Arc::clone(&context.config);
 

@@ -6,11 +6,13 @@ mod series;
 
 use kube::Client;
 use manifold_crds::NadRef;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot};
+
+use crate::closed::{Closed, begin, label};
 
 /// Events that wait to be posted. What comes when as many wait is dropped and counted.
 const QUEUE: usize = 512;
@@ -111,12 +113,13 @@ impl Events {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-enum Outcome {
-    Posted,
-    Counted,
-    Dropped,
-    Failed,
+label! {
+    enum Outcome {
+        Posted,
+        Counted,
+        Dropped,
+        Failed,
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -137,6 +140,13 @@ impl Metrics {
             metrics.0.clone(),
         );
         metrics
+    }
+
+    /// Begins every series that there can be: for the reference.
+    pub fn every(&self) {
+        for outcome in Outcome::ALL.iter().copied() {
+            begin(&self.0, &Labels { outcome });
+        }
     }
 
     fn count(&self, outcome: Outcome) {

@@ -39,7 +39,7 @@ pub struct Config {
     pub status_address: SocketAddr,
 }
 
-/// Folders, as the host names them.
+/// Folders and sockets, as the host names them.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Host {
@@ -48,6 +48,8 @@ pub struct Host {
     pub bin_dir: PathBuf,
     pub conf_dir: PathBuf,
     pub state_dir: PathBuf,
+    /// Where the kubelet tells of devices; absent: where it is by default.
+    pub pod_resources_socket: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -153,6 +155,7 @@ impl Default for Host {
             bin_dir: "/opt/cni/bin".into(),
             conf_dir: "/etc/cni/net.d".into(),
             state_dir: "/var/lib/cni/manifold".into(),
+            pod_resources_socket: None,
         }
     }
 }
@@ -245,9 +248,10 @@ impl Config {
     }
 
     fn check(&self) -> anyhow::Result<()> {
-        let Host { root, bin_dir, conf_dir, state_dir } = &self.host;
+        let Host { root, bin_dir, conf_dir, state_dir, pod_resources_socket } = &self.host;
         let paths = [("root", root), ("binDir", bin_dir), ("confDir", conf_dir), ("stateDir", state_dir)];
-        for (key, path) in paths {
+        let socket = pod_resources_socket.iter().map(|path| ("podResourcesSocket", path));
+        for (key, path) in paths.into_iter().chain(socket) {
             if !path.is_absolute() {
                 bail!("`host.{key}` is `{}`, and must be an absolute path", path.display());
             }

@@ -95,6 +95,9 @@ fn entry(config: &Config, capabilities: &BTreeSet<String>) -> Value {
     if let (false, Some(keys)) = (log.file.is_empty(), entry.as_object_mut()) {
         keys.insert("logFile".to_owned(), log.file.clone().into());
     }
+    if let (Some(socket), Some(keys)) = (&host.pod_resources_socket, entry.as_object_mut()) {
+        keys.insert("podResourcesSocket".to_owned(), json!(socket));
+    }
     entry
 }
 
@@ -165,5 +168,19 @@ mod tests {
         assert_eq!(entry["capabilities"], json!({"portMappings": true, POD_ANNOTATIONS: true}));
         assert_eq!((&entry["type"], &list["cniVersion"]), (&json!("manifold"), &json!("1.1.0")));
         assert!(!text.contains("token") && !text.contains("/host"), "{text}");
+    }
+
+    #[test]
+    fn the_kubelets_socket_is_named_where_it_is_not_where_the_shim_looks_by_default() {
+        let entry = |yaml: &str| {
+            let text = text(&Config::parse(yaml).unwrap(), Version::V1_0_0, &BTreeSet::new());
+            let list: Value = serde_json::from_str(&text).unwrap();
+            list["plugins"][0].get("podResourcesSocket").cloned()
+        };
+        assert_eq!(entry("{}"), None);
+        let moved = "host: {podResourcesSocket: /data/kubelet/pod-resources/kubelet.sock}";
+        assert_eq!(entry(moved), Some(json!("/data/kubelet/pod-resources/kubelet.sock")));
+        let wrong = Config::parse("host: {podResourcesSocket: kubelet.sock}").unwrap_err().to_string();
+        assert!(wrong.contains("`host.podResourcesSocket`"), "{wrong}");
     }
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use manifold_cni::{Inlined, PluginType, Version};
 use manifold_crds::nad_status::CONFIGURATION;
 use manifold_crds::{Nad, NadRef};
+use manifold_ledger::content::Content;
 use manifold_ledger::durable;
 use manifold_ledger::installed::{Folder, GivenBack, Installed};
 use manifold_plan::{Files, Policy};
@@ -63,7 +64,6 @@ pub enum Did {
 pub struct Keeper {
     config: Config,
     policy: Policy,
-    executable: Vec<u8>,
     record: Installed,
     executables: Pace,
     conflist: Pace,
@@ -79,7 +79,7 @@ impl std::fmt::Debug for Keeper {
 }
 
 impl Keeper {
-    pub fn new(config: Config, executable: Vec<u8>) -> anyhow::Result<Self> {
+    pub fn new(config: Config) -> anyhow::Result<Self> {
         let policy = config.policy()?;
         let state = config.host.state();
         durable::folder(&state, 0o700)?;
@@ -90,16 +90,7 @@ impl Keeper {
             ..known
         };
         let (executables, conflist) = (Pace::default(), Pace::default());
-        Ok(Self {
-            config,
-            policy,
-            executable,
-            record,
-            executables,
-            conflist,
-            installed: false,
-            taken: Vec::new(),
-        })
+        Ok(Self { config, policy, record, executables, conflist, installed: false, taken: Vec::new() })
     }
 
     /// Whether anything is there that was put by an earlier round, of this life or another.
@@ -152,7 +143,8 @@ impl Keeper {
             round.missing.push("the executables are changed by somebody else again and again".to_owned());
             return Ok(());
         }
-        let looked = executables::install(&self.config.host, &self.executable, &links, &mut self.record)?;
+        let Config { host, executable, .. } = &self.config;
+        let looked = executables::install(host, &executable.source, &links, &mut self.record)?;
         if self.installed && !looked.written.is_empty() {
             self.executables.done(now);
         }
@@ -171,7 +163,8 @@ impl Keeper {
 
     fn is_installed(&self) -> bool {
         let path = self.config.host.bin().join(super::EXECUTABLE);
-        fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == self.executable.len() as u64)
+        let (there, source) = (fs::metadata(path), fs::metadata(&self.config.executable.source));
+        there.is_ok_and(|there| there.is_file() && source.is_ok_and(|source| source.len() == there.len()))
     }
 
     /// Brings the mirror up to date; the definition as the shim has it now.
@@ -315,7 +308,7 @@ impl Keeper {
             self.record.save(&state)?;
             durable::rename(&folder, old, name)?;
         }
-        self.record.note(&state, &root, Folder::Conf, name, text.as_bytes())?;
+        self.record.note(&state, &root, Folder::Conf, name, Content::Bytes(text.as_bytes()))?;
         self.record.conflist = Some(text.to_owned());
         self.record.save(&state)?;
         let is_right = fs::read(folder.join(name)).is_ok_and(|bytes| bytes == text.as_bytes());

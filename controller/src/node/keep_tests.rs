@@ -20,7 +20,9 @@ impl Node {
         config.default_network.source = DefaultSource::Existing;
         durable::folder(&config.host.conf(), 0o755).unwrap();
         durable::folder(&config.host.bin(), 0o755).unwrap();
-        let keeper = Keeper::new(config, b"executable".to_vec()).unwrap();
+        config.executable.source = dir.path().join("source");
+        fs::write(&config.executable.source, "executable").unwrap();
+        let keeper = Keeper::new(config).unwrap();
         Self { _dir: dir, keeper, told: Told::default(), now: Instant::now() }
     }
 
@@ -157,7 +159,7 @@ fn once_written_the_configuration_stays_and_is_restored_whatever_is_missing() {
     fs::remove_file(node.conf(NAME)).unwrap();
     // Another life of the node role, that the API server has told nothing yet.
     let config = node.keeper.config.clone();
-    node.keeper = Keeper::new(config, b"executable".to_vec()).unwrap();
+    node.keeper = Keeper::new(config).unwrap();
     node.round();
     assert_eq!(node.text(), text);
 }

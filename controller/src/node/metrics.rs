@@ -5,66 +5,75 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::closed::{Closed, begin, label, pairs};
+
 /// Networks with a label of their own; what comes later is counted as `other`.
 pub const NETWORKS: usize = 100;
 const OTHER: &str = "other";
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Verb {
-    Add,
-    Del,
+label! {
+    pub enum Verb {
+        Add,
+        Del,
+    }
 }
 
-/// How a call or one of its networks ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Ended {
-    Success,
-    Failed,
-    /// Another pod of that name is there by now.
-    Superseded,
-    /// A DEL that is given up for now and tried again by the sweep.
-    Parked,
+label! {
+    /// How a call or one of its networks ended.
+    pub enum Ended {
+        Success,
+        Failed,
+        /// Another pod of that name is there by now.
+        Superseded,
+        /// A DEL that is given up for now and tried again by the sweep.
+        Parked,
+    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Lost {
-    /// The spool was full.
-    Dropped,
-    /// The line made no sense.
-    Damaged,
+label! {
+    pub enum Lost {
+        /// The spool was full.
+        Dropped,
+        /// The line made no sense.
+        Damaged,
+    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum File {
-    Executable,
-    Mirror,
-    Configuration,
+label! {
+    pub enum File {
+        Executable,
+        Mirror,
+        Configuration,
+    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Written {
-    Installed,
-    Restored,
+label! {
+    pub enum Written {
+        Installed,
+        Restored,
+    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Renewal {
-    Renewed,
-    Failed,
+label! {
+    pub enum Renewal {
+        Renewed,
+        Failed,
+    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Publication {
-    Published,
-    Superseded,
-    Failed,
+label! {
+    pub enum Publication {
+        Published,
+        Superseded,
+        Failed,
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -143,14 +152,19 @@ impl Metrics {
             next_renewal: Gauge::default(),
             known: Arc::default(),
         };
-        registry.register("manifold_node_calls", "Calls of the runtime that ended", all.calls.clone());
+        registry.register("manifold_node_calls", "Calls of the runtime that ended; superseded: another pod of that name is there by now; parked: a DEL that is tried \
+             again by the sweep", all.calls.clone());
         registry.register(
             "manifold_node_networks",
-            "Networks that were attached or detached",
+            "Networks that were attached or detached; the first 100 have a label of their own, what comes later is `other`",
             all.networks.clone(),
         );
         registry.register("manifold_node_call_seconds", "How long a call took", all.seconds.clone());
-        registry.register("manifold_node_outcomes_lost", "Calls that nobody can tell of", all.lost.clone());
+        registry.register(
+            "manifold_node_outcomes_lost",
+            "Calls that nobody can tell of; dropped: the spool was full; damaged: the line made no sense",
+            all.lost.clone(),
+        );
         registry.register(
             "manifold_node_files",
             "Files that were put on the node, and restored",
@@ -187,6 +201,31 @@ impl Metrics {
             all.next_renewal.clone(),
         );
         all
+    }
+
+    /// Begins every series that there can be: for the reference.
+    pub fn every(&self) {
+        for (verb, outcome) in pairs() {
+            begin(&self.calls, &Call { verb, outcome });
+            for network in ["NAMESPACE/NAME", OTHER].map(str::to_owned) {
+                begin(&self.networks, &OfNetwork { verb, network, outcome });
+            }
+        }
+        for verb in Verb::ALL.iter().copied() {
+            begin(&self.seconds, &OfVerb { verb });
+        }
+        for reason in Lost::ALL.iter().copied() {
+            begin(&self.lost, &OfLoss { reason });
+        }
+        for (file, outcome) in pairs() {
+            begin(&self.files, &OfFile { file, outcome });
+        }
+        for outcome in Renewal::ALL.iter().copied() {
+            begin(&self.renewals, &OfRenewal { outcome });
+        }
+        for outcome in Publication::ALL.iter().copied() {
+            begin(&self.publications, &OfPublication { outcome });
+        }
     }
 
     pub fn call(&self, verb: Verb, outcome: Ended, seconds: f64) {

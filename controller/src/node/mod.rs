@@ -36,6 +36,7 @@ use tokio::runtime::Builder;
 use crate::connect;
 use crate::context::Stop;
 use config::Config;
+pub(crate) use serve::Counts;
 pub use serve::serve;
 
 /// The name of the executable on the node, and the `type` in configurations.
@@ -55,13 +56,13 @@ pub struct Arguments {
 /// Runs until it is told to stop. Nothing that it put on the node is withdrawn then.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = arguments.config.as_deref().map_or_else(|| Ok(Config::default()), Config::read)?;
-    let executable = preflight::look(&config)?;
+    preflight::look(&config)?;
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.context("the threads cannot be started")?;
     let ended = runtime.block_on(async {
         let stop = Stop::on_signals()?;
         let base = connect::config(arguments.kubeconfig.as_deref()).await?;
-        serve(base, config, executable, stop).await
+        serve(base, config, stop).await
     });
     runtime.shutdown_background();
     ended

@@ -1,14 +1,17 @@
 //! What has to be there before the node role can begin: one sentence for whoever reads the termination message.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
 
 use anyhow::{Context as _, bail};
 use manifold_ledger::durable;
 
 use super::config::Config;
 
-/// The executable to install, after a look at every folder.
-pub fn look(config: &Config) -> anyhow::Result<Vec<u8>> {
+const ELF: &[u8; 4] = b"\x7fELF";
+
+/// A look at every folder, and at the executable to install.
+pub fn look(config: &Config) -> anyhow::Result<()> {
     let host = &config.host;
     for (folder, key, mode) in
         [(host.bin(), "binDir", 0o755), (host.conf(), "confDir", 0o755), (host.state(), "stateDir", 0o700)]
@@ -25,13 +28,15 @@ pub fn look(config: &Config) -> anyhow::Result<Vec<u8>> {
         fs::remove_file(folder.join(probe)).with_context(told)?;
     }
     let source = &config.executable.source;
-    let bytes = fs::read(source).with_context(|| {
+    let mut begin = Vec::new();
+    let read = File::open(source).and_then(|file| file.take(ELF.len() as u64).read_to_end(&mut begin));
+    read.with_context(|| {
         format!("the executable `{}` cannot be read; name it in `executable.source`", source.display())
     })?;
-    if !bytes.starts_with(b"\x7fELF") {
+    if begin != ELF {
         bail!("`{}` (`executable.source`) is no executable of Linux", source.display());
     }
-    Ok(bytes)
+    Ok(())
 }
 
 #[cfg(test)]

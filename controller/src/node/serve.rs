@@ -29,18 +29,34 @@ use crate::status_page::{self, Page};
 /// What telling the last events may take at the end.
 const FLUSH: Duration = Duration::from_secs(1);
 
+/// Everything that the role counts.
+#[derive(Debug)]
+pub(crate) struct Counts {
+    role: Metrics,
+    events: events::Metrics,
+}
+
+impl Counts {
+    pub(crate) fn new() -> (Registry, Self) {
+        let mut registry = Registry::default();
+        let role = Metrics::register(&mut registry);
+        let events = events::Metrics::register(&mut registry);
+        (registry, Self { role, events })
+    }
+
+    /// Begins every series that there can be: for the reference.
+    pub(crate) fn every(&self) {
+        self.role.every();
+        self.events.every();
+    }
+}
+
 /// Runs until it is told to stop.
-pub async fn serve(
-    base: kube::Config,
-    config: Config,
-    executable: Vec<u8>,
-    mut stop: Stop,
-) -> anyhow::Result<()> {
+pub async fn serve(base: kube::Config, config: Config, mut stop: Stop) -> anyhow::Result<()> {
     let client = connect::of(base.clone())?;
-    let mut registry = Registry::default();
-    let metrics = Metrics::register(&mut registry);
+    let (registry, Counts { role: metrics, events: told }) = Counts::new();
     let replica = std::env::var("NODE_NAME").map_or_else(|_| connect::host_name(), Ok)?;
-    let events = Events::start(client.clone(), &replica, events::Metrics::register(&mut registry));
+    let events = Events::start(client.clone(), &replica, told);
 
     let listener = TcpListener::bind(config.status_address).await.with_context(|| {
         format!("the status page cannot listen at `{}`; set `statusAddress`", config.status_address)
@@ -67,7 +83,7 @@ pub async fn serve(
     let told = wake.clone();
     folders::folders(vec![host.bin(), host.conf()], move || told.send(()).is_ok())?;
     let rounds = Rounds {
-        keeper: Keeper::new(config.clone(), executable)?,
+        keeper: Keeper::new(config.clone())?,
         config: config.clone(),
         news,
         missing,

@@ -2,47 +2,53 @@
 
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
-pub(super) enum Resource {
-    Pods,
-    Definitions,
+use crate::closed::{Closed, begin, label, pairs};
+
+label! {
+    pub(super) enum Resource {
+        Pods,
+        Definitions,
+    }
 }
 
-/// Why a list or a watch had to be begun again.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
-pub(super) enum Cause {
-    ListFailed,
-    WatchFailed,
-    /// The version to go on from is not served any more (410).
-    VersionGone,
+label! {
+    /// Why a list or a watch had to be begun again.
+    pub(super) enum Cause {
+        ListFailed,
+        WatchFailed,
+        /// The version to go on from is not served any more (410).
+        VersionGone,
+    }
 }
 
-/// What was written.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
-pub(super) enum Part {
-    Status,
-    Finalizer,
+label! {
+    /// What was written.
+    pub(super) enum Part {
+        Status,
+        Finalizer,
+    }
 }
 
-/// What became of it.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
-pub(super) enum Outcome {
-    Written,
-    /// Somebody else changed the object first.
-    Conflict,
-    /// The object is gone.
-    Gone,
-    /// The API server does not take it, and would not take it again.
-    Refused,
-    /// Trying again can help.
-    Failed,
+label! {
+    /// What became of it.
+    pub(super) enum Outcome {
+        Written,
+        /// Somebody else changed the object first.
+        Conflict,
+        /// The object is gone.
+        Gone,
+        /// The API server does not take it, and would not take it again.
+        Refused,
+        /// Trying again can help.
+        Failed,
+    }
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -106,6 +112,19 @@ impl Metrics {
             new.malformed.clone(),
         );
         new
+    }
+
+    /// Begins every series that there can be: for the reference.
+    pub fn every(&self) {
+        for (part, outcome) in pairs() {
+            begin(&self.writes, &Written { part, outcome });
+        }
+        for (resource, cause) in pairs() {
+            begin(&self.restarts, &Restart { resource, cause });
+        }
+        for resource in Resource::ALL.iter().copied() {
+            begin(&self.malformed, &OfResource { resource });
+        }
     }
 
     fn register_gauges(&self, registry: &mut Registry) {
