@@ -19,6 +19,7 @@ fn main() -> ExitCode {
     match (name.as_str(), words.as_slice()) {
         // As the reference's executable is called, and under our own name.
         ("dhcp", ["daemon", flags @ ..]) | (_, ["dhcp", "daemon", flags @ ..]) => return dhcp_daemon(flags),
+        ("dhcp", ["status", flags @ ..]) | (_, ["dhcp", "status", flags @ ..]) => return dhcp_status(flags),
         (_, ["--version"]) => {
             let _ = writeln!(std::io::stdout(), "manifold {}", env!("CARGO_PKG_VERSION"));
             return ExitCode::SUCCESS;
@@ -44,6 +45,21 @@ fn uninstall(words: &[&str]) -> ExitCode {
             let _ = writeln!(std::io::stdout(), "{told}");
             ExitCode::SUCCESS
         }
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// For who asks whether the daemon serves, such as a readiness probe.
+fn dhcp_status(flags: &[&str]) -> ExitCode {
+    use manifold_dhcp::daemon::{Flags, status};
+    let asked = Flags::parse(flags.iter().map(|word| (*word).to_owned()))
+        .map_err(anyhow::Error::msg)
+        .and_then(|flags| status(&flags).map_err(anyhow::Error::from));
+    match asked {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "{error:#}");
             ExitCode::FAILURE

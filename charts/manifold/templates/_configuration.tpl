@@ -36,6 +36,9 @@ host:
   binDir: {{ $node.binDir }}
   confDir: {{ $node.confDir }}
   stateDir: {{ $node.stateDir }}
+{{- with $node.podResourcesSocket }}
+  podResourcesSocket: {{ . }}
+{{- end }}
 executable:
   source: /manifold
   links: {{ toJson $node.links }}

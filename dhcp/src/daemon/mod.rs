@@ -9,14 +9,17 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use manifold_cni::CniError;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 pub use flags::{Flags, USAGE};
 
 use crate::registry::Registry;
+use crate::rpc::{self, Request};
 use crate::store::Store;
 
 /// What the environment says of systemd's sockets: `LISTEN_PID` and `LISTEN_FDS`.
@@ -46,6 +49,14 @@ pub fn run(flags: &Flags, activation: &Activation) -> anyhow::Result<()> {
     let resumed = registry.resume().context("the leases of an earlier daemon cannot be read")?;
     tracing::info!(resumed, socket = ?own_socket.as_ref().map(|s| &s.0), "serving");
     server::serve(&listener, &signals, &registry, flags.host_prefix.as_deref())
+}
+
+/// How long a daemon may think about whether it serves.
+const STATUS: Duration = Duration::from_secs(4);
+
+/// Whether a daemon of these flags answers.
+pub fn status(flags: &Flags) -> Result<(), CniError> {
+    rpc::call(&flags.socket(), &Request::Status, Instant::now() + STATUS).map(drop)
 }
 
 /// A file that goes when the daemon ends in order.

@@ -37,6 +37,21 @@ fn socket_and_pid_file_come_with_the_daemon_and_go_when_it_ends() {
     assert!(!relative.status.success() && String::from_utf8_lossy(&relative.stderr).contains("not absolute"));
 }
 
+#[test]
+fn whoever_asks_whether_it_serves_is_told_by_the_exit_code() {
+    let mut bed = Bed::without_daemon();
+    let socket = bed.socket();
+    let ask =
+        || Command::new(manifold()).args(["dhcp", "status", "-socketpath"]).arg(&socket).output().unwrap();
+    let before = ask();
+    let said = String::from_utf8_lossy(&before.stderr).into_owned();
+    assert!(!before.status.success() && said.contains("does not answer"), "{said}");
+    bed.start_daemon(&[]);
+    wait_until("it serves", || ask().status.success());
+    bed.kill_daemon();
+    assert!(!ask().status.success(), "its socket lies there, and nobody answers");
+}
+
 // Proves: PLG-DHCP-4
 #[test]
 fn the_host_prefix_stands_before_socket_and_namespaces() {
@@ -72,7 +87,8 @@ fn systemd_may_pass_one_socket_and_no_more() {
             own.display(),
             leases.display(),
         );
-        let mut command = Command::new("/bin/sh");
+        // Debian's `sh` knows descriptors of one digit only.
+        let mut command = Command::new("/bin/bash");
         command.args(["-c", &run]).arg(manifold());
         command
     };

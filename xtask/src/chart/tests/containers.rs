@@ -70,6 +70,20 @@ fn who_needs_no_folder_of_the_host_is_not_root() {
     }
 }
 
+/// A rollout waits for who answers, not for who has begun.
+#[test]
+fn who_serves_pods_is_ready_when_it_answers() {
+    let all = objects(&["dhcp.enabled=true"]);
+    let probe = |kind, name| pod(&all, kind, name)["containers"][0]["readinessProbe"].clone();
+    assert_eq!(
+        probe("DaemonSet", "manifold-dhcp")["exec"]["command"],
+        json!(["/manifold", "dhcp", "status"])
+    );
+    for (kind, name) in [("DaemonSet", "manifold-node"), ("Deployment", "manifold-controller")] {
+        assert_eq!(probe(kind, name)["httpGet"]["path"], "/readyz", "{name}");
+    }
+}
+
 /// Policy refuses such keys of everybody, the controllers of Deployments and DaemonSets among them.
 #[test]
 fn no_pod_carries_a_key_that_policy_keeps_for_nodes() {

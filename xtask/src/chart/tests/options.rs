@@ -36,6 +36,15 @@ fn options_are_rendered_when_they_are_asked_for() {
 }
 
 #[test]
+fn the_kubelets_socket_reaches_the_nodes_where_it_is_named() {
+    let named = "/data/kubelet/pod-resources/kubelet.sock";
+    let node = |values: &[&str]| configuration(&objects(values), "manifold-node");
+    assert!(node(&[])["host"].get("podResourcesSocket").is_none());
+    let value = format!("node.podResourcesSocket=\"{named}\"");
+    assert_eq!(node(&[&value])["host"]["podResourcesSocket"], named);
+}
+
+#[test]
 fn a_private_registry_secrets_tags_and_digests_reach_every_pod() {
     let digest = format!("sha256:{}", "ab".repeat(32));
     let all = objects(&[
