@@ -181,7 +181,7 @@ mod tests {
         (dir, ledger)
     }
 
-    // Shows part of: F-NOD-1
+    // Proves: F-NOD-1
     #[test]
     fn the_first_call_of_a_boot_sweeps_the_entries_of_other_boots_only() {
         let (_dir, ledger) = ledger_with(&[("old1", 1), ("old2", 2), ("new1", 3)]);
@@ -195,7 +195,7 @@ mod tests {
         assert!(matches!(ledger.boot_sweep(&boot(4), Instant::now()).unwrap(), BootSweep::Yours(_)));
     }
 
-    // Shows part of: F-NOD-1
+    // Proves: F-NOD-1
     #[test]
     fn a_sweep_that_died_half_way_goes_on_with_what_is_left() {
         let (_dir, ledger) = ledger_with(&[("old1", 1), ("old2", 1)]);
@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(sweeper.stale.len(), 1);
     }
 
-    // Shows part of: F-NOD-1
+    // Proves: F-NOD-1
     #[test]
     fn who_waits_too_long_for_the_sweep_hears_how_far_it_is() {
         let (_dir, ledger) = ledger_with(&[("old1", 1), ("old2", 1)]);

@@ -32,7 +32,7 @@ fn the_wall_clock_at_add_decides_nothing() {
     }
 }
 
-// Shows part of: F-NOD-1
+// Proves: F-NOD-1
 #[test]
 fn what_the_boot_sweep_could_not_undo_is_tried_again() {
     check(|e| e.boot = BootId::new("another").unwrap(), Now::Unknown, 5, Verdict::Undo);

@@ -67,7 +67,7 @@ fn nad(config: Option<&str>) -> Nad {
     Nad::new(NadRef::new("manifold-system", "cluster-wide-network").unwrap(), config)
 }
 
-// Shows part of: F-NOD-5, P-UP-9
+// Proves: F-NOD-5, P-UP-9
 #[test]
 fn the_configuration_is_not_written_before_an_add_can_be_served() {
     let mut node = Node::new();

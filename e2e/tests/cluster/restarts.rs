@@ -2,7 +2,8 @@
 
 use crate::bed::{Space, ledger, text};
 
-// Shows part of: P-UP-2, F-NOD-1, T-11
+// Shows part of: T-11
+// Proves: P-UP-2, F-NOD-1
 #[test]
 fn after_a_reboot_the_pods_have_all_networks_again_and_nothing_is_left_of_the_old_ones() {
     let space = Space::new("reboot");

@@ -121,8 +121,7 @@ fn executed_delegates_get_their_del_with_the_result_of_the_add_that_was_killed()
     }
 }
 
-// Shows part of: F-NOD-1
-// Proves: P-DEL-9, P-DEL-10
+// Proves: F-NOD-1, P-DEL-9, P-DEL-10
 #[test]
 fn what_a_reboot_left_is_swept_before_the_first_add_is_answered() {
     let node = used_node("boot");

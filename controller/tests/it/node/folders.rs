@@ -13,7 +13,7 @@ use super::bed::{BRIDGE, CONFLIST, Node, define, edit, files, server};
 /// A restoring may take this long on a machine that is not busy.
 const SOON: Duration = Duration::from_secs(2);
 
-// Shows part of: F-NOD-5
+// Proves: F-NOD-5
 #[test]
 fn the_configuration_comes_when_the_node_can_serve_and_not_before() {
     let api = server();
