@@ -2,18 +2,21 @@
 //!
 //! One test after another: some of them switch off what others need. A cluster that is up is used and left up.
 
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
 use manifold_e2e::cluster::{Cluster, Place, VARIABLE};
 
 use crate::cluster::{self, up};
-use crate::test::suite::{self, Suite};
+use crate::test::suite::{self, Executables, Suite};
 use crate::test::tally::Tally;
 use crate::{able, progress};
 
 /// How `cargo xtask test --only` names these tests.
 pub(crate) const SUITE: &str = "cluster";
+/// By which the tests know the program.
+const MULTUS: &str = "MANIFOLD_MULTUS";
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -23,6 +26,9 @@ pub(crate) struct Options {
     /// Leaves the cluster up
     #[arg(long)]
     keep: bool,
+    /// The executable of a Multus 4 (thin), which takes part in the test of the take-over; else `MANIFOLD_MULTUS`
+    #[arg(long, value_name = "PATH")]
+    multus: Option<PathBuf>,
     #[command(flatten)]
     cluster: up::Options,
 }
@@ -35,7 +41,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     up::run(&place, &options.cluster)?;
     let suite = progress::step("tests", suite::of_cluster)?;
     let mut tally = Tally::default();
-    each(&suite, &place, options.filter.as_deref(), &mut tally)?;
+    let environment = environment(&place, options.multus.as_deref())?;
+    each(&suite, &environment, options.filter.as_deref(), &mut tally)?;
     if !was_up && !options.keep {
         cluster::down(&place)?;
     }
@@ -53,14 +60,29 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 pub(crate) fn in_test(suite: &Suite, filter: Option<&str>, tally: &mut Tally) -> anyhow::Result<()> {
     let place = Place::at(&std::env::temp_dir().join(format!("manifold-cluster-{}", std::process::id())));
     let outcome = up::run(&place, &up::Options { nodes: 2, ..up::Options::default() })
-        .and_then(|()| each(suite, &place, filter, tally));
+        .and_then(|()| each(suite, &environment(&place, None)?, filter, tally));
     outcome.and(cluster::down(&place))
 }
 
-fn each(suite: &Suite, place: &Place, filter: Option<&str>, tally: &mut Tally) -> anyhow::Result<()> {
+/// What the tests are told by variables.
+fn environment(place: &Place, multus: Option<&Path>) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
+    let mut all = vec![(VARIABLE, place.folder().to_owned())];
+    if let Some(path) = multus {
+        let whole = path.canonicalize().with_context(|| format!("there is no `{}`", path.display()))?;
+        all.push((MULTUS, whole));
+    }
+    Ok(all)
+}
+
+fn each(
+    suite: &Suite,
+    environment: &Executables,
+    filter: Option<&str>,
+    tally: &mut Tally,
+) -> anyhow::Result<()> {
     for name in names(suite, filter)? {
         let before = tally.bad.len();
-        let outcome = progress::step(&name, || one(suite, place, &name, tally));
+        let outcome = progress::step(&name, || one(suite, environment, &name, tally));
         // A test that failed has been told; that it could not be run at all, not yet. The next one is run all the same.
         if let Err(wrong) = outcome
             && tally.bad.len() == before
@@ -71,12 +93,12 @@ fn each(suite: &Suite, place: &Place, filter: Option<&str>, tally: &mut Tally) -
     Ok(())
 }
 
-fn one(suite: &Suite, place: &Place, name: &str, tally: &mut Tally) -> anyhow::Result<()> {
-    let cluster = [(VARIABLE, place.folder().to_owned())];
+fn one(suite: &Suite, environment: &Executables, name: &str, tally: &mut Tally) -> anyhow::Result<()> {
     let before = tally.bad.len();
-    let mut outcome = suite.outcome(suite.command().args(["--exact", name]).envs(cluster.iter().cloned()))?;
+    let mut outcome =
+        suite.outcome(suite.command().args(["--exact", name]).envs(environment.iter().cloned()))?;
     for (test, variable) in std::mem::take(&mut outcome.to_be_given) {
-        suite.run_given(&test, &variable, &cluster, tally)?;
+        suite.run_given(&test, &variable, environment, tally)?;
     }
     tally.add("on the cluster", outcome);
     ensure!(tally.bad.len() == before, "it failed");

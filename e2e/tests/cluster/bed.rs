@@ -23,6 +23,8 @@ pub(crate) fn cluster() -> &'static Cluster {
 pub(crate) struct Space {
     pub(crate) cluster: &'static Cluster,
     pub(crate) name: String,
+    /// It was there before the test, which takes away what it makes in it.
+    borrowed: bool,
 }
 
 impl Space {
@@ -33,12 +35,17 @@ impl Space {
     pub(crate) fn on(cluster: &'static Cluster, prefix: &str) -> Self {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let name = format!("{prefix}-{}-{}", process::id(), MADE.fetch_add(1, Ordering::Relaxed));
-        let space = Self { cluster, name };
+        let space = Self { cluster, name, borrowed: false };
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space.name}});
         space.cluster.client().send("POST", "/api/v1/namespaces", &object).unwrap();
         let account = space.path("serviceaccounts/default");
         space.cluster.wait("the namespace's account", || space.cluster.get(&account)).unwrap();
         space
+    }
+
+    /// One that every cluster has.
+    pub(crate) fn existing(name: &str) -> Self {
+        Self { cluster: cluster(), name: name.to_owned(), borrowed: true }
     }
 
     /// A path of the core group in this namespace.
@@ -147,6 +154,15 @@ impl Space {
             .unwrap()
     }
 
+    /// An event about a pod, when there is one with this reason.
+    pub(crate) fn wait_event(&self, pod: &str, reason: &str) -> Value {
+        let path = self.path("events");
+        let is_it =
+            |event: &Value| text(event, "/involvedObject/name") == pod && text(event, "/reason") == reason;
+        let look = || Ok(self.cluster.list(&path)?.into_iter().find(is_it));
+        self.cluster.wait(&format!("the event `{reason}` of `{pod}`"), look).unwrap()
+    }
+
     pub(crate) fn exec(&self, pod: &str, words: &[&str]) -> String {
         self.cluster.exec(&self.name, pod, words).unwrap()
     }
@@ -164,8 +180,10 @@ impl Drop for Space {
             let said = self.cluster.kubectl(&words).unwrap_or_else(|error| error.to_string());
             let _ = writeln!(std::io::stderr(), "{said}");
         }
-        let path = format!("/api/v1/namespaces/{}", self.name);
-        let _ = self.cluster.client().call("DELETE", &path, "application/json", b"");
+        if !self.borrowed {
+            let path = format!("/api/v1/namespaces/{}", self.name);
+            let _ = self.cluster.client().call("DELETE", &path, "application/json", b"");
+        }
     }
 }
 

@@ -39,7 +39,8 @@ impl Suite {
         executables: &Executables,
         tally: &mut Tally,
     ) -> anyhow::Result<()> {
-        if std::env::var_os(variable).is_none_or(|path| path.is_empty()) {
+        let named = executables.iter().any(|(name, _)| *name == variable);
+        if !named && std::env::var_os(variable).is_none_or(|path| path.is_empty()) {
             tally.skipped.push(format!("{test}: no program was given; name one by {variable}"));
             return Ok(());
         }
