@@ -1,0 +1,77 @@
+//! What fails while pods start: the runtime is killed, the token is refused.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use manifold_e2e::cluster::Node;
+
+use crate::bed::{Space, is_ready, text};
+use crate::left::wait_nothing_left;
+
+const PODS: usize = 16;
+const CREDENTIALS: &str = "/var/lib/cni/manifold/credentials";
+
+fn events(space: &Space, pod: &str, reason: &str) -> Vec<String> {
+    let events = space.cluster.list(&space.path("events")).unwrap();
+    let of_pod = events.iter().filter(|event| text(event, "/involvedObject/name") == pod);
+    of_pod.filter(|e| text(e, "/reason") == reason).map(|e| text(e, "/message").to_owned()).collect()
+}
+
+// Shows part of: T-10, T-11
+#[test]
+fn a_runtime_that_is_killed_while_pods_start_starts_them_all_and_leaves_nothing() {
+    let space = Space::new("starting");
+    space.macvlan("green", 88);
+    let node = &space.cluster.nodes()[1];
+    let names: Vec<String> = (0..PODS).map(|n| format!("p{n}")).collect();
+    for name in &names {
+        space.pod(name, node, &space.network("green"));
+    }
+    let some = || Ok((!space.leases(node, "green").is_empty()).then_some(()));
+    space.cluster.wait("some pods to start", some).unwrap();
+    node.daemon("containerd").kill().unwrap();
+    let pods = space.cluster.list(&space.path("pods")).unwrap();
+    assert!(pods.iter().filter(|pod| is_ready(pod)).count() < PODS, "not all had started");
+    node.start_runtime().unwrap();
+    for name in &names {
+        space.wait_ready(name);
+        assert_eq!(space.status(name).len(), 2, "{name}");
+    }
+    names.iter().for_each(|name| space.ask_to_delete(name));
+    for name in &names {
+        space.cluster.wait("the pods to be gone", || Ok(space.get(name).is_none().then_some(()))).unwrap();
+    }
+    wait_nothing_left(space.cluster);
+    assert_eq!(space.leases(node, "green"), Vec::<String>::new());
+}
+
+fn token(node: &Node) -> PathBuf {
+    node.path(&format!("{CREDENTIALS}/token"))
+}
+
+// Proves: F-API-5, P-UP-6
+#[test]
+fn a_token_that_is_refused_is_renewed_on_the_shims_word_and_the_pod_starts() {
+    let space = Space::new("refused");
+    space.macvlan("green", 89);
+    let node = &space.cluster.nodes()[0];
+    let real = fs::read_to_string(token(node)).unwrap();
+    // As after the server's key was changed: the form is right, the signature is not.
+    let (signed, signature) = real.trim().rsplit_once('.').unwrap();
+    let forged = format!("{signed}.{}", signature.chars().rev().collect::<String>());
+    let beside = node.path(&format!("{CREDENTIALS}/.forged"));
+    fs::write(&beside, &forged).unwrap();
+    fs::set_permissions(&beside, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::rename(&beside, token(node)).unwrap();
+    space.pod("asks", node, &space.network("green"));
+    let pod = space.wait_ready("asks");
+    assert!(text(&pod, "/status/podIP").starts_with("10.244."));
+    let said = events(&space, "asks", "FailedCreatePodSandBox");
+    assert!(said.iter().any(|message| message.contains("401")), "{said:?}");
+    let now = fs::read_to_string(token(node)).unwrap();
+    assert!(now != forged && now != real, "another token");
+    assert!(!node.path(&format!("{CREDENTIALS}/refused")).exists(), "the mark is taken");
+    assert_eq!(space.status("asks").len(), 2);
+    space.delete("asks");
+}
