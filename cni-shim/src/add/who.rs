@@ -19,6 +19,10 @@ pub(crate) struct Who {
     pub(crate) told_by_runtime: bool,
 }
 
+/// What `CNI_ARGS` may have where it does not say `IgnoreUnknown`, as every runtime of Kubernetes does.
+const KNOWN: [&str; 6] =
+    ["K8S_POD_NAMESPACE", "K8S_POD_NAME", "K8S_POD_UID", "K8S_POD_INFRA_CONTAINER_ID", "IP", "MAC"];
+
 /// `None`: the caller is no Kubernetes runtime, so there is a default network and nothing else.
 pub(crate) fn of(
     config: &Config,
@@ -26,6 +30,7 @@ pub(crate) fn of(
     source: Option<&mut (dyn Source + '_)>,
     deadline: Instant,
 ) -> Result<Option<Who>, CniError> {
+    at.args.require_known(&KNOWN)?;
     let Some(pod) = named(&at.args)? else { return Ok(None) };
     if let Some(annotations) = config.pod_annotations()? {
         return Ok(Some(Who { pod, annotations, told_by_runtime: true }));

@@ -170,6 +170,38 @@ mod tests {
         assert!(!text.contains("token") && !text.contains("/host"), "{text}");
     }
 
+    // What Multus' installer takes as flags, a node role takes from its configuration (docs/from-multus.md).
+    // Proves: MLT-INS-1, MLT-INS-2
+    #[test]
+    fn whatever_could_be_asked_of_multus_installer_reaches_the_configuration_of_the_runtime() {
+        let asked = "
+host: {binDir: /opt/bin, confDir: /etc/net.d}
+cniVersion: 1.1.0
+networks: {namespaceIsolation: false, globalNamespaces: [default, shared]}
+log: {level: debug, file: /var/log/manifold.log, toStderr: false}
+";
+        let config = Config::parse(asked).unwrap();
+        let text =
+            text(&config, version(config.cni_version, None), &BTreeSet::from(["bandwidth".to_owned()]));
+        let list: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&list["cniVersion"], &list["name"]), (&json!("1.1.0"), &json!("manifold")));
+        let entry = &list["plugins"][0];
+        for (key, value) in [
+            ("binDir", json!("/opt/bin")),
+            // Under the name by which it is read.
+            ("confDir", json!("/etc/net.d")),
+            ("capabilities", json!({"bandwidth": true, POD_ANNOTATIONS: true})),
+            ("clusterNetwork", json!("cluster-wide-network")),
+            ("namespaceIsolation", json!(false)),
+            ("globalNamespaces", json!("default,shared")),
+            ("logLevel", json!("debug")),
+            ("logFile", json!("/var/log/manifold.log")),
+            ("logToStderr", json!(false)),
+        ] {
+            assert_eq!(entry[key], value, "{key}");
+        }
+    }
+
     #[test]
     fn the_kubelets_socket_is_named_where_it_is_not_where_the_shim_looks_by_default() {
         let entry = |yaml: &str| {

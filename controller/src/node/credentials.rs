@@ -274,6 +274,32 @@ mod tests {
         }
     }
 
+    // Proves: MLT-INS-3
+    #[tokio::test]
+    async fn another_token_and_another_authority_replace_the_files_by_a_rename() {
+        use std::os::unix::fs::MetadataExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, authority) = (dir.path().join("credentials"), dir.path().join("ca.crt"));
+        let mut base = kube::Config::new("https://10.96.0.1".parse().unwrap());
+        base.root_cert_file = Some(authority.clone());
+        let mut seen = Vec::new();
+        for (token, text) in [("first", "old"), ("second", "old"), ("second", "new")] {
+            fs::write(&authority, text).unwrap();
+            let server = Server::of(&Default::default(), &base).await.unwrap();
+            write(&folder, &Token(token.into()), &kubeconfig::text(&server)).unwrap();
+            // Open files keep their content when a name comes to mean another file, and lose it when that is overwritten.
+            seen.push(["token", "kubeconfig"].map(|name| fs::File::open(folder.join(name)).unwrap()));
+        }
+        let read = |number: usize, name: usize| io::read_to_string(&seen[number][name]).unwrap();
+        assert_eq!([read(0, 0), read(1, 0), read(2, 0)], ["first", "second", "second"]);
+        let inode = |number: usize| seen[number][1].metadata().unwrap().ino();
+        assert_eq!(inode(0), inode(1), "a kubeconfig that says the same stays");
+        let has = |text: &str, authority: &str| {
+            text.contains(&base64::engine::general_purpose::STANDARD.encode(authority))
+        };
+        assert!(has(&read(0, 1), "old") && has(&read(2, 1), "new"), "the authority is read anew each time");
+    }
+
     // Proves: S-2
     #[test]
     fn a_token_is_never_printed() {

@@ -68,6 +68,7 @@ fn nad(config: Option<&str>) -> Nad {
 }
 
 // Proves: F-NOD-5, P-UP-9
+// Proves: NPWG-6.1-1, MLT-DEP-17
 #[test]
 fn the_configuration_is_not_written_before_an_add_can_be_served() {
     let mut node = Node::new();

@@ -30,6 +30,7 @@ fn environments_that_no_runtime_would_send() {
         ("K8S_POD_NAMESPACE=../x;K8S_POD_NAME=y", "CNI_ARGS"),
         ("K8S_POD_NAMESPACE=x;K8S_POD_NAME=a=b", "CNI_ARGS"),
         ("K8S_POD_NAMESPACE=x;K8S_POD_NAME=y;K8S_POD_UID=../..", "CNI_ARGS"),
+        ("FOO=1", "unknown key `FOO`"),
     ];
     for (text, part) in args {
         let outcome = call(&bed, |runtime, _| runtime.env.push(("CNI_ARGS".into(), text.into())));

@@ -146,6 +146,29 @@ fn del_of_a_sandbox_without_an_entry_still_asks_the_default_network() {
     node.assert_clean(&oracle, &before);
 }
 
+// Proves: MLT-POD-5
+#[test]
+fn a_pair_of_cni_args_that_nobody_knows_is_refused_on_add_unless_it_is_to_be_ignored() {
+    let mut node = node_with_storage("unknown-pair");
+    node.entry.remove("clusterNetwork");
+    let work = json!({"ADD": {"work": true, "address": "10.1.0.2/24"}, "DEL": {"work": true}});
+    node.entry.insert("delegates".into(), json!([node.fake(&work).with("name", json!("cluster"))]));
+    let netns = TestNetns::new().unwrap();
+    let pod = Pod::new(&netns, node.ns.name(), "odd");
+    let with = |args: &str| {
+        let mut runtime = node.runtime();
+        runtime.env.push(("CNI_ARGS".into(), args.into()));
+        runtime
+    };
+    let refused = with("FOO=1").add(&pod).unwrap();
+    assert!(refused.error_text().contains("unknown key `FOO`"), "{refused}");
+    assert_eq!(node.trace(), Vec::<String>::new());
+    with("FOO=1").del(&pod).unwrap().must_succeed();
+    with("IgnoreUnknown=1;FOO=1").add(&pod).unwrap().must_succeed();
+    with("FOO=1").del(&pod).unwrap().must_succeed();
+    assert_eq!(node.trace(), ["DEL eth0", "ADD eth0", "DEL eth0"]);
+}
+
 // Proves: F-DSK-6, F-POD-7
 #[test]
 fn with_the_whole_state_folder_gone_del_still_frees_the_default_network() {
