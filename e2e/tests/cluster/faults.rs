@@ -5,9 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use manifold_e2e::cluster::Node;
+use serde_json::json;
 
-use crate::bed::{Space, is_ready, text};
+use crate::bed::{STATUS, Space, annotation, is_ready, text};
 use crate::left::wait_nothing_left;
+use crate::processes::Process;
 
 const PODS: usize = 16;
 const CREDENTIALS: &str = "/var/lib/cni/manifold/credentials";
@@ -74,4 +76,77 @@ fn a_token_that_is_refused_is_renewed_on_the_shims_word_and_the_pod_starts() {
     assert!(!node.path(&format!("{CREDENTIALS}/refused")).exists(), "the mark is taken");
     assert_eq!(space.status("asks").len(), 2);
     space.delete("asks");
+}
+
+/// The API server takes no status from nodes for the pods of a namespace, until this is dropped.
+struct Refusal<'a>(&'a Space);
+
+const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
+const BINDINGS: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
+
+impl<'a> Refusal<'a> {
+    fn new(space: &'a Space) -> Self {
+        let shim = "system:serviceaccount:manifold-system:manifold-shim";
+        let own = json!({"matchLabels": {"kubernetes.io/metadata.name": space.name}});
+        let policy = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+            "metadata": {"name": space.name}, "spec": {
+                "matchConstraints": {"namespaceSelector": own, "resourceRules": [{"apiGroups": [""],
+                    "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["pods/status"]}]},
+                "validations": [{"expression": format!("request.userInfo.username != '{shim}'"),
+                    "message": "not today"}]}});
+        let binding = json!({"apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": space.name},
+            "spec": {"policyName": space.name, "validationActions": ["Deny"]}});
+        space.cluster.client().send("POST", POLICIES, &policy).unwrap();
+        space.cluster.client().send("POST", BINDINGS, &binding).unwrap();
+        Self(space)
+    }
+}
+
+impl Drop for Refusal<'_> {
+    fn drop(&mut self) {
+        for kind in [BINDINGS, POLICIES] {
+            let path = format!("{kind}/{}", self.0.name);
+            let _ = self.0.cluster.client().call("DELETE", &path, "application/json", b"");
+        }
+    }
+}
+
+/// A page of the node role.
+fn metrics(node: &Node) -> String {
+    let script = "printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' | busybox nc -w 5 127.0.0.1 9431";
+    node.exec(&["sh", "-c", script]).unwrap()
+}
+
+// Proves: F-API-10
+#[test]
+fn a_status_that_cannot_be_published_keeps_no_pod_from_starting_is_told_and_is_made_up_for() {
+    let space = Space::new("unpublished");
+    space.macvlan("green", 90);
+    let node = &space.cluster.nodes()[0];
+    let refusal = Refusal::new(&space);
+    // A policy is known to the server a moment after it was made.
+    let mut tried = 0;
+    let pod = loop {
+        let pod = format!("p{tried}");
+        space.pod(&pod, node, &space.network("green"));
+        let ready = space.wait_ready(&pod);
+        if annotation(&ready, STATUS).is_none() {
+            break pod;
+        }
+        space.delete(&pod);
+        tried += 1;
+        assert!(tried < 20, "the policy has no effect");
+    };
+    let told = || Ok(events(&space, &pod, "NetworkStatusNotPublished").pop());
+    let told = space.cluster.wait("the event after a minute", told).unwrap();
+    assert!(told.contains("not today"), "{told}");
+    assert!(metrics(node).contains("\nmanifold_node_statuses_unpublished 1\n"), "{}", metrics(node));
+    assert_eq!(annotation(&space.get(&pod).unwrap(), STATUS), None);
+    drop(refusal);
+    // The next one tries at once; this one would after a minute more.
+    Process::wait_node_role(space.cluster, node).kill();
+    assert_eq!(space.status(&pod).len(), 2, "what was owed is published");
+    space.delete(&pod);
+    space.cluster.wait_installed().unwrap();
 }
