@@ -90,6 +90,8 @@ fn network(verb: Verb, attachment: &manifold_ledger::Recorded) -> NetworkOutcome
     NetworkOutcome {
         network: attachment.display.clone(),
         ifname: attachment.ifname.to_string(),
+        kind: attachment.plugins.first().map(|plugin| plugin.kind.to_string()).unwrap_or_default(),
+        duration_ms: attachment.took.map_or(0, |took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
         code: if done { 0 } else { manifold_cni::code::FAILED },
         ips: addresses(attachment),
         ..NetworkOutcome::default()

@@ -138,5 +138,6 @@ fn recorded(shim: &Shim, at: &Detachment, display: &str, list: &NetworkList) -> 
         device_info_file: None,
         state: State::Attached,
         result: None,
+        took: None,
     })
 }

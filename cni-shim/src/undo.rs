@@ -6,7 +6,7 @@
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use manifold_cni::CniError;
 
@@ -48,8 +48,8 @@ pub fn undo(
         each: shim.config.limits.delegate,
         held: held(lock),
     };
-    let errors = take_down(entry, &owing, &setting, netns.as_deref());
-    settle(ledger, entry, pen, &owing, errors)
+    let down = take_down(entry, &owing, &setting, netns.as_deref());
+    settle(ledger, entry, pen, &owing, down)
 }
 
 /// A duplicate of the lock's descriptor, for executed plugins to inherit.
@@ -64,42 +64,43 @@ fn living_netns(entry: &Entry) -> Option<PathBuf> {
     (!gone && netns.path.exists()).then(|| netns.path.clone())
 }
 
+/// What became of one network.
+struct Down {
+    error: Option<CniError>,
+    took: Duration,
+}
+
 /// One thread for each network; with a single one there is nothing to overlap.
-fn take_down(
-    entry: &Entry,
-    owing: &[usize],
-    setting: &Setting<'_>,
-    netns: Option<&Path>,
-) -> Vec<Option<CniError>> {
-    let one = |n: &usize| -> Option<CniError> {
+fn take_down(entry: &Entry, owing: &[usize], setting: &Setting<'_>, netns: Option<&Path>) -> Vec<Down> {
+    let error = |n: &usize| -> Option<CniError> {
         let recorded = entry.attachments.get(*n)?;
         let done = Chain::of(recorded, setting).and_then(|chain| chain.del(netns));
         forget_device_file(recorded.device_info_file.as_deref());
         done.err().map(|e| place(e, &recorded.display, recorded.ifname.as_str()))
+    };
+    let one = |n: &usize| {
+        let began = Instant::now();
+        Down { error: error(n), took: began.elapsed() }
     };
     if let [only] = owing {
         return vec![one(only)];
     }
     std::thread::scope(|scope| {
         let running: Vec<_> = owing.iter().map(|n| scope.spawn(move || one(n))).collect();
-        let panicked = |_| Some(CniError::failed("the thread that took a network down ended early"));
+        let early = || CniError::failed("the thread that took a network down ended early");
+        let panicked = |_| Down { error: Some(early()), took: Duration::ZERO };
         running.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect()
     })
 }
 
-fn settle(
-    ledger: &Ledger,
-    entry: &mut Entry,
-    pen: &mut Pen,
-    owing: &[usize],
-    errors: Vec<Option<CniError>>,
-) -> Undone {
-    for (n, error) in owing.iter().zip(&errors) {
+fn settle(ledger: &Ledger, entry: &mut Entry, pen: &mut Pen, owing: &[usize], down: Vec<Down>) -> Undone {
+    for (n, Down { error, took }) in owing.iter().zip(&down) {
         if let (Some(attachment), None) = (entry.attachments.get_mut(*n), error) {
             attachment.state = State::Detached;
+            attachment.took = Some(*took);
         }
     }
-    let Some(error) = all_of(errors.into_iter().flatten()) else {
+    let Some(error) = all_of(down.into_iter().filter_map(|down| down.error)) else {
         return match ledger.remove(&entry.container) {
             Ok(()) => Undone::Clean,
             // All is gone but the note of it: the next DEL finds nothing to do and tries again.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use manifold_cni::{ContainerId, IfName, NetworkName, PluginType, Version};
 use serde::{Deserialize, Serialize};
@@ -90,6 +91,9 @@ pub struct Recorded {
     /// Late: the result of the last plugin, as it stood on its stdout or as route planning changed it since.
     #[serde(skip)]
     pub result: Option<Exact>,
+    /// Never on disk: how long the plugins took in this call, for its outcome.
+    #[serde(skip)]
+    pub took: Option<Duration>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -61,6 +61,7 @@ pub(crate) fn attachment(n: usize) -> Recorded {
         device_info_file: (n == 1).then(|| PathBuf::from("/var/run/k8s.cni.cncf.io/devinfo/cni/x")),
         state: State::Planned,
         result: None,
+        took: None,
     }
 }
 

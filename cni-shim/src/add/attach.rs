@@ -1,6 +1,7 @@
 //! Each network in turn. The first that fails stops the walk; the caller undoes all of it.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use manifold_cni::{CniError, code};
 use manifold_plan::Plan;
@@ -41,9 +42,11 @@ pub(crate) fn all(
         crash::numbered("attaching", n);
         mark(entry, n, State::Attaching);
         devices.hand_over(entry, n)?;
+        let began = Instant::now();
         let added = one(entry, n, lock, setting, netns)?;
         if let Some(attachment) = entry.attachments.get_mut(n) {
             attachment.result = Some(Exact(added));
+            attachment.took = Some(began.elapsed());
         }
         mark(entry, n, State::Attached);
         if save_each {

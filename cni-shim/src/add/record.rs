@@ -28,6 +28,7 @@ pub(crate) fn attachment(shim: &Shim, planned: &Planned, pod: Option<&Pod>) -> R
         device_info_file: planned.device_info_file.clone(),
         state: State::Planned,
         result: None,
+        took: None,
     })
 }
 

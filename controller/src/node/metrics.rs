@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use manifold_plan::check_config::bundled_types;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -90,6 +91,12 @@ struct OfNetwork {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfType {
+    verb: Verb,
+    r#type: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfVerb {
     verb: Verb,
 }
@@ -121,6 +128,7 @@ pub struct Metrics {
     calls: Family<Call, Counter>,
     networks: Family<OfNetwork, Counter>,
     seconds: Family<OfVerb, Histogram>,
+    network_seconds: Family<OfType, Histogram>,
     lost: Family<OfLoss, Counter>,
     files: Family<OfFile, Counter>,
     renewals: Family<OfRenewal, Counter>,
@@ -142,6 +150,7 @@ impl Metrics {
             calls: Family::default(),
             networks: Family::default(),
             seconds: Family::new_with_constructor(histogram as fn() -> Histogram),
+            network_seconds: Family::new_with_constructor(histogram as fn() -> Histogram),
             lost: Family::default(),
             files: Family::default(),
             renewals: Family::default(),
@@ -160,6 +169,12 @@ impl Metrics {
             all.networks.clone(),
         );
         registry.register("manifold_node_call_seconds", "How long a call took", all.seconds.clone());
+        registry.register(
+            "manifold_node_network_seconds",
+            "How long the plugins of one network took, by the type of the first one, where all went well; `other`: a type \
+             that is not bundled",
+            all.network_seconds.clone(),
+        );
         registry.register(
             "manifold_node_outcomes_lost",
             "Calls that nobody can tell of; dropped: the spool was full; damaged: the line made no sense",
@@ -214,6 +229,11 @@ impl Metrics {
         for verb in Verb::ALL.iter().copied() {
             begin(&self.seconds, &OfVerb { verb });
         }
+        for verb in Verb::ALL.iter().copied() {
+            for r#type in bundled_types().chain([OTHER]) {
+                begin(&self.network_seconds, &OfType { verb, r#type });
+            }
+        }
         for reason in Lost::ALL.iter().copied() {
             begin(&self.lost, &OfLoss { reason });
         }
@@ -240,6 +260,12 @@ impl Metrics {
         }
         let network = if known.contains(network) { network } else { OTHER }.to_owned();
         self.networks.get_or_create(&OfNetwork { verb, network, outcome }).inc();
+    }
+
+    /// `kind`: the type of its first plugin. Types of others have one label.
+    pub fn network_took(&self, verb: Verb, kind: &str, seconds: f64) {
+        let r#type = bundled_types().find(|known| *known == kind).unwrap_or(OTHER);
+        self.network_seconds.get_or_create(&OfType { verb, r#type }).observe(seconds);
     }
 
     pub fn lost(&self, reason: Lost, count: u64) {

@@ -70,13 +70,19 @@ impl Outcomes {
 
     fn count(&self, outcome: &Outcome) {
         let Some(verb) = verb(outcome) else { return self.metrics.lost(Lost::Damaged, 1) };
-        let millis = u32::try_from(outcome.duration_ms).unwrap_or(u32::MAX);
-        self.metrics.call(verb, ended(outcome), f64::from(millis) / 1000.0);
+        self.metrics.call(verb, ended(outcome), seconds(outcome.duration_ms));
         for network in &outcome.networks {
             let ended = if network.code == 0 { Ended::Success } else { Ended::Failed };
             self.metrics.network(verb, &network.network, ended);
+            if ended == Ended::Success && !network.kind.is_empty() {
+                self.metrics.network_took(verb, &network.kind, seconds(network.duration_ms));
+            }
         }
     }
+}
+
+fn seconds(millis: u64) -> f64 {
+    f64::from(u32::try_from(millis).unwrap_or(u32::MAX)) / 1000.0
 }
 
 fn verb(outcome: &Outcome) -> Option<Verb> {

@@ -53,6 +53,14 @@ fn the_default_network_is_first_and_no_two_are_attached_at_once() {
     let mut expected = who(&adds);
     expected.sort();
     assert_eq!(dels, expected, "each attachment has its DEL under its own name");
+    for line in node.outcomes() {
+        let networks = line["networks"].as_array().unwrap();
+        assert_eq!(networks.len(), 6, "{line}");
+        for network in networks {
+            let took = network["duration_ms"].as_u64().unwrap();
+            assert!((50..60_000).contains(&took) && network["kind"] == "fake", "{line}");
+        }
+    }
 
     node.entry.insert("systemNamespaces".into(), json!([node.ns.name()]));
     let system = node.sandbox("system", "a");

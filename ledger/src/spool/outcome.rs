@@ -33,8 +33,12 @@ pub struct NetworkOutcome {
     /// `namespace/nad`, or the name of the CNI configuration.
     pub network: String,
     pub ifname: String,
+    /// The type of its first plugin.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub kind: String,
     /// 0 is success.
     pub code: u32,
+    /// Of its plugins alone.
     pub duration_ms: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ips: Vec<String>,

@@ -46,6 +46,7 @@ fn attachment(n: usize) -> Recorded {
         device_info_file: None,
         state: State::Planned,
         result: None,
+        took: None,
     }
 }
 

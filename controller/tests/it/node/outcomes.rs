@@ -9,6 +9,8 @@ fn outcome(namespace: &str, verb: &str, code: u32, message: &str) -> Outcome {
     let network = |n: usize, network: &str| NetworkOutcome {
         network: network.into(),
         ifname: format!("net{n}"),
+        kind: ["macvlan", "somebodys"][n - 1].into(),
+        duration_ms: 20,
         code,
         ips: vec![format!("10.1.0.{n}/24")],
         ..NetworkOutcome::default()
@@ -50,5 +52,14 @@ fn outcomes_become_events_on_the_pod_and_counts_by_network() {
     let left = [("network", "shop/left"), ("verb", "Add"), ("outcome", "Success")];
     assert_eq!(node.sum("manifold_node_networks_total", &left), 1.0);
     assert_eq!(node.sum("manifold_node_call_seconds_count", &[("verb", "Add")]), 2.0);
+    for kind in ["macvlan", "other"] {
+        let of_type = |verb| [("type", kind), ("verb", verb)];
+        assert_eq!(
+            node.sum("manifold_node_network_seconds_count", &of_type("Add")),
+            1.0,
+            "{kind}: one failed"
+        );
+        assert_eq!(node.sum("manifold_node_network_seconds_sum", &of_type("Del")), 0.02, "{kind}");
+    }
     assert!(Spool::new(&node.state("")).take().unwrap().is_none(), "nothing is told twice");
 }
