@@ -91,14 +91,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         parts.place.folder().display()
     );
     progress::heading("Measuring");
-    let outcome = measure(options, &parts);
+    let measured = measure(options, &parts);
     let down = progress::step("taking the cluster away", || Cluster::down(&parts.place));
-    let measured = outcome?;
     down?;
     progress::line("");
     let all_well = report::print(&measured, options.pods.into(), &parts.kinds);
     progress::line(&format!("Took {}", progress::seconds(begin.elapsed())));
-    if all_well { Ok(()) } else { bail!("some pods did not start with every network; see above") }
+    if all_well { Ok(()) } else { bail!("not every pod of ours started with every network; see above") }
 }
 
 fn prepare(options: &Options) -> anyhow::Result<Parts> {
@@ -123,23 +122,22 @@ fn prepare(options: &Options) -> anyhow::Result<Parts> {
 }
 
 /// Rows take turns, so that what the machine does meanwhile meets all of them.
-fn measure(options: &Options, parts: &Parts) -> anyhow::Result<Vec<Measured>> {
+fn measure(options: &Options, parts: &Parts) -> Vec<Measured> {
     let mut all: Vec<Measured> = subjects(options, parts).into_iter().map(Measured::new).collect();
     for number in 1..=options.rounds {
-        for row in all.iter_mut().filter(|row| row.why_not.is_none()) {
+        for row in all.iter_mut().filter(|row| !row.is_broken) {
             let what = format!("round {number}: {}", row.subject);
             match progress::watched(&what, |detail| round(parts, row.subject, options.pods.into(), detail)) {
                 Ok(round) => row.rounds.push(round),
-                // A peer that cannot be measured does not cost what was measured beside it.
-                Err(error) if row.subject.meta.is_peer() => {
-                    not_measured(&row.subject.to_string(), &format!("{error:#}"));
-                    row.why_not = Some(format!("{error:#}"));
+                // One that cannot be measured does not cost what was measured beside it.
+                Err(error) => {
+                    not_measured(&what, &format!("{error:#}"));
+                    row.is_broken = true;
                 }
-                Err(error) => return Err(error),
             }
         }
     }
-    Ok(all)
+    all
 }
 
 fn subjects(options: &Options, parts: &Parts) -> Vec<Subject> {
