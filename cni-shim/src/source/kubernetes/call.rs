@@ -103,12 +103,12 @@ impl Session {
             };
             let wait = setback.wait.unwrap_or_else(|| jitter(next_wait));
             next_wait = (next_wait * 2).min(LONGEST_WAIT);
-            // A wait that ends after the deadline would only hold up the others.
             if !setback.may_pass() {
                 return Err(setback.error);
             }
             if Instant::now() + wait >= deadline {
-                // That the last attempt had too little time says less than what the server answered before.
+                // A wait that ends after the deadline would only hold up the others. And that the last attempt had too
+                // little time says less than what the server answered before.
                 let earlier = answered.filter(|_| !setback.was_answered());
                 return Err(earlier.unwrap_or(setback.error));
             }
