@@ -113,9 +113,9 @@ impl Drop for Refusal<'_> {
 }
 
 /// A page of the node role.
-fn metrics(node: &Node) -> String {
+fn metrics(node: &Node) -> anyhow::Result<String> {
     let script = "printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' | busybox nc -w 5 127.0.0.1 9431";
-    node.exec(&["sh", "-c", script]).unwrap()
+    node.exec(&["sh", "-c", script])
 }
 
 // Proves: F-API-10
@@ -141,7 +141,8 @@ fn a_status_that_cannot_be_published_keeps_no_pod_from_starting_is_told_and_is_m
     let told = || Ok(events(&space, &pod, "NetworkStatusNotPublished").pop());
     let told = space.cluster.wait("the event after a minute", told).unwrap();
     assert!(told.contains("not today"), "{told}");
-    assert!(metrics(node).contains("\nmanifold_node_statuses_unpublished 1\n"), "{}", metrics(node));
+    let counted = || Ok(metrics(node)?.contains("\nmanifold_node_statuses_unpublished 1\n").then_some(()));
+    space.cluster.wait("the metric", counted).unwrap();
     assert_eq!(annotation(&space.get(&pod).unwrap(), STATUS), None);
     drop(refusal);
     // The next one tries at once; this one would after a minute more.

@@ -124,7 +124,6 @@ fn readable_by_others(node: &Node) -> Vec<String> {
     left.push(node.path("/etc/cni/net.d/00-manifold.conflist"));
     left.extend(fs::read_dir(node.path("/var/lib/cni")).unwrap().map(|entry| entry.unwrap().path()));
     left.extend(fs::read_dir(node.path("/opt/cni/bin")).unwrap().map(|entry| entry.unwrap().path()));
-    left.push(node.path("/run/manifold"));
     let mut wrong = Vec::new();
     let mut seen = 0;
     while let Some(path) = left.pop() {
