@@ -1,11 +1,42 @@
 //! A cluster that has a CNI plugin of somebody else: it is taken by name, Manifold comes beside it, and goes without a trace.
 
+use std::fs;
+
 use serde_json::json;
 
 use crate::bed::{Space, leases, ledger, text};
+use crate::multus::sandbox;
 use crate::other::{Other, PODNET, assert_given_back, content, wait_counted};
+use crate::upgrade::{NEXT, Next};
 
-// Shows part of: T-16, P-UP-11, F-NOD-8
+/// The next release comes under the pods; then the node is switched off and on. Its images stay as long as what is returned.
+fn upgrade_and_reboot(other: &Other, space: &Space) -> Next {
+    let node = other.node();
+    let address = |pod: &str| space.exec(pod, &["ip", "-4", "-o", "address", "show", "dev", "net1"]);
+    let before = address("two");
+    let next = Next::load(other.cluster);
+    next.roll(Some(NEXT));
+    let installed = fs::read(node.path("/opt/cni/bin/manifold")).unwrap();
+    assert!(installed == fs::read(next.file("manifold")).unwrap(), "the node has the next release");
+    assert_eq!(address("two"), before, "a running pod is not touched");
+    let old = ledger(node);
+    other.cluster.reboot(node).unwrap();
+    other.cluster.wait_node(node, true).unwrap();
+    for (pod, interface) in [("two", "net1"), ("plain", "eth0")] {
+        let anew = || {
+            let said = other.cluster.exec(&space.name, pod, &["ip", "-4", "-o", "address"])?;
+            Ok(said.contains(&format!(" {interface} ")).then_some(()))
+        };
+        other.cluster.wait(&format!("`{pod}` to run in a new sandbox"), anew).unwrap();
+    }
+    other.cluster.wait_installed().unwrap();
+    let now = ledger(node);
+    assert!(old.iter().all(|sandbox| !now.contains(sandbox)), "the sandboxes of before are known to be gone");
+    assert_eq!(space.leases(node, "green").len(), 1, "the address of before is given back");
+    next
+}
+
+// Proves: T-16, P-UP-11, F-NOD-8
 #[test]
 fn a_foreign_default_network_is_taken_by_name_and_its_folders_are_given_back_byte_for_byte() {
     let other = Other::start("foreign");
@@ -27,6 +58,8 @@ fn a_foreign_default_network_is_taken_by_name_and_its_folders_are_given_back_byt
     assert!(other.ports().concat().contains("veth"), "the foreign bridge carries the pod");
     // One that outlives Manifold: who takes it down knows its network only.
     space.pod("plain", node, "");
+    space.wait_ready("plain");
+    let _next = upgrade_and_reboot(&other, &space);
     let plain = space.wait_ready("plain");
     wait_counted(&space, "green", "1");
     let refusal = other.cluster.uninstall().unwrap_err().to_string();
@@ -38,7 +71,8 @@ fn a_foreign_default_network_is_taken_by_name_and_its_folders_are_given_back_byt
 
     other.cluster.uninstall().unwrap();
     assert_given_back(node, &before);
-    assert_eq!(ledger(node).len(), 1, "a Manifold that comes back would know the pod that is left");
+    let left = sandbox(node, &space, "plain");
+    assert!(ledger(node).contains(&left), "a Manifold that comes back would know the pod that is left");
     assert_eq!(leases(node, PODNET), [text(&plain, "/status/podIP")], "of all pods it alone is left");
     space.pod("next", node, "");
     let next = space.wait_ready("next");

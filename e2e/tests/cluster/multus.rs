@@ -146,11 +146,6 @@ impl Multus {
         all.sort();
         all
     }
-
-    /// What the runtime calls a pod.
-    pub(crate) fn sandbox(&self, space: &Space, pod: &str) -> String {
-        Sandbox::of(self.node, &space.name, pod).id
-    }
 }
 
 /// One network as Multus writes it down. Exactly one of the two forms is filled; `Bytes` is the whole configuration.
@@ -165,7 +160,12 @@ fn delegate(name: &str, ifname: &str, single: &Value, list: &Value, whole: &Valu
     entry
 }
 
-/// A pod as the runtime calls it.
+/// What the runtime calls a pod.
+pub(crate) fn sandbox(node: &Node, space: &Space, pod: &str) -> String {
+    Sandbox::of(node, &space.name, pod).id
+}
+
+/// A pod as the runtime has it.
 struct Sandbox {
     id: String,
     netns: String,
@@ -176,15 +176,23 @@ impl Sandbox {
         let filter = format!(
             r#"labels."io.kubernetes.pod.name"=={pod},labels."io.kubernetes.pod.namespace"=={namespace},labels."io.cri-containerd.kind"==sandbox"#
         );
-        let said =
-            node.exec(&["ctr", "--namespace", "k8s.io", "containers", "list", "--quiet", &filter]).unwrap();
-        let id = said.trim().to_owned();
-        assert_eq!(id.len(), 64, "one sandbox of `{pod}`: {said}");
-        let told = node.exec(&["ctr", "--namespace", "k8s.io", "containers", "info", &id]).unwrap();
+        let words = ["ctr", "--namespace", "k8s.io", "containers", "list", "--quiet", &filter];
+        let said = node.exec(&words).unwrap();
+        // One of before a boot is known for a while, without its namespace.
+        let mut alive = said.lines().map(|id| Self::known(node, id)).filter(|sandbox| {
+            node.machine()
+                .try_exec(&["test", "-e", &sandbox.netns])
+                .is_ok_and(|answer| answer.status.success())
+        });
+        alive.next().unwrap_or_else(|| panic!("`{pod}` has no sandbox"))
+    }
+
+    fn known(node: &Node, id: &str) -> Self {
+        let told = node.exec(&["ctr", "--namespace", "k8s.io", "containers", "info", id]).unwrap();
         let told: Value = serde_json::from_str(&told).unwrap();
         let all = told.pointer("/Spec/linux/namespaces").and_then(Value::as_array).unwrap();
-        let netns = all.iter().find(|namespace| namespace["type"] == "network").unwrap();
-        Self { id, netns: netns["path"].as_str().unwrap().to_owned() }
+        let netns = all.iter().find(|namespace| text(namespace, "/type") == "network").unwrap();
+        Self { id: id.to_owned(), netns: text(netns, "/path").to_owned() }
     }
 
     /// Executes a plugin, and returns what libcni keeps of it.

@@ -5,7 +5,7 @@ use manifold_e2e::controller::NAMESPACE;
 use serde_json::{Value, json};
 
 use crate::bed::{Space, leases, ledger, text};
-use crate::multus::{ASKED, Multus};
+use crate::multus::{ASKED, Multus, sandbox};
 use crate::other::{Content, Other, PODNET, assert_given_back, content};
 
 /// A node that Multus serves, and its pods: `older` is from before Multus, `plain` has the default network alone, `two` has
@@ -52,7 +52,7 @@ impl Bed {
         // The definition of definitions is there; Helm 4 stops at one that somebody else has applied.
         self.other.install(&["--skip-crds"]);
         assert_eq!(self.first(), "00-manifold.conflist");
-        let [two, plain] = ["two", "plain"].map(|pod| self.multus.sandbox(&self.space, pod));
+        let [two, plain] = ["two", "plain"].map(|pod| sandbox(self.node(), &self.space, pod));
         assert!(!ledger(self.node()).iter().any(|id| *id == two || *id == plain), "they are not ours");
     }
 
@@ -67,7 +67,7 @@ impl Bed {
     /// The old pods go on, the new one is Manifold's, and they reach each other on the further network.
     fn new_beside_old(&self) {
         self.start("new", "green");
-        assert!(ledger(self.node()).contains(&self.multus.sandbox(&self.space, "new")));
+        assert!(ledger(self.node()).contains(&sandbox(self.node(), &self.space, "new")));
         let status = self.space.status("new");
         let told: Vec<&str> = status.iter().map(|entry| text(entry, "/interface")).collect();
         assert_eq!(told, ["eth0", "net1"]);
@@ -81,7 +81,7 @@ impl Bed {
 
     /// What Multus attached is taken down by what it left: addresses, interfaces, files.
     fn old_ones_go(&self) {
-        let [two, plain] = ["two", "plain"].map(|pod| self.multus.sandbox(&self.space, pod));
+        let [two, plain] = ["two", "plain"].map(|pod| sandbox(self.node(), &self.space, pod));
         let left = |id: &str| self.multus.state().iter().filter(|name| name.contains(id)).count();
         assert_eq!([left(&two), left(&plain)], [4, 2], "{:?}", self.multus.state());
         self.space.delete("two");
@@ -167,7 +167,7 @@ fn the_real_multus_hands_its_pods_over_and_takes_its_node_back() {
     bed.go_back(&before);
     bed.start("next", "green");
     assert_eq!(bed.space.status("next").len(), 2);
-    let next = bed.multus.sandbox(&bed.space, "next");
+    let next = sandbox(bed.node(), &bed.space, "next");
     assert!(bed.multus.state().contains(&next), "Multus made it: {:?}", bed.multus.state());
     for pod in ["kept", "next"] {
         bed.space.delete(pod);

@@ -17,7 +17,7 @@ use crate::churn;
 use crate::left::wait_nothing_left;
 use crate::processes::Process;
 
-const NEXT: &str = "next";
+pub(crate) const NEXT: &str = "next";
 /// How long pods come and go at least, in seconds; more with this variable.
 const SECONDS: u64 = 60;
 const VARIABLE: &str = "MANIFOLD_CHURN_SECONDS";
@@ -27,13 +27,13 @@ const SHIM: &str = "/opt/cni/bin/manifold";
 const GLANCE: Duration = Duration::from_millis(5);
 
 /// The next release: the same programs with a few bytes more, which nobody reads.
-struct Next {
+pub(crate) struct Next {
     cluster: &'static Cluster,
     folder: TempDir,
 }
 
 impl Next {
-    fn load(cluster: &'static Cluster) -> Self {
+    pub(crate) fn load(cluster: &'static Cluster) -> Self {
         let next = Self { cluster, folder: TempDir::new().unwrap() };
         let node = cluster.nodes().first().unwrap();
         let controller = Process::wait_node_role(cluster, node).path("exe");
@@ -49,12 +49,12 @@ impl Next {
         next
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Returns when both roles are of this release everywhere. None: of the first one.
-    fn roll(&self, tag: Option<&str>) {
+    pub(crate) fn roll(&self, tag: Option<&str>) {
         let tag = tag.unwrap_or_default();
         self.cluster.set(&format!("image.node.tag={tag},image.cluster.tag={tag}")).unwrap();
         self.cluster.wait_installed().unwrap();
