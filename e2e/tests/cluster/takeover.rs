@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::bed::{Space, leases, ledger, text};
 use crate::multus::{ASKED, Multus, sandbox};
-use crate::other::{Content, Other, PODNET, assert_given_back, content};
+use crate::other::{Content, Other, PODNET, assert_given_back, content, wait_counted};
 
 /// A node that Multus serves, and its pods: `older` is from before Multus, `plain` has the default network alone, `two` has
 /// two further ones.
@@ -77,6 +77,8 @@ impl Bed {
             assert!(said.contains(" 0% packet loss"), "{said}");
         }
         assert_eq!(self.leases(), [4, 2, 1]);
+        // The definition of definitions is Manifold's by now, and old pods count.
+        wait_counted(&self.space, "green", "2");
     }
 
     /// What Multus attached is taken down by what it left: addresses, interfaces, files.
