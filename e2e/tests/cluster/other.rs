@@ -44,11 +44,7 @@ impl Other {
 
     /// Manifold by its chart, with the network that is there as the default one. `more` are flags of Helm.
     pub(crate) fn install(&self, more: &[&str]) {
-        let values = [
-            "defaultNetwork.source=existing",
-            &format!("defaultNetwork.configuration={PODNET}"),
-            "node.resources.limits.memory=400Mi",
-        ];
+        let values = ["defaultNetwork.source=existing", &format!("defaultNetwork.configuration={PODNET}")];
         let flags: Vec<&str> = values.iter().flat_map(|value| ["--set", value]).collect();
         self.cluster.install_with(&[&flags[..], more].concat()).unwrap();
         self.cluster.wait_installed().unwrap();

@@ -10,6 +10,7 @@ pub(crate) mod cluster;
 pub(crate) mod controller;
 mod entry;
 mod goals;
+mod peers;
 pub(crate) mod plugins;
 mod report;
 mod results;
@@ -22,6 +23,7 @@ use clap::Subcommand;
 
 use crate::{able, build, packages, progress};
 use bed::Bed;
+use peers::Peers;
 use results::{Floors, Run};
 
 #[derive(clap::Args, Clone, Debug)]
@@ -32,17 +34,8 @@ pub(crate) struct Options {
     /// Few rounds: whether it works, not how fast it is
     #[arg(long)]
     quick: bool,
-    /// Multus, the thin plugin, to compare with
-    #[arg(long)]
-    multus: Option<PathBuf>,
-    /// Multus, the thick plugin's shim; with --multus-daemon
-    #[arg(long, requires = "multus_daemon")]
-    multus_shim: Option<PathBuf>,
-    #[arg(long, requires = "multus_shim")]
-    multus_daemon: Option<PathBuf>,
-    /// The folder of the reference plugins that peers run
-    #[arg(long, default_value = "/usr/lib/cni")]
-    cni_path: PathBuf,
+    #[command(flatten)]
+    peers: Peers,
     /// How many secondary networks a pod has
     #[arg(long, default_value = "0,1,2,4,8,16")]
     counts: String,
@@ -134,13 +127,13 @@ fn measure(options: &Options, bed: &Bed, manifold: &Path) -> anyhow::Result<(Flo
     let floors = floors_below_the_api(options, bed)?;
     let mut runs = vec![meta(options, bed, "manifold", manifold, &[])?];
     let floors = floors.with_api(bed)?;
-    match &options.multus {
+    match &options.peers.multus {
         Some(path) => {
             runs.extend(peer("Multus, thin", || meta(options, bed, "multus", &absolute(path)?, &[])))
         }
         None => not_measured("Multus, thin", "give --multus PATH to compare with it"),
     }
-    match options.multus_shim.as_deref().zip(options.multus_daemon.as_deref()) {
+    match options.peers.multus_shim.as_deref().zip(options.peers.multus_daemon.as_deref()) {
         Some((shim, daemon)) => runs.extend(peer("Multus, thick", || {
             let daemon = entry::daemon_words(bed, &absolute(daemon)?)?;
             meta(options, bed, "multus-thick", &absolute(shim)?, &daemon)
@@ -187,7 +180,7 @@ fn meta(options: &Options, bed: &Bed, name: &str, executable: &Path, more: &[Str
     let results = bed.file(&format!("{name}.json"));
     let words: Vec<String> = ["meta", "--name", name, "--bin", &executable.display().to_string()]
         .into_iter()
-        .chain(["--conf", &template, "--cni-path", &options.cni_path.display().to_string()])
+        .chain(["--conf", &template, "--cni-path", &options.peers.cni_path.display().to_string()])
         .chain(["--kubeconfig", &bed.kubeconfig(), "--json", &results])
         .map(str::to_owned)
         .chain(bed.watched())

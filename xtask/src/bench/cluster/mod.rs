@@ -24,6 +24,7 @@ use manifold_e2e::cluster::{Cluster, Executables, Place, VARIABLE};
 use manifold_e2e::cluster_binary::cluster_binary;
 use manifold_e2e::helm::{Generation, Helm};
 
+use super::peers::Peers;
 use super::{absolute, not_measured};
 use crate::cluster::up;
 use crate::progress::{self, Detail};
@@ -48,17 +49,8 @@ pub(crate) struct Options {
     /// The networks of each pod beside the default one
     #[arg(long, value_delimiter = ',', default_value = "bridge,macvlan")]
     kinds: Vec<Kind>,
-    /// Multus, the thin plugin, to compare with
-    #[arg(long)]
-    multus: Option<PathBuf>,
-    /// Multus, the thick plugin's shim; with --multus-daemon
-    #[arg(long, requires = "multus_daemon")]
-    multus_shim: Option<PathBuf>,
-    #[arg(long, requires = "multus_shim")]
-    multus_daemon: Option<PathBuf>,
-    /// The folder of the reference plugins
-    #[arg(long, default_value = "/usr/lib/cni")]
-    cni_path: PathBuf,
+    #[command(flatten)]
+    peers: Peers,
     /// Only rows of these plugins
     #[arg(long, value_delimiter = ',', default_value = "reference,ours")]
     plugins: Vec<Plugins>,
@@ -113,9 +105,9 @@ fn prepare(options: &Options) -> anyhow::Result<Parts> {
     Ok(Parts {
         place: Place::at(&named.map_or_else(|| PathBuf::from(FOLDER), PathBuf::from)),
         executables: up::executables()?,
-        reference: absolute(&options.cni_path)?,
-        multus: whole(&options.multus)?,
-        thick: whole(&options.multus_shim)?.zip(whole(&options.multus_daemon)?),
+        reference: absolute(&options.peers.cni_path)?,
+        multus: whole(&options.peers.multus)?,
+        thick: whole(&options.peers.multus_shim)?.zip(whole(&options.peers.multus_daemon)?),
         kinds: options.kinds.clone(),
         values: options.set.clone(),
     })
