@@ -27,6 +27,8 @@ pub(super) fn plug_in(control_plane: &Machine, node: &Machine, number: usize) ->
     let switches_netns = control_plane.netns().display().to_string();
     for (card, switch) in SWITCHES {
         let wire = format!("{}-{card}", node.name());
+        // The kernel takes its time over a namespace that has ended: the wire of a node that was switched off may still be here.
+        control_plane.try_exec(&["ip", "link", "delete", &wire])?;
         node.exec(&["ip", "link", "add", card, "type", "veth", "peer", "name", &wire])?;
         // By its file: inside, the place where namespaces are mounted may not be seen.
         move_link(node, &wire, &switches_netns)?;
