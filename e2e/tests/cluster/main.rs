@@ -5,6 +5,7 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     reason = "the configuration allows it inside test functions only, not in what they share"
 )]
 
