@@ -1,6 +1,6 @@
 //! What the tests need before the first of them runs: packages, programs that are not ours, and builds of ours.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 
@@ -14,7 +14,7 @@ const MOST_BYTES: u64 = 12 * 1024 * 1024;
 
 /// What was built.
 pub(super) struct Built {
-    pub(super) executables: Vec<(&'static str, std::path::PathBuf)>,
+    pub(super) executables: Vec<(&'static str, PathBuf)>,
     pub(super) suites: Vec<Suite>,
     /// The tests that need the cluster, when they are asked for.
     pub(super) of_cluster: Option<Suite>,
@@ -23,40 +23,33 @@ pub(super) struct Built {
 /// Link-time optimisation keeps one processor busy for minutes, so everything else is made beside it.
 pub(super) fn all(options: &Options, tally: &mut Tally) -> anyhow::Result<Built> {
     packages::for_test()?;
-    let (release, rest) = progress::beside(
-        || released(options),
-        || {
-            programs(options)?;
-            let crash = progress::watched("executable with crash points", build::with_crash_points)?;
-            let controller = progress::watched("the controller", build::controller_for_tests)?;
-            if options.only.is_none()
-                && let Err(wrong) = progress::step("lints", lints)
-            {
-                progress::line(&format!("{wrong:#}"));
-                tally.bad.push("lints".to_owned());
-            }
-            let suites = progress::step("test executables", || suite::all(options.only.as_deref()))?;
-            let of_cluster = options.wants_cluster().then(suite::of_cluster).transpose()?;
-            Ok((crash, controller, suites, of_cluster))
-        },
-    );
-    let (release, rest): (_, anyhow::Result<_>) = (release?, rest);
-    let (crash, controller, suites, of_cluster) = rest?;
-    let executables = vec![
-        ("MANIFOLD_EXECUTABLE", release),
-        ("MANIFOLD_CRASH_EXECUTABLE", crash),
-        ("MANIFOLD_CONTROLLER", controller),
-    ];
-    Ok(Built { executables, suites, of_cluster })
+    let (release, rest) = progress::beside(released, || others(options, tally));
+    let (release, mut built) = (release?, rest?);
+    built.executables.push(("MANIFOLD_EXECUTABLE", release));
+    Ok(built)
 }
 
-/// `manifold` as users get it; and its controller, where the cluster will run both.
-fn released(options: &Options) -> anyhow::Result<std::path::PathBuf> {
+fn others(options: &Options, tally: &mut Tally) -> anyhow::Result<Built> {
+    programs(options)?;
+    let crash = progress::watched("executable with crash points", build::with_crash_points)?;
+    let controller = progress::watched("the controller", build::controller_for_tests)?;
+    if options.only.is_none()
+        && let Err(wrong) = progress::step("lints", lints)
+    {
+        progress::line(&format!("{wrong:#}"));
+        tally.bad.push("lints".to_owned());
+    }
+    Ok(Built {
+        executables: vec![("MANIFOLD_CRASH_EXECUTABLE", crash), ("MANIFOLD_CONTROLLER", controller)],
+        suites: progress::step("test executables", || suite::all(options.only.as_deref()))?,
+        of_cluster: options.wants_cluster().then(suite::of_cluster).transpose()?,
+    })
+}
+
+/// `manifold` as users get it. The controller's own is built when the cluster wants it, beside the other lane.
+fn released() -> anyhow::Result<PathBuf> {
     let shim = progress::watched("release executable, static, link-time optimised", build::release)?;
     check_size(&shim)?;
-    if options.wants_cluster() {
-        progress::watched("release executable of the controller", build::release_controller)?;
-    }
     Ok(shim)
 }
 
