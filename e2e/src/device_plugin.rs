@@ -16,7 +16,8 @@ pub struct DevicePlugin {
 impl DevicePlugin {
     /// `folder` is the kubelet's `/var/lib/kubelet/device-plugins`, from wherever it is seen.
     pub fn register(folder: &Path, resource: &str, ids: &[&str]) -> anyhow::Result<Self> {
-        let endpoint = format!("{}.sock", resource.replace('/', "-"));
+        // Short: the path of a socket may have 108 bytes.
+        let endpoint = format!("{}.sock", resource.split(['.', '/']).next().unwrap_or_default());
         let devices =
             ids.iter().map(|id| Device { id: (*id).to_owned(), health: "Healthy".into() }).collect();
         let listed = ListAndWatchResponse { devices };
