@@ -161,11 +161,17 @@ impl Metrics {
             next_renewal: Gauge::default(),
             known: Arc::default(),
         };
-        registry.register("manifold_node_calls", "Calls of the runtime that ended; superseded: another pod of that name is there by now; parked: a DEL that is tried \
-             again by the sweep", all.calls.clone());
+        registry.register(
+            "manifold_node_calls",
+            "Calls of the runtime that ended; superseded: another pod of that name is there by now; parked: a DEL that \
+             is tried again by the sweep",
+            all.calls.clone(),
+        );
         registry.register(
             "manifold_node_networks",
-            "Networks that were attached or detached; the first 100 have a label of their own, what comes later is `other`",
+            format!(
+                "Networks that were attached or detached; the first {NETWORKS} have a label of their own, what comes later is `{OTHER}`"
+            ),
             all.networks.clone(),
         );
         registry.register("manifold_node_call_seconds", "How long a call took", all.seconds.clone());
