@@ -29,7 +29,7 @@ pub mod load;
 pub mod mounts;
 pub mod netns;
 pub mod pod_resources;
-mod ports;
+pub mod ports;
 pub mod project;
 pub mod runtime;
 pub mod trace;

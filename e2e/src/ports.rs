@@ -14,7 +14,7 @@ const FIRST: u16 = 20_000;
 const COUNT: u16 = 10_000;
 
 /// As many ports as asked for, none of them given to anybody in this process before.
-pub(crate) fn free<const N: usize>(netns: Option<&Path>) -> anyhow::Result<[u16; N]> {
+pub fn free<const N: usize>(netns: Option<&Path>) -> anyhow::Result<[u16; N]> {
     let found = match netns {
         None => find(),
         Some(netns) => netns::inside(netns, find)?,

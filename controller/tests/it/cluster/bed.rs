@@ -20,7 +20,11 @@ pub(super) struct Bed {
 
 pub(super) fn bed() -> MutexGuard<'static, Bed> {
     static BED: OnceLock<Mutex<Bed>> = OnceLock::new();
-    BED.get_or_init(|| Mutex::new(start())).lock().unwrap_or_else(PoisonError::into_inner)
+    let bed = BED.get_or_init(|| Mutex::new(start())).lock().unwrap_or_else(PoisonError::into_inner);
+    // A test that failed may have left it stopped; the next is not to fail for that.
+    bed.controllers.replica(0).start().unwrap();
+    bed.controllers.wait_ready().unwrap();
+    bed
 }
 
 fn start() -> Bed {

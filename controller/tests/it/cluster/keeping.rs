@@ -39,6 +39,18 @@ fn wait_for_default_network(bed: &Bed) {
     });
 }
 
+fn has_finalizer(network: &Value) -> bool {
+    let all = network.pointer("/metadata/finalizers").and_then(Value::as_array);
+    all.is_some_and(|all| all.iter().any(|f| f == FINALIZER))
+}
+
+/// A policy keeps the configuration of a network until the controller has seen its last pod go.
+fn wait_until_unused(bed: &Bed) {
+    bed.wait("that no pod uses the default network", || {
+        Ok(bed.get(DEFAULT)?.is_some_and(|network| is_built_in(&network) && !has_finalizer(&network)))
+    });
+}
+
 fn restored(bed: &Bed, object: &str) -> f64 {
     let labels = [("object", object), ("outcome", "Restored")];
     bed.metric("manifold_kept_objects_total", &labels).unwrap()
@@ -68,10 +80,9 @@ fn the_crd_is_restored_when_it_is_edited_and_when_it_is_deleted() {
 fn the_default_network_is_restored_when_it_is_edited_deleted_or_deleted_while_pods_use_it() {
     let bed = bed();
     bed.afresh();
-    wait_for_default_network(&bed);
+    wait_until_unused(&bed);
     bed.patch(DEFAULT, &json!({"metadata": {"annotations": {"manifold.network/configuration": "other"}}}));
     wait_for_default_network(&bed);
-    // Only while no pod uses it: a policy keeps the configuration of a network in use.
     let config = r#"{"cniVersion": "1.0.0", "name": "other", "type": "bridge"}"#;
     bed.patch(DEFAULT, &json!({"spec": {"config": config}}));
     wait_for_default_network(&bed);
@@ -81,10 +92,6 @@ fn the_default_network_is_restored_when_it_is_edited_deleted_or_deleted_while_po
     let api = bed.api();
     api.ensure_namespace("plain").unwrap();
     api.client().send("POST", &pods("plain"), &pod("one", "", Some("node"))).unwrap();
-    let has_finalizer = |network: &Value| {
-        let all = network.pointer("/metadata/finalizers").and_then(Value::as_array);
-        all.is_some_and(|all| all.iter().any(|f| f == FINALIZER))
-    };
     bed.wait("its finalizer", || Ok(bed.get(DEFAULT)?.is_some_and(|n| has_finalizer(&n))));
     let uid = |network: &Value| network["metadata"]["uid"].clone();
     let before = uid(&bed.get(DEFAULT).unwrap().unwrap());
@@ -106,6 +113,7 @@ fn the_default_network_is_restored_when_it_is_edited_deleted_or_deleted_while_po
     let list = hooks.rsplit_once('/').unwrap().0;
     bed.api().client().send("POST", list, &fresh).unwrap();
     bed.delete(&format!("{}/one?gracePeriodSeconds=0", pods("plain")));
+    wait_until_unused(&bed);
 }
 
 // Shows part of: F-CTL-7
@@ -170,6 +178,7 @@ fn a_second_start_writes_nothing_but_the_lease() {
 #[test]
 fn the_default_network_stands_for_what_the_configuration_names_or_is_left_alone() {
     let bed = bed();
+    wait_until_unused(&bed);
     bed.controllers.replica(0).stop().unwrap();
     let existing = another(&bed, json!({"source": "existing", "configuration": "k8s-pod-network"}));
     bed.wait("the nodes' configuration by name", || {

@@ -2,7 +2,7 @@
 //! `deploy/rbac` and `deploy/policies` give it. A folder stands for the host.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -13,6 +13,7 @@ use manifold_e2e::api_server::ApiServer;
 use manifold_e2e::child;
 use manifold_e2e::controller::{self, Metrics, NAMESPACE, PATIENCE};
 use manifold_e2e::kubeconfig::{self, User};
+use manifold_e2e::ports;
 use serde_json::{Value, json};
 
 pub(super) const DEFAULT: &str =
@@ -63,7 +64,7 @@ impl<'a> Node<'a> {
         for folder in ["opt/cni/bin", "etc/cni/net.d", "var/lib/cni"] {
             fs::create_dir_all(host.path().join(folder)).unwrap();
         }
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let [port] = ports::free(None).unwrap();
         let mut all = json!({
             "host": {"root": host.path()},
             "executable": {"source": "/bin/true"},
