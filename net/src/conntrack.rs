@@ -4,21 +4,16 @@
 
 use std::io;
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR};
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
-use nix::sys::socket::{setsockopt, sockopt};
-use nix::sys::time::{TimeVal, TimeValLike};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
 
-use crate::channel::Messages;
 use crate::error::{NetError, Why};
 use crate::net::Family;
+use crate::netfilter::{attribute, exchange, message, open, protocol, put};
 
 const UDP: u8 = 17;
 /// Subsystem 1 (connection tracking) with the message's own number.
 const GET: u16 = (1 << 8) | 1;
 const DELETE: u16 = (1 << 8) | 2;
-const SILENCE: i64 = 5;
-const BUFFER: usize = 64 * 1024;
 
 const CTA_TUPLE_ORIG: u16 = 1;
 const CTA_ID: u16 = 12;
@@ -33,62 +28,19 @@ pub fn forget_udp(family: Family, ports: &[u16]) -> Result<usize, NetError> {
     let fail = |error| NetError::new("forget tracked UDP flows", Why::Socket(error));
     let mut socket = open().map_err(fail)?;
     let mut keys = Vec::new();
-    exchange(&mut socket, &message(GET, NLM_F_DUMP, family, &[]), |attributes| {
+    exchange(&mut socket, &message(GET, NLM_F_DUMP, protocol(family), &[]), |attributes| {
         keys.extend(key_of_flow_to(attributes, ports));
     })
     .map_err(fail)?;
     let mut forgotten = 0;
     for key in &keys {
-        match exchange(&mut socket, &message(DELETE, NLM_F_ACK, family, key), |_| {}) {
+        match exchange(&mut socket, &message(DELETE, NLM_F_ACK, protocol(family), key), |_| {}) {
             Ok(()) => forgotten += 1,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {} // It ended meanwhile.
             Err(error) => return Err(fail(error)),
         }
     }
     Ok(forgotten)
-}
-
-fn open() -> io::Result<Socket> {
-    let mut socket = Socket::new(NETLINK_NETFILTER)?;
-    socket.bind(&SocketAddr::new(0, 0))?;
-    socket.set_cap_ack(true)?;
-    setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(SILENCE))?;
-    Ok(socket)
-}
-
-/// Header, four bytes that name the family, attributes.
-fn message(kind: u16, flags: u16, family: Family, attributes: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(20 + attributes.len()).expect("a key of one flow is short");
-    let mut bytes = length.to_ne_bytes().to_vec();
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend((NLM_F_REQUEST | flags).to_ne_bytes());
-    bytes.extend([0; 8]); // One request at a time: neither number nor sender matters.
-    bytes.extend([if family == Family::V4 { 2 } else { 10 }, 0, 0, 0]);
-    bytes.extend_from_slice(attributes);
-    bytes
-}
-
-fn exchange(socket: &mut Socket, request: &[u8], mut each: impl FnMut(&[u8])) -> io::Result<()> {
-    socket.send(request, 0)?;
-    let mut buffer = Vec::with_capacity(BUFFER);
-    loop {
-        buffer.clear();
-        socket.recv(&mut buffer, 0)?;
-        for message in Messages(&buffer) {
-            let (header, payload) = message.map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
-            match header.message_type {
-                NLMSG_DONE | NLMSG_ERROR => return verdict(payload),
-                _ => each(payload.get(4..).unwrap_or_default()),
-            }
-        }
-    }
-}
-
-fn verdict(payload: &[u8]) -> io::Result<()> {
-    match payload.first_chunk::<4>().map(|code| i32::from_ne_bytes(*code)) {
-        Some(code) if code < 0 => Err(io::Error::from_raw_os_error(code.wrapping_neg())),
-        _ => Ok(()),
-    }
 }
 
 /// What names the flow to the kernel, if it is a UDP flow to one of the ports.
@@ -103,25 +55,8 @@ fn key_of_flow_to(attributes: &[u8], ports: &[u16]) -> Option<Vec<u8>> {
     for kind in [CTA_TUPLE_ORIG, CTA_ZONE, CTA_ID] {
         if let Some(value) = attribute(attributes, kind) {
             let nested = if kind == CTA_TUPLE_ORIG { 0x8000 } else { 0 };
-            key.extend(u16::try_from(value.len() + 4).ok()?.to_ne_bytes());
-            key.extend((kind | nested).to_ne_bytes());
-            key.extend_from_slice(value);
-            key.resize(key.len().next_multiple_of(4), 0);
+            put(&mut key, kind | nested, value);
         }
     }
     Some(key)
-}
-
-fn attribute(attributes: &[u8], kind: u16) -> Option<&[u8]> {
-    let mut rest = attributes;
-    while let Some((head, _)) = rest.split_first_chunk::<4>() {
-        let length = usize::from(u16::from_ne_bytes([head[0], head[1]]));
-        let found = u16::from_ne_bytes([head[2], head[3]]) & 0x3fff;
-        let value = rest.get(4..length)?;
-        if found == kind {
-            return Some(value);
-        }
-        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-    }
-    None
 }

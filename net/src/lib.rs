@@ -19,6 +19,7 @@
 //! | when is a link up, when are its addresses usable | [`wait`] |
 //! | what is a kernel setting | [`sysctl`] |
 //! | which firewall rules are ours | [`nft`] |
+//! | may `iptables` have something of ours | [`iptables`] |
 //! | which flows does the kernel remember | [`conntrack`] |
 //! | how are packets sent from a link without an address | [`packet`] |
 
@@ -29,11 +30,13 @@ mod channel;
 pub mod conntrack;
 pub mod create;
 pub mod error;
+pub mod iptables;
 pub mod kinds;
 pub mod link;
 pub mod mac;
 pub mod neighbour;
 pub mod net;
+mod netfilter;
 pub mod netns;
 pub mod nft;
 pub mod packet;

@@ -3,6 +3,8 @@
 //! The crate `nftables` gives the words (re-exported here); running the tool is ours, for the deadline and for errors
 //! that say what to do. `nft` works on the namespace of the calling thread; use [`crate::Netns::run`] for another.
 
+mod kernel;
+
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -113,8 +115,12 @@ impl Nft {
         self.run(what, &["-f", "-"], script.as_bytes()).map(drop)
     }
 
-    /// The rules of a table, whatever they say; none if there is no such table.
+    /// The rules of a table, whatever they say; none if there is no such table. The kernel itself tells; where it does
+    /// not answer, the tool.
     pub fn list_rules(&self, family: NfFamily, name: &str) -> Result<Vec<ListedRule>, NftError> {
+        if let Some(rules) = kernel::rules(family, name) {
+            return Ok(rules);
+        }
         let Some(output) = self.listed(family, name)? else { return Ok(Vec::new()) };
         let listed: Listed = serde_json::from_slice(&output).map_err(NftError::Output)?;
         Ok(listed.nftables.into_iter().filter_map(|object| object.rule).collect())

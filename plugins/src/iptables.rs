@@ -48,6 +48,10 @@ impl Tool {
         Some(Self { family, list, restore, deadline: deadline.max(Instant::now() + LAST_GRACE) })
     }
 
+    pub(crate) fn family(&self) -> Family {
+        self.family
+    }
+
     /// A table as commands that would make it.
     pub(crate) fn rules(&self, table: &str) -> Result<Vec<String>, CniError> {
         let mut command = Command::new(&self.list);
@@ -109,6 +113,15 @@ fn outcome(mut child: Child, deadline: Instant) -> io::Result<Option<(ExitStatus
 impl Family {
     pub(crate) fn has(self, address: IpAddr) -> bool {
         address.is_ipv4() == (self == Self::V4)
+    }
+
+    /// Whether it is worth while to ask the tool for one of these chains.
+    pub(crate) fn may_have_chain(self, table: &str, names: &[String]) -> bool {
+        let family = match self {
+            Self::V4 => manifold_net::Family::V4,
+            Self::V6 => manifold_net::Family::V6,
+        };
+        manifold_net::iptables::may_have_chain(family, table, names)
     }
 
     pub(crate) fn tool(self) -> &'static str {

@@ -31,6 +31,7 @@ mod hostile_calls;
 mod kernel;
 mod networks;
 mod no_calls;
+mod no_programs;
 mod node;
 mod order;
 mod pods;

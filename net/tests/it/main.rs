@@ -9,6 +9,7 @@ mod address;
 mod bed;
 mod bridge;
 mod cost;
+mod iptables;
 mod kinds;
 mod link;
 mod listing;

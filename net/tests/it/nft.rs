@@ -145,3 +145,83 @@ fn odd_output_is_an_error_and_no_reason_is_said_to_be_none() {
     let error = nft.delete_table(FAMILY, "ours").unwrap_err().to_string();
     assert!(error.contains("gave no reason"), "{error}");
 }
+
+#[test]
+fn the_kernel_tells_chain_handle_and_comment_of_every_rule_as_the_tool_does() {
+    const TEXT: &str = "$(touch /x) `id`; é";
+    let (net, other) = (empty(), empty());
+    let tool = Nft::find().unwrap();
+    // Not there: what it answers, it has from the kernel.
+    let none = Nft::at("/nonexistent/nft");
+    let mut batch = Batch::new();
+    batch.add(table());
+    for name in ["one", "two"] {
+        batch.add(chain(name));
+        batch.add(rule_about(name, TEXT));
+    }
+    net.netns()
+        .run(|| {
+            tool.apply("add our rules", batch).unwrap();
+            // More than one answer of the kernel holds, a rule without a comment, and tables of the same name and of another.
+            let many: String = (0..2000).map(|n| format!("add rule inet ours two meta mark {n} accept\n")).collect();
+            let others = "add table ip ours\nadd chain ip ours three\nadd rule ip ours three drop comment \"not this one\"\n\
+                          add table inet theirs\nadd chain inet theirs one\nadd rule inet theirs one drop\n";
+            tool.apply_script("add many rules", &(many + others)).unwrap();
+            let rules = none.list_rules(FAMILY, "ours").unwrap();
+            let listed = tool.list_table(FAMILY, "ours").unwrap().unwrap().into_iter();
+            let by_tool: Vec<(String, u32, String)> = listed
+                .filter_map(|object| match object {
+                    NfListObject::Rule(rule) => {
+                        let comment = rule.comment.unwrap_or_default().into_owned();
+                        Some((rule.chain.into_owned(), rule.handle.unwrap(), comment))
+                    }
+                    _ => None,
+                })
+                .collect();
+            let by_kernel: Vec<_> = rules.into_iter().map(|r| (r.chain, r.handle, r.comment)).collect();
+            assert_eq!(by_kernel.len(), 2002);
+            assert_eq!(by_kernel, by_tool);
+            assert_eq!(none.list_rules(FAMILY, "absent").unwrap(), []);
+        })
+        .unwrap();
+    assert_eq!(other.netns().run(|| none.list_rules(FAMILY, "ours")).unwrap().unwrap(), []);
+}
+
+#[test]
+fn a_listing_is_whole_while_others_change_the_rules() {
+    let net = empty();
+    let tool = Nft::find().unwrap();
+    net.netns()
+        .run(|| {
+            let kept: String = (0..500)
+                .map(|n| format!("add rule inet ours one meta mark {n} accept comment \"kept\"\n"))
+                .collect();
+            let script =
+                format!("add table inet ours\nadd chain inet ours one\nadd chain inet ours two\n{kept}");
+            tool.apply_script("add rules", &script).unwrap();
+        })
+        .unwrap();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            net.netns()
+                .run(|| {
+                    for _ in 0..30 {
+                        tool.apply_script(
+                            "change rules",
+                            "flush chain inet ours two\nadd rule inet ours two drop\n",
+                        )
+                        .unwrap();
+                    }
+                })
+                .unwrap();
+        });
+        net.netns()
+            .run(|| {
+                while !writer.is_finished() {
+                    let rules = tool.list_rules(FAMILY, "ours").unwrap();
+                    assert_eq!(rules.iter().filter(|rule| rule.comment == "kept").count(), 500);
+                }
+            })
+            .unwrap();
+    });
+}

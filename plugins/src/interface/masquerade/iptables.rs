@@ -33,7 +33,8 @@ pub(super) fn tear_down(
 ) -> Result<(), CniError> {
     let concerned =
         |family: &Family| addresses.is_none_or(|known| known.iter().any(|ip| family.has(ip.addr())));
-    let families = BOTH.into_iter().filter(concerned);
+    let chain = [key.chain()];
+    let families = BOTH.into_iter().filter(concerned).filter(|family| family.may_have_chain(TABLE, &chain));
     on_usable(families, deadline, |rules| removals(rules, key, addresses))
 }
 

@@ -68,12 +68,8 @@ fn masquerade(address: IpNet, comment: &str) -> NfListObject<'static> {
 
 /// Handle and comment of every rule about an address.
 fn listed(nft: &Nft) -> Result<Vec<(u32, String)>, NftError> {
-    let objects = nft.list_table(HOME.family, HOME.table)?.unwrap_or_default();
-    let rules = objects.into_iter().filter_map(|object| match object {
-        NfListObject::Rule(rule) if rule.chain == CHECKS => Some((rule.handle?, rule.comment?.into_owned())),
-        _ => None,
-    });
-    Ok(rules.collect())
+    let rules = nft.list_rules(HOME.family, HOME.table)?.into_iter();
+    Ok(rules.filter(|rule| rule.chain == CHECKS).map(|rule| (rule.handle, rule.comment)).collect())
 }
 
 fn remove(batch: &mut Batch<'static>, rules: Vec<(u32, String)>, condemned: impl Fn(&str) -> bool) -> bool {

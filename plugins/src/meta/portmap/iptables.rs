@@ -73,7 +73,13 @@ pub(super) fn check(
 
 /// Removes the attachment's rules where the host has the tool and the tool works; whether it does anywhere.
 pub(super) fn tear_down(key: &Key<'_>, deadline: Instant, teardown: &mut Teardown) -> bool {
-    on_usable(deadline, teardown, |rules| removals(rules, &names(key)))
+    let names = names(key);
+    on_usable(
+        deadline,
+        teardown,
+        |family| family.may_have_chain(TABLE, &names),
+        |rules| removals(rules, &names),
+    )
 }
 
 pub(super) fn collect(
@@ -86,11 +92,17 @@ pub(super) fn collect(
         .flat_map(|id| names(&Key { network, container: &id.container, ifname: &id.ifname }))
         .collect();
     let mut teardown = Teardown::default();
-    on_usable(deadline, &mut teardown, |rules| {
-        let mut stale = chains_of(rules, network);
-        stale.retain(|chain| !kept.contains(chain));
-        removals(rules, &stale)
-    });
+    let entry = [ENTRY.to_owned()];
+    on_usable(
+        deadline,
+        &mut teardown,
+        |family| family.may_have_chain(TABLE, &entry),
+        |rules| {
+            let mut stale = chains_of(rules, network);
+            stale.retain(|chain| !kept.contains(chain));
+            removals(rules, &stale)
+        },
+    );
     teardown.finish()
 }
 
@@ -103,9 +115,19 @@ fn find(wish: &Wish, deadline: Instant) -> Result<Tool, CniError> {
     })
 }
 
-fn on_usable(deadline: Instant, teardown: &mut Teardown, decide: impl Fn(&[String]) -> Vec<String>) -> bool {
+/// Families that `worth` says no of have nothing to change, and the tool is not asked.
+fn on_usable(
+    deadline: Instant,
+    teardown: &mut Teardown,
+    worth: impl Fn(Family) -> bool,
+    decide: impl Fn(&[String]) -> Vec<String>,
+) -> bool {
     let mut any = false;
     for tool in BOTH.into_iter().filter_map(|family| Tool::find(family, deadline)) {
+        if !worth(tool.family()) {
+            any = true;
+            continue;
+        }
         if let Ok(rules) = tool.rules(TABLE) {
             any = true;
             teardown.part(tool.change(TABLE, WHAT, &decide(&rules)));
