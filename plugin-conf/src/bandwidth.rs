@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use crate::fit;
 use crate::problem::Problem;
+use crate::runtime;
 
 /// Both ways, from the pod's point of view; `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,17 +25,12 @@ pub struct Limit {
 
 pub const KEYS: &[&str] = &["ingressRate", "ingressBurst", "egressRate", "egressBurst"];
 
-/// containerd sends every key with a capital.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Written {
-    #[serde(alias = "IngressRate")]
     ingress_rate: u64,
-    #[serde(alias = "IngressBurst")]
     ingress_burst: u64,
-    #[serde(alias = "EgressRate")]
     egress_rate: u64,
-    #[serde(alias = "EgressBurst")]
     egress_burst: u64,
 }
 
@@ -42,8 +38,8 @@ impl BandwidthConf {
     /// What stands in the configuration wins as a whole over what the runtime brings. Both have to hold.
     pub fn read(config: &RawObject) -> Result<Self, Problem> {
         let own: Written = fit::fit(config)?;
-        let runtime = fit::object(config, "runtimeConfig")?;
-        let runtime = fit::object(&runtime, "bandwidth").map_err(|p| p.under("/runtimeConfig"))?;
+        let runtime =
+            fit::object(&runtime::config(config)?, "bandwidth").map_err(|p| p.under("/runtimeConfig"))?;
         let at = "/runtimeConfig/bandwidth";
         let asked: Written = fit::fit(&runtime).map_err(|p| p.under(at))?;
         let (own_limits, asked_limits) = (own.limits("")?, asked.limits(at)?);

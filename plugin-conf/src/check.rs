@@ -11,7 +11,7 @@ use crate::{
     BandwidthConf, BondConf, BridgeConf, DhcpConf, DummyConf, FirewallConf, HostLocalConf, IpvlanConf,
     LoopbackConf, MacvlanConf, PortmapConf, PtpConf, SbrConf, StaticConf, TapConf, TuningConf, VlanConf,
     VrfConf, bandwidth, bond, bridge, dhcp, dummy, firewall, fit, host_device, host_local, ip_range, ipam,
-    ipvlan, loopback, macvlan, portmap, ptp, sbr, sriov, static_ipam, tap, tuning, vlan_link, vrf,
+    ipvlan, loopback, macvlan, portmap, ptp, runtime, sbr, sriov, static_ipam, tap, tuning, vlan_link, vrf,
 };
 
 /// Everything that can be told from the configuration alone. Types that are not bundled pass: their own plugin knows.
@@ -118,7 +118,7 @@ fn list_notes(object: &RawObject, place: &str, key: &str, known: &[&str], reader
 fn common(config: &RawObject) -> Result<(), Problem> {
     let args = fit::object(config, "args")?;
     fit::object(&args, "cni").map_err(|p| p.under("/args"))?;
-    fit::object(config, "runtimeConfig")?;
+    runtime::config(config)?;
     fit::key::<BTreeMap<String, bool>>(config, "capabilities")?;
     fit::key::<bool>(config, "ipMasq")?;
     version(config).map(|_| ())

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::pci::PciAddress;
 use crate::problem::{Note, Problem};
-use crate::{DnsConf, Mac, fit, ipam};
+use crate::{DnsConf, Mac, fit, ipam, runtime};
 
 /// Which device. The order of the variants is the order in which they outrank each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ pub(crate) fn notes(config: &RawObject) -> Result<Option<Note>, Problem> {
 fn read(config: &RawObject) -> Result<(Option<Selector>, DnsConf), Problem> {
     let Written { device, hwaddr, kernelpath, pci_bus_id, dns } = fit::fit(config)?;
     ipam::ipam_type(config)?;
-    let runtime = fit::object(config, "runtimeConfig")?;
+    let runtime = runtime::config(config)?;
     let by_runtime: Option<String> = fit::key(&runtime, "deviceID").map_err(|p| p.under("/runtimeConfig"))?;
     let by_runtime = by_runtime.filter(|id| !id.is_empty()).map(device_id).transpose()?;
     let selector = device

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::ip_range::{IpRange, RangeSet, overlap};
 use crate::problem::{Problem, plain};
 use crate::requested::{self, Requested};
-use crate::{address, fit, ipam};
+use crate::{address, fit, ipam, runtime};
 
 #[derive(Clone, Debug)]
 pub struct HostLocalConf {
@@ -81,7 +81,7 @@ impl HostLocalConf {
 
 /// runtimeConfig first, then the legacy keys, then `ranges` (PLG-HL-2), each with its pointer.
 fn all_sets(config: &RawObject, section: &RawObject) -> Result<Vec<(String, RangeSet)>, Problem> {
-    let runtime = fit::object(config, "runtimeConfig")?;
+    let runtime = runtime::config(config)?;
     let mut sets = range_sets(&runtime, "ipRanges", "/runtimeConfig/ipRanges")?;
     let legacy = fit::key::<String>(section, "subnet").map_err(|p| p.under("/ipam"))?;
     if legacy.is_some_and(|raw| !raw.is_empty()) {

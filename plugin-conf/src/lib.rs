@@ -3,7 +3,8 @@
 //! A plugin reads its own type (`BridgeConf::read(&input.config)`) and gets a value in which every rule holds that
 //! can be told from the configuration alone. The plan and the admission webhook call [`check()`] for the same rules,
 //! so a definition is refused when it is written, in the words that the pod's event would have had.
-//! Keys are matched exactly, and keys that are not ours are never an error: they may belong to a delegate.
+//! Keys are matched exactly, but for those that a runtime brings ([`runtime`]). Keys that are not ours are never an
+//! error: they may belong to a delegate.
 
 pub mod address;
 pub mod bandwidth;
@@ -31,6 +32,7 @@ pub mod portmap;
 pub mod problem;
 pub mod ptp;
 pub mod requested;
+pub mod runtime;
 pub mod sbr;
 pub mod spelling;
 pub mod sriov;

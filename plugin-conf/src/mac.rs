@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fit;
 use crate::problem::Problem;
+use crate::runtime;
 
 /// Six bytes, of one station, not zero (F-INP-4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -105,7 +106,7 @@ pub fn requested(config: &RawObject, args: &CniArgs, sources: Sources) -> Result
     };
     let own = if sources == Sources::WithConfigKey { text(config, "")? } else { None };
     let by_env = args.get("MAC").filter(|raw| !raw.is_empty()).map(|raw| (String::new(), raw.to_owned()));
-    let by_runtime = text(&fit::object(config, "runtimeConfig")?, "/runtimeConfig")?;
+    let by_runtime = text(&runtime::config(config)?, "/runtimeConfig")?;
     match by_runtime.or(from_args).or(by_env).or(own) {
         None => Ok(None),
         Some((pointer, raw)) => raw.parse().map(Some).map_err(|e: BadMac| {

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::fit;
 use crate::problem::Problem;
+use crate::runtime;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -134,17 +135,16 @@ pub struct PortMapping {
     pub host_ip: Option<IpAddr>,
 }
 
-/// containerd sends every key with a capital.
+/// Of one mapping, as the runtime names them.
+pub(crate) const MAPPING_KEYS: &[&str] = &["hostPort", "containerPort", "protocol", "hostIP"];
+
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct RawMapping {
-    #[serde(alias = "HostPort")]
     host_port: i64,
-    #[serde(alias = "ContainerPort")]
     container_port: i64,
-    #[serde(alias = "Protocol")]
     protocol: String,
-    #[serde(rename = "hostIP", alias = "HostIP")]
+    #[serde(rename = "hostIP")]
     host_ip: String,
 }
 
@@ -235,7 +235,7 @@ fn kind_of(conditions: &[String]) -> Option<PortmapBackend> {
 
 /// What the runtime wants mapped.
 pub fn mappings(config: &RawObject) -> Result<Vec<PortMapping>, Problem> {
-    let runtime = fit::object(config, "runtimeConfig")?;
+    let runtime = runtime::config(config)?;
     let raw: Vec<RawMapping> =
         fit::key(&runtime, "portMappings").map_err(|p| p.under("/runtimeConfig"))?.unwrap_or_default();
     raw.iter().enumerate().map(|(n, raw)| raw.mapping(&format!("/runtimeConfig/portMappings/{n}"))).collect()

@@ -7,6 +7,7 @@ use manifold_cni::{CniArgs, RawObject};
 
 use crate::fit;
 use crate::problem::Problem;
+use crate::runtime;
 
 /// One requested address, as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub fn from_args_cni(config: &RawObject) -> Result<Vec<Requested>, Problem> {
 }
 
 pub fn from_runtime_config(config: &RawObject) -> Result<Vec<Requested>, Problem> {
-    list(&fit::object(config, "runtimeConfig")?, "/runtimeConfig")
+    list(&runtime::config(config)?, "/runtimeConfig")
 }
 
 fn list(object: &RawObject, place: &str) -> Result<Vec<Requested>, Problem> {

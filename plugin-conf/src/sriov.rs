@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::pci::PciAddress;
 use crate::problem::{Note, Problem};
-use crate::{DnsConf, fit, ipam};
+use crate::{DnsConf, fit, ipam, runtime};
 
 #[derive(Clone, Debug)]
 pub struct SriovConf {
@@ -158,7 +158,7 @@ pub(crate) fn notes(config: &RawObject) -> Result<Vec<Note>, Problem> {
 fn read(config: &RawObject) -> Result<(Option<PciAddress>, VfSettings, DnsConf), Problem> {
     let written: Written = fit::fit(config)?;
     ipam::ipam_type(config)?;
-    let runtime = fit::object(config, "runtimeConfig")?;
+    let runtime = runtime::config(config)?;
     let by_runtime: Option<String> = fit::key(&runtime, "deviceID").map_err(|p| p.under("/runtimeConfig"))?;
     let by_runtime = by_runtime.filter(|id| !id.is_empty()).map(|id| {
         id.parse::<PciAddress>().map_err(|e| Problem::new("/runtimeConfig/deviceID", e.to_string()))

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::mac::{BadMac, Mac};
 use crate::problem::{Problem, step};
-use crate::{Mtu, fit};
+use crate::{Mtu, fit, runtime};
 
 /// What is to be changed, after all sources have been weighed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,7 +137,7 @@ fn mac(
     own: Option<String>,
     asked: Option<String>,
 ) -> Result<Option<Mac>, Problem> {
-    let runtime = fit::object(config, "runtimeConfig")?;
+    let runtime = runtime::config(config)?;
     let by_runtime: Option<String> =
         fit::key(&runtime, "mac").map_err(|problem| problem.under("/runtimeConfig"))?;
     let sources = [
