@@ -54,8 +54,13 @@ fn free(name: &IfName, want: &Want, names: &[Option<IfName>], wants: &[Want]) ->
             "choose another interface name in the pod's annotation",
         ))
     };
-    if name.as_str() == "lo" {
-        return refuse("which every pod has already".to_owned());
+    match name.as_str() {
+        "lo" => return refuse("which every pod has already".to_owned()),
+        // `net.ipv6.conf.all` is every interface of the pod, and `…default` every later one.
+        "all" | "default" => {
+            return refuse("by which the kernel calls the settings of all interfaces".to_owned());
+        }
+        _ => {}
     }
     let other = names.iter().zip(wants).find(|(n, _)| n.as_ref() == Some(name)).map(|(_, w)| w);
     other.map_or(Ok(()), |other| refuse(format!("which network `{}` has already", other.source)))
@@ -108,6 +113,14 @@ mod tests {
     fn the_default_interface_is_taken() {
         refused("a@eth0", "which network `cluster-wide-network` has already");
         refused("a@lo", "every pod has");
+    }
+
+    // Shows part of: F-INP-3
+    #[test]
+    fn a_name_that_stands_for_all_interfaces_is_none() {
+        refused("a@all", "the settings of all interfaces");
+        refused(r#"[{"name":"a","interface":"default"}]"#, "the settings of all interfaces");
+        check("a@all0", &["eth0", "all0"]);
     }
 
     proptest! {
