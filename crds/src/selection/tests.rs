@@ -271,6 +271,16 @@ fn ports_are_whole_numbers_with_a_known_protocol() {
     assert_eq!(plain.port_mappings[0].protocol, Protocol::Tcp);
 }
 
+// Shows part of: NPWG-4.1.2.1.7-1
+#[test]
+fn a_key_of_a_mapping_or_a_limit_that_nobody_reads_is_refused_by_name() {
+    let mapping = json!({"hostPort": 80, "containerPort": 80, "hostIp": "10.0.0.1"});
+    let text = json!([{"name": "n", "portMappings": [mapping]}]).to_string();
+    refused(&text, &["`portMappings`", "unknown field `hostIp`", "`hostIP`"]);
+    let text = json!([{"name": "n", "bandwidth": {"ingressRate": 1, "egresRate": 1}}]).to_string();
+    refused(&text, &["`bandwidth`", "unknown field `egresRate`", "`egressRate`"]);
+}
+
 // Proves: NPWG-4.1.2.1.8-1, NPWG-4.1.2.1.8-2
 #[test]
 fn bandwidth_is_more_than_zero_and_a_burst_has_its_rate() {

@@ -29,8 +29,9 @@ pub struct PortMapping {
     pub host_ip: Option<IpAddr>,
 }
 
+/// A key that is not known would be lost in silence: `hostIp` opens a port on every address instead of one.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RawPortMapping {
     host_port: Option<i64>,
     container_port: Option<i64>,
@@ -102,8 +103,9 @@ pub struct Bandwidth {
     pub egress_burst: Option<u64>,
 }
 
+/// Likewise: a burst or a rate under another name would be no limit.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RawBandwidth {
     ingress_rate: Option<i64>,
     ingress_burst: Option<i64>,
