@@ -226,7 +226,7 @@ mod tests {
         let freed = Instant::now();
         held.remove(7);
         let (entered, at) = waiter.join().unwrap();
-        assert!(entered && at.duration_since(freed) < Duration::from_millis(300));
+        assert!(entered && at.duration_since(freed) < Duration::from_secs(10));
     }
 
     #[test]

@@ -86,7 +86,7 @@ fn a_lock_file_removed_while_one_waits_is_not_taken_for_the_lock() {
     let (_dir, ledger) = fresh();
     let first = ledger.lock(&id(), soon(2000)).unwrap();
     let other = ledger.clone();
-    let waiter = std::thread::spawn(move || other.lock(&id(), soon(5000)).unwrap());
+    let waiter = std::thread::spawn(move || other.lock(&id(), soon(60_000)).unwrap());
     std::thread::sleep(Duration::from_millis(50));
     drop(first);
     let second = waiter.join().unwrap();
@@ -106,7 +106,7 @@ fn idle_lock_files_go_and_held_ones_stay() {
 
 /// ADD as the shim does it, as far as the ledger sees it. True: answered with success.
 fn add(ledger: &Ledger, inside: &AtomicU32) -> bool {
-    let lock = ledger.lock(&id(), soon(20_000)).unwrap();
+    let lock = ledger.lock(&id(), soon(60_000)).unwrap();
     assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two at once in one sandbox");
     let kept = add_locked(ledger, &lock);
     inside.fetch_sub(1, Ordering::SeqCst);
@@ -135,7 +135,7 @@ fn add_locked(ledger: &Ledger, lock: &SandboxLock) -> bool {
 }
 
 fn del(ledger: &Ledger, inside: &AtomicU32) {
-    let lock = ledger.lock_and_cancel(&id(), soon(20_000)).unwrap();
+    let lock = ledger.lock_and_cancel(&id(), soon(60_000)).unwrap();
     assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two at once in one sandbox");
     if ledger.read(&id()).unwrap().is_some() {
         ledger.remove(&id()).unwrap();
@@ -175,9 +175,12 @@ fn gc_waits_for_those_that_run_and_holds_new_ones() {
     let (first, second) = (ledger.share_node(soon(2000)).unwrap(), ledger.share_node(soon(2000)).unwrap());
     assert!(ledger.own_node(soon(20)).is_err(), "GC waits");
     let other = ledger.clone();
-    let gc = std::thread::spawn(move || other.own_node(soon(10_000)).unwrap());
-    std::thread::sleep(Duration::from_millis(50));
-    assert!(ledger.share_node(soon(20)).is_err(), "a new ADD is held while GC waits");
+    let gc = std::thread::spawn(move || other.own_node(soon(60_000)).unwrap());
+    // From when it stands there; before that an ADD may pass.
+    let until = soon(60_000);
+    while ledger.share_node(soon(20)).is_ok() {
+        assert!(Instant::now() < until, "a new ADD is held while GC waits");
+    }
     drop((first, second));
     let alone = gc.join().unwrap();
     assert!(ledger.share_node(soon(20)).is_err(), "a new ADD is held while GC runs");
@@ -194,13 +197,13 @@ fn gc_gets_its_turn_in_an_endless_stream_of_adds() {
         for _ in 0..4 {
             s.spawn(|| {
                 while stop.load(Ordering::SeqCst) == 0 {
-                    let _shared = ledger.share_node(soon(10_000)).unwrap();
+                    let _shared = ledger.share_node(soon(60_000)).unwrap();
                     std::thread::sleep(Duration::from_millis(3));
                 }
             });
         }
         std::thread::sleep(Duration::from_millis(30));
-        let got = ledger.own_node(soon(5000));
+        let got = ledger.own_node(soon(60_000));
         stop.store(1, Ordering::SeqCst);
         assert!(got.is_ok());
     });

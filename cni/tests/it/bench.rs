@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -25,10 +24,16 @@ impl Bench {
 
     /// Installs a shell script as plugin. `$D` in it is the bench's folder.
     pub(crate) fn script(&self, name: &str, body: &str) -> &Self {
-        let path = self.path().join(name);
-        let text = format!("#!/bin/sh\nD={}\n{body}\n", self.path().display());
-        fs::write(&path, text).expect("written");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("mode set");
+        let draft = self.path().join(".draft");
+        fs::write(&draft, format!("#!/bin/sh\nD={}\n{body}\n", self.path().display())).expect("written");
+        self.install(&draft, name)
+    }
+
+    /// By another process: had this one the file open for writing while a neighbouring test forks, nobody could execute
+    /// it.
+    fn install(&self, from: &Path, name: &str) -> &Self {
+        let made = Command::new("install").args(["-m", "755"]).arg(from).arg(self.path().join(name)).status();
+        assert!(made.expect("`install` is there").success(), "{name} cannot be installed");
         self
     }
 
@@ -37,8 +42,7 @@ impl Bench {
         let example = std::env::current_exe().expect("a test executable");
         let example = example.ancestors().nth(2).expect("target/<profile>").join("examples/minimal");
         assert!(example.is_file(), "build the example first: cargo build -p manifold-cni --examples");
-        fs::copy(&example, self.path().join(name)).expect("copied");
-        self
+        self.install(&example, name)
     }
 
     /// What a script wrote into the bench's folder.
@@ -57,7 +61,7 @@ impl Bench {
     }
 
     pub(crate) fn call(&self, name: &str, verb: Verb, config: &str) -> Result<Vec<u8>, CniError> {
-        call(&self.executed(name), verb, config, Duration::from_secs(20))
+        call(&self.executed(name), verb, config, Duration::from_secs(120))
     }
 
     /// Runs an installed plugin as a runtime does, with these variables beside the usual ones.
@@ -73,7 +77,7 @@ impl Bench {
         let mut plugin = Command::new(self.path().join(name));
         plugin.env_clear().envs(self.environment(command)).envs(more.iter().copied());
         plugin.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let until = Instant::now() + Duration::from_secs(5);
+        let until = Instant::now() + Duration::from_secs(60);
         loop {
             match plugin.spawn() {
                 Ok(child) => return child,
@@ -121,12 +125,12 @@ pub(crate) fn call(
     })
 }
 
-/// Waits, at most five seconds, until `done` says so.
+/// Waits, at most a minute, until `done` says so.
 #[track_caller]
 pub(crate) fn eventually(what: &str, done: impl Fn() -> bool) {
-    let until = Instant::now() + Duration::from_secs(5);
+    let until = Instant::now() + Duration::from_secs(60);
     while !done() {
-        assert!(Instant::now() < until, "{what} did not happen within 5 s");
+        assert!(Instant::now() < until, "{what} did not happen within a minute");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

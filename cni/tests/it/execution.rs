@@ -139,10 +139,9 @@ fn at_the_deadline_the_whole_process_group_is_killed() {
     bench
         .script("p", "trap '' TERM INT HUP; echo $$ >$D/pid; sleep 120 & echo $! >$D/child; wait; sleep 120");
     let begun = Instant::now();
-    let error =
-        call(&bench.executed("p"), Verb::Add, CONF, Duration::from_millis(500)).expect_err("too slow");
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
-    assert!(error.msg.contains("plugin `p` was killed in ADD, as it had not ended after 0."), "{error}");
+    let error = call(&bench.executed("p"), Verb::Add, CONF, Duration::from_secs(3)).expect_err("too slow");
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    assert!(error.msg.contains("plugin `p` was killed in ADD, as it had not ended after "), "{error}");
     for pid in [bench.read("pid"), bench.read("child")] {
         assert!(!pid.is_empty());
         eventually("the end of the group", || !lives(&pid));
@@ -156,7 +155,7 @@ fn a_plugin_that_prints_without_end_is_stopped_at_the_deadline() {
     bench.script("p", "exec yes");
     let begun = Instant::now();
     call(&bench.executed("p"), Verb::Add, CONF, Duration::from_millis(500)).expect_err("too slow");
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
 }
 
 // Proves: F-PLG-6
@@ -165,14 +164,14 @@ fn the_end_of_the_process_counts_and_not_that_of_a_pipe_it_left_to_a_child() {
     for body in [
         "sleep 60 & echo $! >$D/child; echo '{}'",
         // The answer comes from the child, a moment after the end.
-        "(sleep 0.1; echo '{}'; exec sleep 60) & echo $! >$D/child",
+        "(sleep 0.02; echo '{}'; exec sleep 60) & echo $! >$D/child",
         "sleep 60 & echo $! >$D/child",
     ] {
         let bench = Bench::new();
         bench.script("p", body);
         let begun = Instant::now();
         let answer = bench.call("p", Verb::Add, CONF);
-        assert!(begun.elapsed() < Duration::from_secs(5), "{body}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(30), "{body}: {:?}", begun.elapsed());
         assert_eq!(answer.is_ok(), body.contains("{}"), "{answer:?}");
         let child = bench.read("child").trim().parse().expect("a pid");
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(child), nix::sys::signal::Signal::SIGKILL)

@@ -44,7 +44,7 @@ fn fill(path: &Path) {
 }
 
 fn soon() -> Instant {
-    Instant::now() + Duration::from_millis(200)
+    Instant::now() + Duration::from_secs(60)
 }
 
 #[track_caller]

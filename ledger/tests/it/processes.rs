@@ -2,14 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use manifold_ledger::gate::{Gate, Pass};
 use manifold_ledger::{Ledger, State};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::time::{ClockId, clock_gettime};
 
 use crate::child::{self, argument, kill_pid, say, wait_for_parent};
 use crate::sample::{entry, id, result};
@@ -59,9 +60,8 @@ fn after_a_killed_shim_the_lock_is_free_only_when_its_last_delegate_has_ended() 
     let early = ledger.lock_and_cancel(&id(), soon(300));
     kill_pid(&delegate);
     assert!(early.is_err(), "the delegate still runs");
-    let begun = Instant::now();
-    assert!(ledger.lock_and_cancel(&id(), soon(10_000)).is_ok());
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    // Long before the delegate would have ended by itself.
+    assert!(ledger.lock_and_cancel(&id(), soon(40_000)).is_ok());
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_shim_that_ends_in_order_frees_the_lock_though_a_daemon_inherited_it() {
     assert!(ledger.lock(&id(), soon(50)).is_err());
     shim.let_go();
     assert_eq!(shim.hear().as_deref(), Some("released"));
-    let free = ledger.lock(&id(), soon(5000));
+    let free = ledger.lock(&id(), soon(40_000));
     kill_pid(&daemon);
     assert!(free.is_ok());
 }
@@ -84,7 +84,7 @@ fn add_until_cancelled() {
     let lock = ledger.lock(&id(), soon(5000)).unwrap();
     ledger.write(&entry(2)).unwrap();
     say("attaching");
-    let give_up = soon(20_000);
+    let give_up = soon(90_000);
     while !lock.is_cancelled() && Instant::now() < give_up {
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -100,7 +100,7 @@ fn a_del_makes_a_running_add_undo_itself_and_then_finds_nothing() {
     let mut add = child::start("processes::add_until_cancelled", dir.path().to_str().unwrap());
     assert_eq!(add.hear().as_deref(), Some("attaching"));
     assert!(ledger.read(&id()).unwrap().is_some());
-    let _lock = ledger.lock_and_cancel(&id(), soon(15_000)).unwrap();
+    let _lock = ledger.lock_and_cancel(&id(), soon(60_000)).unwrap();
     assert!(ledger.read(&id()).unwrap().is_none());
 }
 
@@ -141,36 +141,22 @@ fn a_writer_killed_at_any_moment_leaves_a_whole_plan_or_nothing() {
     }
 }
 
-fn micros() -> i64 {
-    let t = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap();
-    t.tv_sec() * 1_000_000 + t.tv_nsec() / 1000
-}
-
 #[test]
 #[ignore = "runs as a child of another test"]
 fn pass_the_gate() {
     let state = argument();
     say("waiting");
-    let pass = Gate::Add.enter(Path::new(&state), soon(60_000)).unwrap();
-    let entered = micros();
-    std::thread::sleep(Duration::from_millis(40));
-    let left = micros();
+    let pass = Gate::Add.enter(Path::new(&state), soon(300_000)).unwrap();
+    say("inside");
+    wait_for_parent();
     drop(pass);
-    say(&format!("{entered} {left}"));
+    say("outside");
 }
 
-/// The most that were inside at once.
-fn most(stays: &[(i64, i64)]) -> i32 {
-    let mut moments: Vec<(i64, i32)> = stays.iter().flat_map(|(i, o)| [(*i, 1), (*o, -1)]).collect();
-    moments.sort();
-    moments
-        .iter()
-        .scan(0, |inside, (_, step)| {
-            *inside += step;
-            Some(*inside)
-        })
-        .max()
-        .unwrap()
+/// Tells of a child that has got inside, and keeps it there until somebody takes it.
+fn follow(mut child: child::Process, inside: &mpsc::Sender<child::Process>) {
+    assert_eq!(child.hear().as_deref(), Some("inside"));
+    inside.send(child).unwrap();
 }
 
 // Shows part of: F-RUN-4
@@ -183,27 +169,32 @@ fn of_sixty_four_processes_sixteen_are_inside_at_once_and_all_get_through() {
     for child in &mut all {
         assert_eq!(child.hear().as_deref(), Some("waiting"));
     }
-    let opened = micros();
-    drop(held);
-    let stays: Vec<(i64, i64)> = all
-        .iter_mut()
-        .map(|child| {
-            let said = child.hear().unwrap();
-            let (entered, left) = said.split_once(' ').unwrap();
-            (entered.parse().unwrap(), left.parse().unwrap())
-        })
+    let (tell, inside) = mpsc::channel();
+    let followers: Vec<_> = all
+        .into_iter()
+        .map(|child| (child, tell.clone()))
+        .map(|(child, tell)| std::thread::spawn(move || follow(child, &tell)))
         .collect();
-    assert!(most(&stays) <= 16, "{}", most(&stays));
-    assert!(stays.iter().all(|(entered, _)| *entered >= opened));
-    // Four rounds of 40 ms: no slot stands idle for long.
-    let whole = stays.iter().map(|(_, left)| left - opened).max().unwrap();
-    assert!(most(&stays) >= 12 && whole < 3_000_000, "{} at once, {whole} µs", most(&stays));
+    let moment = Duration::from_millis(100);
+    assert!(inside.recv_timeout(moment).is_err(), "the slots are taken");
+    drop(held);
+    let next = || inside.recv_timeout(Duration::from_secs(60)).unwrap();
+    let mut now: VecDeque<child::Process> = (0..16).map(|_| next()).collect();
+    for round in 0..48 {
+        assert!(round % 16 != 0 || inside.recv_timeout(moment).is_err(), "a seventeenth");
+        let mut one = now.pop_front().unwrap();
+        one.let_go();
+        assert_eq!(one.hear().as_deref(), Some("outside"));
+        // No slot stands idle: the next one comes without anything else having to happen.
+        now.push_back(next());
+    }
+    followers.into_iter().for_each(|follower| follower.join().unwrap());
 }
 
 #[test]
 #[ignore = "runs as a child of another test"]
 fn hold_a_slot() {
-    let pass = Gate::Add.enter(Path::new(&argument()), soon(10_000));
+    let pass = Gate::Add.enter(Path::new(&argument()), soon(60_000));
     say("inside");
     wait_for_parent();
     drop(pass);
@@ -218,11 +209,10 @@ fn the_kernel_frees_the_slot_of_a_killed_process() {
     assert_eq!(child.hear().as_deref(), Some("inside"));
     assert!(Gate::Add.enter(dir.path(), soon(50)).is_err());
     let path = dir.path().to_owned();
-    let waiter = std::thread::spawn(move || Gate::Add.enter(&path, soon(20_000)).is_ok());
+    let waiter = std::thread::spawn(move || Gate::Add.enter(&path, soon(60_000)).is_ok());
     std::thread::sleep(Duration::from_millis(100));
-    let killed = Instant::now();
     child.kill();
-    assert!(waiter.join().unwrap() && killed.elapsed() < Duration::from_secs(2));
+    assert!(waiter.join().unwrap(), "the slot is free with the process");
 }
 
 /// Memory that is the process's own and written to, in KiB.
