@@ -1,7 +1,8 @@
 //! Whether the link that DEL finds under the attachment's name is the one ADD made.
 //!
 //! The path of a namespace may lead to another one by now, with another pod's interface of the same name in it. What
-//! `prevResult` tells (from 0.4.0 on) is compared; without it the name and the kind have to do.
+//! `prevResult` tells (from 0.4.0 on) is compared; without it the name and the kind have to do. It tells of the end of
+//! ADD: a MAC address that a later plugin gave is taken back before our DEL, so an address of the result tells as well.
 
 use manifold_cni::{CniError, Detachment, Input, Interface};
 use manifold_net::{Link, Net};
@@ -22,7 +23,8 @@ pub(crate) fn delete_veth(
     if let Some(pod) = pod
         && let Some(link) = pod.link(at.ifname.as_str()).told()?
         && link.is_kind("veth")
-        && is_ours(input, at, &link, outer.as_ref())
+        && (is_ours(input, at, &link, outer.as_ref())
+            || has_told_address(input, at, pod, &link)? == Some(true))
     {
         return gone_is_fine(pod.delete(link.index));
     }
@@ -35,22 +37,23 @@ pub(crate) fn delete_veth(
 
 /// Removes the container's link of a kind that has no end in the host.
 pub(crate) fn delete(input: &Input, at: &Detachment, pod: &Net, kind: &str) -> Result<(), CniError> {
-    match pod.link(at.ifname.as_str()).told()? {
-        Some(link)
-            if link.is_kind(kind)
-                && is_ours(input, at, &link, None)
-                && (!SHARES_MAC.contains(&kind) || has_any_address(input, at, pod, &link)?) =>
-        {
-            gone_is_fine(pod.delete(link.index))
-        }
-        _ => Ok(()),
-    }
+    let Some(link) = pod.link(at.ifname.as_str()).told()?.filter(|link| link.is_kind(kind)) else {
+        return Ok(());
+    };
+    let by_mac = is_ours(input, at, &link, None);
+    let ours = match has_told_address(input, at, pod, &link)? {
+        Some(there) => there || by_mac && !SHARES_MAC.contains(&kind),
+        None => by_mac,
+    };
+    if ours { gone_is_fine(pod.delete(link.index)) } else { Ok(()) }
 }
 
 /// The container's link of any kind, if it is the one that ADD put there.
 pub(crate) fn find(input: &Input, at: &Detachment, pod: &Net) -> Result<Option<Link>, CniError> {
-    let link = pod.link(at.ifname.as_str()).told()?;
-    Ok(link.filter(|link| is_ours(input, at, link, None)))
+    let Some(link) = pod.link(at.ifname.as_str()).told()? else { return Ok(None) };
+    let ours =
+        is_ours(input, at, &link, None) || has_told_address(input, at, pod, &link)?.unwrap_or_default();
+    Ok(Some(link).filter(|_| ours))
 }
 
 /// The container's bond. Its MAC address may have gone to another member since, so an address will do as well.
@@ -58,10 +61,11 @@ pub(crate) fn find_bond(input: &Input, at: &Detachment, pod: &Net) -> Result<Opt
     let Some(link) = pod.link(at.ifname.as_str()).told()?.filter(|link| link.is_kind("bond")) else {
         return Ok(None);
     };
-    let told_addresses = input.prev_result.as_ref().is_some_and(|prev| !prev.ips.is_empty());
     let ours = is_ours(input, at, &link, None)
-        || told_addresses && has_any_address(input, at, pod, &link)?
-        || !told_addresses && member_has_mac(input, at, pod, &link)?;
+        || match has_told_address(input, at, pod, &link)? {
+            Some(there) => there,
+            None => member_has_mac(input, at, pod, &link)?,
+        };
     Ok(Some(link).filter(|_| ours))
 }
 
@@ -77,14 +81,19 @@ fn is_ours(input: &Input, at: &Detachment, link: &Link, outer: Option<&Link>) ->
     outer.is_some_and(|outer| link.peer_or_parent == Some(outer.index)) || has_mac(link, told)
 }
 
-/// An address that `prevResult` tells; true as well where it tells none.
-fn has_any_address(input: &Input, at: &Detachment, pod: &Net, link: &Link) -> Result<bool, CniError> {
-    let told = inner_told(input, at).is_some();
-    let ips =
-        input.prev_result.as_ref().map(|prev| prev.ips.as_slice()).filter(|ips| told && !ips.is_empty());
-    let Some(ips) = ips else { return Ok(true) };
+/// Whether the link has an address that `prevResult` tells; `None` where it tells none.
+fn has_told_address(
+    input: &Input,
+    at: &Detachment,
+    pod: &Net,
+    link: &Link,
+) -> Result<Option<bool>, CniError> {
+    let told = inner_told(input, at).and(input.prev_result.as_ref());
+    let Some(ips) = told.map(|prev| prev.ips.as_slice()).filter(|ips| !ips.is_empty()) else {
+        return Ok(None);
+    };
     let there = pod.addresses(link.index).told()?;
-    Ok(there.iter().any(|address| ips.iter().any(|ip| ip.address == address.ip)))
+    Ok(Some(there.iter().any(|address| ips.iter().any(|ip| ip.address == address.ip))))
 }
 
 fn inner_told<'a>(input: &'a Input, at: &Detachment) -> Option<&'a Interface> {

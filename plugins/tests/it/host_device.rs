@@ -193,3 +193,27 @@ fn check_notices_what_has_changed() {
     let no_result: Result<(), _> = bed.check(&conf, &pod, &Default::default());
     assert!(no_result.is_err());
 }
+
+// Proves: PLG-HOSTDEV-7
+#[test]
+fn a_device_that_had_another_mac_address_in_the_pod_comes_back_all_the_same() {
+    let bed = bed();
+    let pod = bed.pod("a");
+    let tuning = json!({"cniVersion": "1.1.0", "name": "steel", "type": "tuning", "mac": "02:00:00:00:00:77",
+        "dataDir": bed.leases.path().join("tuning")});
+    for (ipam, selector) in [
+        (bed.host_local("10.1.0.0/24"), json!({})),
+        (json!({}), json!({})),
+        (json!({}), json!({"device": "", "hwaddr": MAC})),
+    ] {
+        let conf = with(&conf(ipam), selector);
+        let made = bed.add(&conf, &pod).unwrap();
+        let result = bed.add(&with_result(&tuning, &made), &pod).unwrap();
+        assert!(pod.sh("ip link show eth0").contains("02:00:00:00:00:77"));
+        for plugin in [&tuning, &conf] {
+            bed.del(&with_result(plugin, &result), &pod).unwrap();
+        }
+        assert!(is_back(&bed, &pod), "{conf}");
+        assert!(bed.sh("ip link show dev0").contains(MAC));
+    }
+}

@@ -111,11 +111,25 @@ fn without_link<'a>(
 fn give_back(input: &Input, at: &Detachment) -> Result<(), CniError> {
     let host = Net::here().told()?;
     if let Some(pod) = sandbox::find(at.netns.as_deref())?
-        && let Some(link) = ownership::find(input, at, &pod)?
+        && let Some(link) = lent_link(input, at, &pod)?
     {
         return lent::give_back(&host, &pod, &link);
     }
     lent::rename_stranded(&host, &at.ifname, |link, alias| is_it(input, at, link, alias))
+}
+
+/// By what the result told, and else by the name it has in the host or the address it has by itself: a later plugin of
+/// the list may have given it another one for the pod's time.
+fn lent_link(input: &Input, at: &Detachment, pod: &Net) -> Result<Option<Link>, CniError> {
+    if let Some(link) = ownership::find(input, at, pod)? {
+        return Ok(Some(link));
+    }
+    let link = pod.link(at.ifname.as_str()).told()?;
+    Ok(link.filter(|link| match HostDeviceConf::read(&input.config).map(|conf| conf.selector) {
+        Ok(Selector::Name(name)) => link.alias.as_deref() == Some(name.as_str()),
+        Ok(Selector::Mac(wanted)) => link.mac == Some(Mac(wanted.octets())),
+        _ => false,
+    }))
 }
 
 /// By what the result told, and else by what the configuration selects it by.
