@@ -12,6 +12,8 @@ use super::failure::Told;
 use super::settings::{self, Ipv6, Settings};
 use super::undo::Undo;
 
+/// Scopes from here on are narrower than what is behind a gateway.
+const SCOPE_LINK: u8 = 253;
 const DAD_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is going to be on the link.
@@ -67,10 +69,11 @@ impl Plan {
         if self.has_v6() { Ipv6::Addresses } else { Ipv6::Off }
     }
 
-    /// Over its own gateway, else the first one of its family, else directly.
+    /// Over its own gateway, else the first one of its family, else directly. An IPv4 route in the scope of the link says
+    /// that it has none: a DHCP server can give one beside a router (RFC 3442), and the kernel takes no gateway for it.
     fn route(&self, wanted: &manifold_cni::Route) -> Route {
         let fallback = match Family::of(wanted.dst.addr()) {
-            Family::V4 => self.gateway_v4,
+            Family::V4 => self.gateway_v4.filter(|_| wanted.scope.is_none_or(|scope| scope < SCOPE_LINK)),
             Family::V6 => self.gateway_v6,
         };
         Route {
@@ -175,7 +178,7 @@ mod tests {
         let gateways: Vec<_> =
             plan.routes.iter().map(|route| route.gateway.map(|gw| gw.to_string())).collect();
         let text = |gw: &str| Some(gw.to_owned());
-        assert_eq!(gateways, [text("10.1.0.1"), text("10.1.0.9"), None, text("10.1.0.1")]);
+        assert_eq!(gateways, [text("10.1.0.1"), text("10.1.0.9"), None, None]);
         let detailed = &plan.routes[3];
         assert_eq!(
             (detailed.table, detailed.priority, detailed.scope, detailed.mtu, detailed.advmss),

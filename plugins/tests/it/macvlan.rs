@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, runs, same, with};
+use crate::bed::{Bed, runs, same, with, with_result};
 
 fn conf(ipam: Value) -> Value {
     json!({"cniVersion": "1.1.0", "name": "green", "type": "macvlan", "master": "up0", "ipam": ipam})
@@ -269,4 +269,36 @@ fn del_after_the_master_is_gone_succeeds() {
     bed.del(&conf, &pod).unwrap();
     assert_eq!(bed.lease_files(), [""; 0]);
     assert!(!runs(&pod.netns, "ip link show eth0"));
+}
+
+// Proves: PLG-COM-17
+#[test]
+fn del_removes_a_link_that_a_later_plugin_had_given_another_mac_address() {
+    let bed = bed();
+    let pod = bed.pod("a");
+    let before = pod.state();
+    let conf = conf(bed.host_local("10.1.0.0/24"));
+    let tuning = json!({"cniVersion": "1.1.0", "name": "green", "type": "tuning", "mac": "02:00:00:00:00:77",
+        "dataDir": bed.leases.path().join("tuning")});
+    let made = bed.add(&conf, &pod).unwrap();
+    let result = bed.add(&with_result(&tuning, &made), &pod).unwrap();
+    for plugin in [&tuning, &conf] {
+        bed.del(&with_result(plugin, &result), &pod).unwrap();
+    }
+    same("pod", &before, &pod.state());
+}
+
+// Proves: PLG-COM-9, PLG-DHCP-7
+#[test]
+fn a_route_in_the_links_scope_has_no_gateway_though_the_address_has_one() {
+    let bed = bed();
+    let pod = bed.pod("a");
+    let conf =
+        conf(json!({"type": "static", "addresses": [{"address": "10.1.0.2/24", "gateway": "10.1.0.1"}],
+        "routes": [{"dst": "192.168.7.0/24", "scope": 253}, {"dst": "0.0.0.0/0"}]}));
+    let result = bed.add(&conf, &pod).unwrap();
+    let routes = pod.sh("ip route");
+    assert!(routes.lines().any(|route| route.trim() == "192.168.7.0/24 dev eth0 scope link"), "{routes}");
+    assert!(routes.contains("default via 10.1.0.1 dev eth0"), "{routes}");
+    bed.check(&conf, &pod, &result).unwrap();
 }
