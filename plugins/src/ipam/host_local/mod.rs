@@ -110,6 +110,8 @@ fn release(input: &Input, holder: &dyn Fn(&[u8]) -> Holder) -> Result<(), CniErr
     if ours.is_empty() {
         ours = leases.of(Holder::OursOfOld);
     }
+    // What was read before the lock may be of another lease since: file systems give a new file the inode of an old one.
+    ours.retain(|ip| folder.read(*ip).ok().flatten().is_none_or(|content| holder(&content) != Holder::Other));
     let failed: Vec<String> =
         ours.into_iter().filter_map(|ip| folder.release(ip).err().map(|e| format!("`{ip}`: {e}"))).collect();
     if failed.is_empty() { Ok(()) } else { Err(not_released(input, &folder, &failed)) }

@@ -87,3 +87,39 @@ fn of_sixty_adds_at_once_for_fifty_addresses_exactly_fifty_succeed() {
         assert!(bed.leases().is_empty());
     }
 }
+
+/// Waits until somebody waits for the lock of this file.
+fn somebody_waits(inode: u64) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let waits = |line: &str| line.contains("->") && line.contains(&format!(":{inode} "));
+    while !std::fs::read_to_string("/proc/locks").unwrap().lines().any(waits) {
+        assert!(std::time::Instant::now() < deadline, "nobody waits for the lock");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+// Proves: PLG-HL-10, CNI-RUN-7
+#[test]
+fn a_del_that_waited_for_the_lock_spares_the_lease_that_took_the_addresss_place_meanwhile() {
+    use std::os::unix::fs::MetadataExt;
+    let bed = Bed::new();
+    let config = bed.newest(json!({"ranges": [[{"subnet": "10.1.0.0/30"}]]}));
+    for verb in ["DEL", "GC"] {
+        assert_eq!(run(&add("old"), &config).ips(), ["10.1.0.2/30"]);
+        let lock = std::fs::File::open(bed.folder().join("lock")).unwrap();
+        lock.lock().unwrap();
+        std::thread::scope(|scope| {
+            let mut config = config.clone();
+            config["cni.dev/valid-attachments"] = json!([{"containerID": "new", "ifname": "eth0"}]);
+            let release =
+                scope.spawn(move || run(&call(verb, if verb == "DEL" { "old" } else { "" }), &config));
+            somebody_waits(lock.metadata().unwrap().ino());
+            // Another DEL and an ADD came first, and the file system gave the new lease the old one's inode.
+            std::fs::write(bed.lease("10.1.0.2"), "new\r\neth0").unwrap();
+            lock.unlock().unwrap();
+            release.join().unwrap().ok();
+        });
+        assert_eq!(bed.leases().get("10.1.0.2").map(String::as_str), Some("new\r\neth0"), "{verb}");
+        run(&del("new"), &config).ok();
+    }
+}
