@@ -153,3 +153,16 @@ fn gc_clears_iptables_rules_of_the_stale() {
     assert!(rules.contains(r#"id: \"alive\""#) && !rules.contains("stale"), "{rules}");
     assert_eq!(rules.lines().filter(|rule| rule.starts_with("-N CNI-")).count(), 1, "{rules}");
 }
+
+// Proves: PLG-BRIDGE-22
+#[test]
+fn del_clears_iptables_rules_of_a_link_that_has_lost_its_addresses() {
+    let bed = Bed::new();
+    let pod = bed.pod("a");
+    let conf = conf(&bed, json!({"ipMasqBackend": "iptables"}));
+    bed.add(&conf, &pod).unwrap();
+    pod.sh("ip addr flush dev eth0");
+    bed.del(&conf, &pod).unwrap();
+    let rules = bed.sh("iptables -t nat -S");
+    assert!(!rules.contains("CNI-"), "{rules}");
+}

@@ -68,13 +68,16 @@ pub(crate) fn collect(
 /// The addresses of an attachment that is going: what its result says, else what its link has. Only iptables rules need
 /// them, to spare those of another interface of the same container.
 pub(crate) fn known_addresses(input: &Input, at: &Detachment, pod: Option<&Net>) -> Option<Vec<IpNet>> {
+    // None at all tells as little as no result: a link can lose its addresses.
+    let any = |addresses: &Vec<IpNet>| !addresses.is_empty();
     if let Some(prev) = &input.prev_result {
-        return Some(prev.ips.iter().map(|ip| ip.address).collect());
+        return Some(prev.ips.iter().map(|ip| ip.address).collect()).filter(any);
     }
     let pod = pod?;
     let link = pod.link(at.ifname.as_str()).ok()??;
     let addresses = pod.addresses(link.index).ok()?;
     Some(addresses.into_iter().filter(|address| address.scope == 0).map(|address| address.ip).collect())
+        .filter(any)
 }
 
 fn usable<T>(tool: Result<T, NftError>) -> Result<Option<T>, CniError> {
