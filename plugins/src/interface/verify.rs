@@ -1,6 +1,7 @@
 //! CHECK: is the attachment still as its result says (PLG-COM-11 to -13).
 
 use manifold_cni::{Attachment, CniError, CniResult, Input, IpConfig};
+use manifold_net::route::MAIN_TABLE;
 use manifold_net::{Family, Link, Net, Route, RouteFilter, RouteKind};
 
 use manifold_plugin_conf::Mtu;
@@ -119,13 +120,25 @@ impl Verified<'_> {
             }
         }
         for wanted in &self.prev.routes {
-            if !routes.iter().any(|route| is(route, wanted)) {
+            if !routes.iter().any(|route| is(route, wanted) && self.in_its_table(route, wanted)) {
                 let table = wanted.table.map(|table| format!(" in table {table}")).unwrap_or_default();
                 let text = format!("the container has no route to `{}`{table} any more", wanted.dst);
                 return Err(CniError::check(text));
             }
         }
         Ok(())
+    }
+}
+
+impl Verified<'_> {
+    /// The table that the result tells, else the main one; or any to which a later plugin of the list moved this
+    /// interface's routes, as `sbr` and `vrf` do.
+    fn in_its_table(&self, route: &Route, wanted: &manifold_cni::Route) -> bool {
+        match (wanted.table, route.table_or_main()) {
+            (Some(wanted), table) => wanted == table,
+            (None, MAIN_TABLE) => true,
+            (None, _) => route.leaves_by(self.link.index),
+        }
     }
 }
 
@@ -139,6 +152,5 @@ fn is(route: &Route, wanted: &manifold_cni::Route) -> bool {
     route.kind == RouteKind::Unicast
         && route.dst == wanted.dst.trunc()
         && Family::of(route.dst.addr()) == Family::of(wanted.dst.addr())
-        && route.table_or_main() == wanted.table.unwrap_or(manifold_net::route::MAIN_TABLE)
         && (wanted.is_default() || wanted.gw.is_none_or(via))
 }

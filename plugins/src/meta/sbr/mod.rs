@@ -61,13 +61,19 @@ impl Plugin for Sbr {
         let conf = read(input)?;
         let pod = sandbox::open(&at.netns)?;
         let (rules, routes) = (rules(&pod)?, pod.routes(RouteFilter::default()).told()?);
-        for ip in chained::addresses(prev, at.ifname.as_str()).map(chained::alone) {
-            let rule = rules.iter().find(|rule| leads(rule, ip, conf.table.map(|table| table.get())));
+        for ip in chained::addresses(prev, at.ifname.as_str()) {
+            let source = chained::alone(ip);
+            let rule = rules.iter().find(|rule| leads(rule, source, conf.table.map(|table| table.get())));
             let Some(rule) = rule else {
-                return Err(CniError::check(format!("no rule routes by the source address `{ip}` any more")));
+                let text = format!("no rule routes by the source address `{source}` any more");
+                return Err(CniError::check(text));
             };
-            if conf.table.is_none() && !routes.iter().any(|route| route.table == Some(rule.table)) {
-                let text = format!("the routes of source address `{ip}` in table {} are gone", rule.table);
+            // A single address without a gateway may have no route at all.
+            let has_routes = plan::gateway(ip, &conf).is_some() || ip.address != source;
+            let gone = !routes.iter().any(|route| route.table == Some(rule.table));
+            if conf.table.is_none() && has_routes && gone {
+                let text =
+                    format!("the routes of source address `{source}` in table {} are gone", rule.table);
                 return Err(CniError::check(text));
             }
         }

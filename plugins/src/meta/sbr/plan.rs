@@ -78,10 +78,14 @@ fn is_direct(route: &Route) -> bool {
     route.gateway.is_none() && route.dst.prefix_len() > 0
 }
 
+/// The way out for an address: the configured one of its family, else its own.
+pub(super) fn gateway(ip: &IpConfig, conf: &SbrConf) -> Option<IpAddr> {
+    conf.gateways.of(ip.address.addr()).or(ip.gateway)
+}
+
 fn way(link: &Link, ip: &IpConfig, conf: &SbrConf, table: u32, own: &[&Route]) -> Way {
-    let gateway = conf.gateways.of(ip.address.addr()).or(ip.gateway);
     // An earlier plugin may have removed it.
-    let by_default = gateway.map(|gateway| Route {
+    let by_default = gateway(ip, conf).map(|gateway| Route {
         gateway: Some(gateway),
         oif: Some(link.index),
         table: Some(table),

@@ -235,3 +235,33 @@ fn a_failure_after_any_step_takes_everything_back() {
     let error = bed.host.run(|| SBR.check(&input(&conf), &pod.at("net1", ""))).unwrap().unwrap_err();
     assert!(error.msg.contains("chained plugin"), "{error}");
 }
+
+// Proves: PLG-COM-12
+#[test]
+fn check_of_the_interface_finds_its_routes_where_sbr_moved_them() {
+    let bed = Bed::new();
+    let pod = bed.pod("a");
+    let (front, conf) = (second(&bed, json!({})), sbr(json!({})));
+    let made = bed.add_as(&front, &pod, "net1", "").unwrap();
+    let result = add(&bed, &conf, &made, &pod, "net1");
+    for plugin in [&front, &conf] {
+        bed.check_as(plugin, &pod, "net1", &result).unwrap();
+    }
+    pod.sh("ip route del 10.77.0.0/16 table 100");
+    let error = bed.check_as(&front, &pod, "net1", &result).unwrap_err();
+    assert!(error.msg.contains("no route to `10.77.0.0/16`"), "{error}");
+}
+
+// Proves: PLG-SBR-7
+#[test]
+fn check_misses_no_route_of_an_address_that_had_none() {
+    let bed = Bed::new();
+    let pod = bed.pod("a");
+    let single =
+        json!({"ipam": {"type": "static", "addresses": [{"address": "10.2.0.2/32"}]}, "isGateway": false});
+    let made = bed.add_as(&second(&bed, single), &pod, "net1", "").unwrap();
+    let conf = sbr(json!({}));
+    let result = add(&bed, &conf, &made, &pod, "net1");
+    assert!(rules(&pod).contains("from 10.2.0.2 lookup 100"));
+    bed.check_as(&conf, &pod, "net1", &result).unwrap();
+}
