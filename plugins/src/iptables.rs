@@ -14,6 +14,8 @@ use crate::interface::ruleset::LAST_GRACE;
 
 /// Seconds to wait for another user of iptables.
 const PATIENCE: &str = "5";
+/// How often a change is decided; chains that all pods share are made by the first only, so few meet twice.
+const ATTEMPTS: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
@@ -67,6 +69,26 @@ impl Tool {
         let mut command = Command::new(&self.restore);
         command.args(["-w", PATIENCE, "--noflush"]);
         self.run(command, what, &format!("*{table}\n{}\nCOMMIT\n", lines.join("\n"))).map(drop)
+    }
+
+    /// Changes a table as `decide` says of its rules. Another call may make the same chains between the look and the
+    /// change, which is then refused as a whole: so with other rules it is decided anew.
+    pub(crate) fn settle(
+        &self,
+        table: &str,
+        what: &str,
+        mut there: Vec<String>,
+        decide: impl Fn(&[String]) -> Vec<String>,
+    ) -> Result<(), CniError> {
+        for _ in 1..ATTEMPTS {
+            let Err(refused) = self.change(table, what, &decide(&there)) else { return Ok(()) };
+            let now = self.rules(table)?;
+            if now == there {
+                return Err(refused);
+            }
+            there = now;
+        }
+        self.change(table, what, &decide(&there))
     }
 
     fn run(&self, mut command: Command, what: &str, input: &str) -> Result<String, CniError> {

@@ -21,7 +21,7 @@ pub(super) fn set_up(key: &Key<'_>, addresses: &[IpNet], deadline: Instant) -> R
             continue;
         }
         let tool = Tool::find(family, deadline).ok_or_else(|| missing(family))?;
-        tool.change(TABLE, WHAT, &additions(&tool.rules(TABLE)?, key, &own))?;
+        tool.settle(TABLE, WHAT, tool.rules(TABLE)?, |there| additions(there, key, &own))?;
     }
     Ok(())
 }
@@ -59,7 +59,7 @@ fn on_usable(
     let mut teardown = Teardown::default();
     for tool in families.into_iter().filter_map(|family| Tool::find(family, deadline)) {
         if let Ok(rules) = tool.rules(TABLE) {
-            teardown.part(tool.change(TABLE, WHAT, &decide(&rules)));
+            teardown.part(tool.settle(TABLE, WHAT, rules, &decide));
         }
     }
     teardown.finish()

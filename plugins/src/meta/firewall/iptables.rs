@@ -27,19 +27,23 @@ pub(super) fn set_up(
 ) -> Result<(), CniError> {
     for (family, own) in families(addresses) {
         let tool = find(family, deadline)?;
-        let there = tool.rules(TABLE)?;
-        let mut lines = frame(conf);
-        lines.extend(of_addresses(key, &own));
-        lines.retain(|line| !there.contains(&line.replacen("-I ", "-A ", 1)));
-        // What keeps networks apart has to stay in front of what lets through.
-        let apart = format!("-A {}", super::isolation::JUMP);
-        if lines.iter().any(|line| line.ends_with(JUMP)) && there.contains(&apart) {
-            lines.insert(0, apart.replacen("-A ", "-D ", 1));
-            lines.push(apart.replacen("-A ", "-I ", 1));
-        }
-        tool.change(TABLE, WHAT, &lines)?;
+        tool.settle(TABLE, WHAT, tool.rules(TABLE)?, |there| additions(there, conf, key, &own))?;
     }
     Ok(())
+}
+
+/// Decides what is missing.
+fn additions(there: &[String], conf: &FirewallConf, key: &Key<'_>, own: &[IpNet]) -> Vec<String> {
+    let mut lines = frame(conf);
+    lines.extend(of_addresses(key, own));
+    lines.retain(|line| !there.contains(&line.replacen("-I ", "-A ", 1)));
+    // What keeps networks apart has to stay in front of what lets through.
+    let apart = format!("-A {}", super::isolation::JUMP);
+    if lines.iter().any(|line| line.ends_with(JUMP)) && there.contains(&apart) {
+        lines.insert(0, apart.replacen("-A ", "-D ", 1));
+        lines.push(apart.replacen("-A ", "-I ", 1));
+    }
+    lines
 }
 
 pub(super) fn check(
@@ -92,9 +96,10 @@ fn remove(deadline: Instant, condemned: impl Fn(&str) -> bool) -> Result<(), Cni
     let mut teardown = Teardown::default();
     for tool in BOTH.into_iter().filter_map(|family| Tool::find(family, deadline)) {
         let Ok(there) = tool.rules(TABLE) else { continue };
-        let own = there.iter().filter(|rule| rule.starts_with(&format!("-A {CHAIN} ")) && condemned(rule));
-        let lines: Vec<String> = own.map(|rule| rule.replacen("-A ", "-D ", 1)).collect();
-        teardown.part(tool.change(TABLE, WHAT, &lines));
+        teardown.part(tool.settle(TABLE, WHAT, there, |there| {
+            let in_chain = there.iter().filter(|rule| rule.starts_with(&format!("-A {CHAIN} ")));
+            in_chain.filter(|rule| condemned(rule)).map(|rule| rule.replacen("-A ", "-D ", 1)).collect()
+        }));
     }
     teardown.finish()
 }

@@ -48,10 +48,11 @@ pub(super) fn set_up(
     let Some(bridge) = bridge else { return Ok(()) };
     for (family, _) in families(addresses) {
         let tool = find(family, deadline)?;
-        let there = tool.rules(TABLE)?;
-        let mut lines = rules(conf, &bridge);
-        lines.retain(|line| !there.contains(&line.replacen("-I ", "-A ", 1)));
-        tool.change(TABLE, WHAT, &lines)?;
+        tool.settle(TABLE, WHAT, tool.rules(TABLE)?, |there| {
+            let mut lines = rules(conf, &bridge);
+            lines.retain(|line| !there.contains(&line.replacen("-I ", "-A ", 1)));
+            lines
+        })?;
     }
     Ok(())
 }

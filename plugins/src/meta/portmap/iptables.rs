@@ -34,7 +34,7 @@ pub(super) fn set_up(
 ) -> Result<(), CniError> {
     for wish in wishes {
         let tool = find(wish, deadline)?;
-        tool.change(TABLE, WHAT, &additions(&tool.rules(TABLE)?, conf, key, wish))?;
+        tool.settle(TABLE, WHAT, tool.rules(TABLE)?, |there| additions(there, conf, key, wish))?;
     }
     Ok(())
 }
@@ -130,7 +130,7 @@ fn on_usable(
         }
         if let Ok(rules) = tool.rules(TABLE) {
             any = true;
-            teardown.part(tool.change(TABLE, WHAT, &decide(&rules)));
+            teardown.part(tool.settle(TABLE, WHAT, rules, &decide));
         }
     }
     any

@@ -1,8 +1,8 @@
 //! Port mappings with nftables: one table for each family, whose frame is refilled with every ADD and so heals
 //! (PLG-PORTMAP-7).
 //!
-//! Table and chains are those of the reference, which finds its own rules by another comment. Only traffic to an
-//! address of the host is looked at, and only what was mapped is masqueraded.
+//! Table and chains are those of the reference, which finds its own rules by another comment, so both can serve one
+//! node. Only traffic to an address of the host is looked at, and only what was mapped is masqueraded.
 
 use std::fmt::Write;
 
@@ -20,7 +20,9 @@ const TABLE: &str = "cni_hostport";
 /// Mappings with an address come before those without.
 const BY_ADDRESS: &str = "hostip_hostports";
 const BY_PORT: &str = "hostports";
-const MASQUERADING: &str = "masquerading";
+/// Not the reference's `masquerading`: that has another place among the chains, and the kernel refuses whoever asks for
+/// a chain in a place where it is not.
+const MASQUERADING: &str = "mapped_masquerading";
 const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
 pub(super) fn set_up(nft: &Nft, conf: &PortmapConf, key: &Key<'_>, wishes: &[Wish]) -> Result<(), NftError> {

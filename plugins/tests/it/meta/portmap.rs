@@ -387,3 +387,68 @@ fn a_failure_after_any_step_leaves_no_rule() {
     assert!(error.msg.contains("`nft` refused to map the pod's ports"), "{error}");
     assert!(!rules(&bed).contains("8080"));
 }
+
+// Proves: PLG-PORTMAP-7
+#[test]
+fn the_reference_can_have_its_chains_in_the_same_table_before_and_after_ours() {
+    // What the reference adds with every mapping of its own.
+    let theirs = "nft add table ip cni_hostport; nft add chain ip cni_hostport hostports
+         nft add chain ip cni_hostport hostip_hostports
+         nft add chain ip cni_hostport prerouting '{ type nat hook prerouting priority -100; }'
+         nft add chain ip cni_hostport output '{ type nat hook output priority -100; }'
+         nft add chain ip cni_hostport masquerading '{ type nat hook postrouting priority 100; }'";
+    let bed = Bed::new();
+    bed.sh(theirs);
+    let (a, b) = (bed.pod("a"), bed.pod("b"));
+    let (_, result) = add_both(&bed, &bridge(&bed), &one("nftables"), &a);
+    bed.check(&one("nftables"), &a, &result).unwrap();
+    bed.sh(theirs);
+    bed.del(&one("nftables"), &a).unwrap();
+    assert!(!rules(&bed).contains("8080"), "{}", rules(&bed));
+    // Ours first.
+    let bed = Bed::new();
+    add_both(&bed, &bridge(&bed), &one("nftables"), &b);
+    bed.sh(theirs);
+}
+
+// Proves: PLG-PORTMAP-6
+#[test]
+fn the_first_pods_of_a_host_may_map_ports_at_the_same_time() {
+    let at_once = |kind: &'static str, n: u16| {
+        let port = json!([{"hostPort": 8000 + n, "containerPort": 80}]);
+        if kind == "portmap" {
+            portmap("iptables", port)
+        } else {
+            chained(kind, json!({"backend": "iptables", "ingressPolicy": "same-bridge"}))
+        }
+    };
+    for kind in ["portmap", "firewall"] {
+        let bed = Bed::new();
+        let pods: Vec<_> = (0..8).map(|n| bed.pod(&format!("p{n}"))).collect();
+        let made: Vec<_> = pods.iter().map(|pod| bed.add(&bridge(&bed), pod).unwrap()).collect();
+        let start = std::sync::Barrier::new(pods.len());
+        std::thread::scope(|scope| {
+            for (n, (pod, made)) in (0..).zip(pods.iter().zip(&made)) {
+                let (bed, start) = (&bed, &start);
+                scope.spawn(move || {
+                    let conf = with_result(&at_once(kind, n), made);
+                    start.wait();
+                    bed.add(&conf, pod).unwrap();
+                    bed.check(&conf, pod, made).unwrap();
+                });
+            }
+        });
+        dels_at_once_leave_nothing(&bed, &pods, |n| at_once(kind, n));
+    }
+}
+
+fn dels_at_once_leave_nothing(bed: &Bed, pods: &[Pod], conf: impl Fn(u16) -> Value + Sync) {
+    std::thread::scope(|scope| {
+        for (n, pod) in (0..).zip(pods) {
+            let conf = &conf;
+            scope.spawn(move || bed.del(&conf(n), pod).unwrap());
+        }
+    });
+    let left = bed.sh("iptables-save; ip6tables-save");
+    assert!(!left.contains("id: p") && !left.contains("CNI-DN-"), "{left}");
+}
