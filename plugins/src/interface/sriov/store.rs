@@ -120,7 +120,9 @@ impl Store {
 
     pub(super) fn of_network(&self, network: &str) -> Vec<Record> {
         let Ok(entries) = fs::read_dir(&self.0) else { return Vec::new() };
-        let records = entries.flatten().filter_map(|entry| Self::parse(&entry.path()));
+        let hidden = |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(b".");
+        let records = entries.flatten().filter(|entry| !hidden(entry));
+        let records = records.filter_map(|entry| Self::parse(&entry.path()));
         records.filter(|record| record.network == network).collect()
     }
 }
@@ -129,10 +131,12 @@ fn make(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// Whole or not at all.
+/// Whole or not at all. The name meanwhile is this file's alone, and no container id begins so: the devices of a card
+/// differ in what looks like an extension.
 fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     make(file.parent().unwrap_or(Path::new("/")))?;
-    let temporary = file.with_extension("tmp");
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = file.with_file_name(format!(".{name}.tmp"));
     let mut new: File =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     let written = new.write_all(bytes).and_then(|()| new.sync_data());
@@ -198,6 +202,24 @@ mod tests {
         drop(store.lock("0000:03:02.2", soon()).unwrap());
         drop(held);
         drop(store.lock(DEVICE, Instant::now() + Duration::from_secs(10)).unwrap());
+    }
+
+    // Proves: PLG-SRIOV-4
+    #[test]
+    fn functions_of_one_card_are_claimed_at_the_same_time_without_a_mix_up() {
+        let (_folder, store) = store();
+        let claim = |n: u8| {
+            let (device, netns) = (format!("0000:03:02.{n}"), PathBuf::from(format!("/run/netns/{n}")));
+            for _ in 0..25 {
+                store.claim(&device, &netns).unwrap();
+                assert_eq!(store.holder(&device), Some(netns.clone()));
+            }
+        };
+        std::thread::scope(|scope| {
+            for n in 0..8 {
+                scope.spawn(move || claim(n));
+            }
+        });
     }
 
     #[test]
