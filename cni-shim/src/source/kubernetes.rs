@@ -9,6 +9,7 @@ mod ask;
 mod call;
 mod connection;
 mod credentials;
+mod event_loop;
 mod token;
 
 use std::fmt;

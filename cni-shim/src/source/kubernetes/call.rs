@@ -11,7 +11,6 @@ use http::header::{AUTHORIZATION, RETRY_AFTER};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kube::Client;
 use kube::client::{Body, ConfigExt};
-use tokio::runtime::{Builder, Runtime};
 use tower::Layer;
 
 use super::super::{Kind, SourceError};
@@ -19,6 +18,7 @@ use super::PER_CALL;
 use super::ask::{Answer, Ask};
 use super::connection::Connection;
 use super::credentials::Credentials;
+use super::event_loop::EventLoop;
 use super::token::{Token, mark_refused};
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -49,7 +49,7 @@ impl Setback {
 
 /// What stays open from the first call of a process to its last.
 pub(super) struct Session {
-    runtime: Runtime,
+    event_loop: EventLoop,
     client: Client,
     connection: Connection,
     server: String,
@@ -69,22 +69,17 @@ impl Session {
             SourceError::new(Kind::Credentials, what)
         };
         let connection = Connection::new(&config).map_err(|e| unusable(&e))?;
-        let runtime = (Builder::new_current_thread().enable_all().build()).map_err(|e| {
-            SourceError::new(
-                Kind::Io,
-                format!("no event loop can be made ({e}); raise the limit of open files"),
-            )
-        })?;
+        let event_loop = EventLoop::new()?;
         let client = {
-            let _inside = runtime.enter();
+            let _inside = event_loop.enter();
             Client::new(config.base_uri_layer().layer(connection.clone()), "default")
         };
         let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
-        Ok(Self { runtime, client, connection, server, token, state_dir: state_dir.to_owned() })
+        Ok(Self { event_loop, client, connection, server, token, state_dir: state_dir.to_owned() })
     }
 
     pub(super) fn run<F: Future>(&self, calls: F) -> F::Output {
-        self.runtime.block_on(calls)
+        self.event_loop.run(calls)
     }
 
     /// Asks until `read` has what it wants, the failure is one that stays, or the deadline is near.
@@ -101,12 +96,13 @@ impl Session {
                 Ok(done) => return Ok(done),
                 Err(setback) => setback,
             };
-            let wait = setback.wait.unwrap_or_else(|| jitter(next_wait));
+            // Of a server that says "at once" nobody asks again without a pause.
+            let wait = setback.wait.unwrap_or_default().max(jitter(next_wait));
             next_wait = (next_wait * 2).min(LONGEST_WAIT);
             if !setback.may_pass() {
                 return Err(setback.error);
             }
-            if Instant::now() + wait >= deadline {
+            if wait >= deadline.saturating_duration_since(Instant::now()) {
                 // A wait that ends after the deadline would only hold up the others. And that the last attempt had too
                 // little time says less than what the server answered before.
                 let earlier = answered.filter(|_| !setback.was_answered());

@@ -6,7 +6,7 @@ use super::server::Identity;
 use super::*;
 
 #[track_caller]
-fn fails(server: &Server, millis: u64, kind: Kind) -> SourceError {
+pub(super) fn fails(server: &Server, millis: u64, kind: Kind) -> SourceError {
     let begin = Instant::now();
     let error = Node::of(server).source().pod(&who(), soon(millis)).unwrap_err();
     assert_eq!((error.kind, error.code()), (kind, 11), "{error}");
