@@ -30,9 +30,11 @@ pub(super) fn prepare(
 ) -> Result<Prepared, CniError> {
     manifold_cni::netns::refuse_own(&at.netns, shim.netns_override.as_deref())?;
     let netns = Netns::open(&at.netns).map_err(bad_netns)?;
-    let budget = shim.add_deadline().min(Instant::now() + Limits::API);
     let policy = policy::of(&shim.config)?;
-    ready::wait(shim.config.readiness_indicator_file.as_deref(), shim.add_deadline())?;
+    let ready_file = shim.config.readiness_indicator_file.as_deref();
+    ready::wait(ready_file, shim.add_deadline(), || attach::go_on(held.lock))?;
+    // Counted from here: what the default network took to get ready is not the API server's time.
+    let budget = shim.add_deadline().min(Instant::now() + Limits::API);
     let who = who::of(&shim.config, at, source.as_deref_mut(), budget)?;
     let pod = pod(who.as_ref());
     let stand_in = Pod::new("default", "none", None).expect("both are valid names");
