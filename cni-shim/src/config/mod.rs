@@ -126,9 +126,10 @@ impl Config {
         folders
     }
 
-    /// The pod's annotations, where the runtime passes them.
+    /// The pod's annotations, where the runtime passes them. `null` is how Go writes those of a pod that has none.
     pub fn pod_annotations(&self) -> Result<Option<Annotations>, CniError> {
-        self.runtime_config.get_as(POD_ANNOTATIONS).map_err(|_| {
+        let passed = self.runtime_config.get(POD_ANNOTATIONS);
+        passed.map(|raw| serde_json::from_str(raw.get())).transpose().map_err(|_| {
             let key = format!("runtimeConfig.{POD_ANNOTATIONS}");
             Keys::of(&self.raw).wrong(&key, "an object of strings")
         })

@@ -271,3 +271,10 @@ proptest::proptest! {
         let _ = Config::parse(format!(r#"{{"{key}":{quoted},"x":1}}"#).as_bytes());
     }
 }
+
+// Shows part of: F-API-1
+#[test]
+fn a_pod_without_any_annotation_is_told_by_null_and_nobody_has_to_be_asked() {
+    let config = with(r#","runtimeConfig":{"io.kubernetes.cri.pod-annotations":null}"#).unwrap();
+    assert_eq!(config.pod_annotations().unwrap(), Some(Annotations::default()));
+}
