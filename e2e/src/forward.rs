@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -36,6 +36,7 @@ pub struct Forward {
     port: u16,
     host: std::path::PathBuf,
     state: Arc<State>,
+    thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -53,8 +54,8 @@ impl Forward {
             .with_context(|| format!("port {port} is taken on the test's host"))?;
         let state = Arc::<State>::default();
         let shared = Arc::clone(&state);
-        thread::spawn(move || serve(&listener, port, &shared));
-        Ok(Self { port, host: host.path().to_path_buf(), state })
+        let thread = Some(thread::spawn(move || serve(&listener, port, &shared)));
+        Ok(Self { port, host: host.path().to_path_buf(), state, thread })
     }
 
     /// For connections from now on.
@@ -73,8 +74,12 @@ impl Drop for Forward {
         self.state.over.store(true, Ordering::SeqCst);
         // One last connection, so that the thread looks.
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-        let _ =
+        let told =
             crate::netns::inside(&self.host, || TcpStream::connect_timeout(&address, Duration::from_secs(1)));
+        // Afterwards the port is free. A thread that could not be told would never end.
+        if matches!(told, Ok(Ok(_))) {
+            let _ = self.thread.take().map(JoinHandle::join);
+        }
     }
 }
 

@@ -12,13 +12,16 @@ use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// Processes that die with the test may still write for a moment, hence the second and third try.
+/// Processes that die with the test may still write for a moment, on a busy machine for a longer one: hence the tries,
+/// for a minute.
 const SCRIPT: &str = r#"
 trap '' INT TERM HUP
 all=
 while IFS= read -r line; do all="$all$line
 "; done
-for again in 1 2 3 4 5 6 7 8 9 10; do
+tries=200
+while [ $tries -gt 0 ]; do
+  tries=$((tries-1))
   left=0
   while IFS= read -r line; do
     path=${line#* }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -22,6 +23,8 @@ use crate::janitor::{self, Scratch};
 pub const FOLDER: &str = "/run/netns";
 /// How the names of all namespaces made here begin.
 pub const PREFIX: &str = "manifold-test-";
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A named network namespace with nothing in it, deleted when dropped.
 #[derive(Debug)]
@@ -78,6 +81,18 @@ impl TestNetns {
             .output()
             .with_context(|| format!("cannot run `{program}` in `{}`", self.name))?;
         said(&words.join(" "), &output)
+    }
+
+    /// Waits for the address that the kernel gives a link by itself, some time after the link is up.
+    pub fn wait_for_own_address(&self, link: &str) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.exec(&["ip", "-6", "address", "show", "dev", link])?.contains("fe80::") {
+            if Instant::now() > deadline {
+                bail!("`{link}` in `{}` has no address of its own after {PATIENCE:?}", self.name);
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
     }
 
     /// Runs a closure on a thread inside. Sockets that it opens stay in this namespace.

@@ -33,7 +33,7 @@ impl Traced {
     }
 }
 
-/// All calls in the order of their start. No file: no calls.
+/// All calls in the order of their start. No file: no calls. A line without its end is one that is being written.
 pub fn read(path: &Path) -> anyhow::Result<Vec<Traced>> {
     if !path.exists() {
         return Ok(Vec::new());
@@ -41,7 +41,7 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<Traced>> {
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read the trace `{}`", path.display()))?;
     let mut calls: Vec<Traced> = Vec::new();
-    for line in text.lines() {
+    for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
         let line: Value = serde_json::from_str(line).context("a line of the trace is not JSON")?;
         let number = |key: &str| line.get(key).and_then(Value::as_u64);
         let pid = number("pid").context("a line of the trace has no pid")?;
@@ -70,5 +70,21 @@ fn started(pid: u64, line: &Value) -> Traced {
         stdin: value("stdin"),
         start: value("start").as_u64().unwrap_or_default(),
         end: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_being_written_is_not_read_yet() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace");
+        let line = r#"{"pid": 7, "verb": "ADD", "start": 1}"#;
+        fs::write(&path, format!("{line}\n{}", &line[..20])).unwrap();
+        assert_eq!(verbs(&path).unwrap(), ["ADD"]);
+        fs::write(&path, format!("{line}\n{line}\n")).unwrap();
+        assert_eq!(verbs(&path).unwrap(), ["ADD", "ADD"]);
     }
 }

@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -14,6 +16,7 @@ use super::ApiServer;
 
 const ACCOUNT: &str = "manifold-shim";
 const RIGHTS: &str = "/apis/rbac.authorization.k8s.io/v1";
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where the shim's credentials lie.
 #[derive(Clone, Debug)]
@@ -44,6 +47,7 @@ impl ApiServer {
         fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
         let token_file = folder.join("token");
         self.write_shim_token(namespace, &token_file)?;
+        self.wait_for_rights(namespace, &token_file)?;
         let kubeconfig = folder.join("kubeconfig");
         kubeconfig::write(&kubeconfig, self.ports.api, &self.authority, &User::TokenFile(&token_file))?;
         Ok(ShimAccess {
@@ -52,6 +56,26 @@ impl ApiServer {
             namespace: namespace.to_string(),
             account: ACCOUNT.to_string(),
         })
+    }
+
+    /// The server learns of rights by its own watch, a moment after they were made.
+    fn wait_for_rights(&self, namespace: &str, token_file: &Path) -> anyhow::Result<()> {
+        let token = fs::read_to_string(token_file).context("cannot read the token of the shim")?;
+        let shim = self.client_with_token(&token)?;
+        let deadline = Instant::now() + PATIENCE;
+        for path in [
+            format!("/apis/k8s.cni.cncf.io/v1/namespaces/{namespace}/network-attachment-definitions/none"),
+            format!("/api/v1/namespaces/{namespace}/pods/none"),
+        ] {
+            // Not found, and no longer forbidden.
+            while shim.get(&path)?.status != 404 {
+                if Instant::now() > deadline {
+                    bail!("the API server does not let the shim get `{path}` after {PATIENCE:?}");
+                }
+                thread::sleep(Duration::from_millis(10));
+            }
+        }
+        Ok(())
     }
 
     /// Asks for a fresh token of an hour, as the node role does when it renews.

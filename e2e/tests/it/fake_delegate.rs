@@ -66,11 +66,15 @@ fn a_flood_is_a_hundred_megabytes() {
 
 #[test]
 fn a_child_that_is_left_behind_holds_the_pipes() {
-    for escape in [false, true] {
-        let outcome = add(json!({"behave": "hold-stdout", "lingerMs": 4000, "escape": escape}));
+    let holds = |escape: bool| {
+        let outcome = add(json!({"behave": "hold-stdout", "lingerMs": 40_000, "escape": escape}));
         assert!(outcome.held_open && outcome.result().is_some(), "{outcome}");
-        assert!(outcome.wall < Duration::from_secs(2), "{outcome}");
-    }
+        assert!(outcome.wall < Duration::from_secs(30), "{outcome}");
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| holds(false));
+        scope.spawn(|| holds(true));
+    });
     let outcome = add(json!({"behave": "close-stdout", "lingerMs": 300}));
     assert!(outcome.succeeded() && outcome.stdout.is_empty(), "{outcome}");
     assert!(outcome.wall >= Duration::from_millis(300), "{outcome}");
@@ -141,8 +145,8 @@ fn work_makes_a_link_in_the_pod_and_can_be_followed_by_an_error() {
     runtime.del(&pod).unwrap().must_succeed();
 }
 
-/// How long the plugin lives on after SIGTERM to its group; at most as long as the test waits.
-fn survives_sigterm(name: &str) -> bool {
+/// Whether the plugin lives on for this long after SIGTERM to its group.
+fn survives_sigterm(name: &str, patience: Duration) -> bool {
     let folder = tempfile::tempdir().unwrap();
     let trace = folder.path().join("trace");
     let conf = json!({"cniVersion": "1.0.0", "name": "n", "fake": {"trace": trace, "ADD": {"behave": name}}});
@@ -161,7 +165,7 @@ fn survives_sigterm(name: &str) -> bool {
         std::thread::sleep(Duration::from_millis(2));
     }
     killpg(group, Signal::SIGTERM).unwrap();
-    let deadline = Instant::now() + Duration::from_millis(300);
+    let deadline = Instant::now() + patience;
     while Instant::now() < deadline {
         if child.try_wait().unwrap().is_some() {
             return false;
@@ -175,6 +179,6 @@ fn survives_sigterm(name: &str) -> bool {
 
 #[test]
 fn hanging_heeds_sigterm_or_ignores_it() {
-    assert!(!survives_sigterm("hang"));
-    assert!(survives_sigterm("ignore-sigterm"));
+    assert!(!survives_sigterm("hang", Duration::from_secs(60)));
+    assert!(survives_sigterm("ignore-sigterm", Duration::from_millis(300)));
 }

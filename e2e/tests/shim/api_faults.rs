@@ -39,14 +39,13 @@ fn status(code: u16, reason: &str) -> String {
 fn answers_that_take_two_seconds_each_still_make_a_pod() {
     let mut node = node_with_storage("late");
     let sandbox = node.sandbox("cart", "storage");
-    let _proxy = Proxy::new(&mut node, |_, _| Fate::Late(Duration::from_millis(1900)));
+    let late = Duration::from_millis(1900);
+    let proxy = Proxy::new(&mut node, move |_, _| Fate::Late(late));
     let outcome = node.runtime().add(&sandbox.pod).unwrap();
     outcome.must_succeed();
-    assert!(
-        outcome.wall < Duration::from_secs(8),
-        "the definitions are asked for at once: {:?}",
-        outcome.wall
-    );
+    let times = proxy.times();
+    assert!(times[1] - times[0] < late, "the definitions are asked for at once: {:?}", proxy.requests());
+    assert!(outcome.wall < Duration::from_secs(20), "{:?}", outcome.wall);
     node.runtime().del(&sandbox.pod).unwrap().must_succeed();
 }
 
@@ -88,12 +87,13 @@ fn a_server_that_is_busy_for_longer_than_the_budget_is_not_waited_for() {
     let mut node = node_with_storage("busy");
     let sandbox = node.sandbox("cart", "storage");
     let busy = |_: &str, _: usize| Fate::Answer(429, "Retry-After: 60\r\n", status(429, "wait"));
-    let _proxy = Proxy::new(&mut node, busy);
+    let proxy = Proxy::new(&mut node, busy);
     let wall =
         told_to_try_again(&node, &sandbox, &["is too busy for `get`", "(429)", "priority and fairness"]);
+    assert!(proxy.requests().len() <= 2, "each definition is asked for once: {:?}", proxy.requests());
     assert!(
-        wall < Duration::from_secs(4),
-        "a minute is beyond the budget, so nothing is gained by waiting: {wall:?}"
+        wall < Duration::from_secs(9),
+        "a minute is beyond the budget of ten seconds, so nothing is gained by waiting: {wall:?}"
     );
 }
 
@@ -108,7 +108,8 @@ fn a_token_that_was_renewed_meanwhile_is_read_again() {
     node.forward.as_ref().unwrap().set(Mode::Delay(Duration::from_millis(700)));
     std::thread::scope(|scope| {
         let add = scope.spawn(|| node.runtime().add(&sandbox.pod).unwrap());
-        std::thread::sleep(Duration::from_millis(900));
+        node.wait_for_start(&sandbox.pod.container_id, &add);
+        std::thread::sleep(Duration::from_millis(300));
         manifold_e2e::kubeconfig::write_secret(&node.access.token_file, &good).unwrap();
         add.join().unwrap().must_succeed();
     });
@@ -127,7 +128,7 @@ fn a_token_that_stays_refused_leaves_the_mark_for_the_node_role() {
         &sandbox,
         &["refuses the token of this node (401", "the node role renews it"],
     );
-    assert!(wall < Duration::from_secs(4), "{wall:?}");
+    assert!(wall < Duration::from_secs(9), "it was asked for until the budget ended: {wall:?}");
     assert!(node.folder("state/credentials/refused").exists());
 }
 
@@ -146,7 +147,7 @@ fn a_right_that_is_missing_is_named_with_the_rule_that_grants_it() {
         "/apis/k8s.cni.cncf.io/v1/namespaces/{}/network-attachment-definitions/storage",
         node.ns.name()
     );
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while shim.get(&path).unwrap().status != 403 {
         assert!(Instant::now() < deadline, "the right is not taken away");
         std::thread::sleep(Duration::from_millis(20));
@@ -157,7 +158,7 @@ fn a_right_that_is_missing_is_named_with_the_rule_that_grants_it() {
         &sandbox,
         &["does not allow `get` of `network-attachment-definitions`", rule],
     );
-    assert!(wall < Duration::from_secs(4), "it does not help to ask again: {wall:?}");
+    assert!(wall < Duration::from_secs(9), "it does not help to ask again: {wall:?}");
 }
 
 // Proves: F-API-10
@@ -181,7 +182,7 @@ fn a_status_that_cannot_be_published_never_fails_a_pod() {
         let proxy = Proxy::new(&mut node, only_patch);
         let outcome = node.runtime().add(&sandbox.pod).unwrap();
         outcome.must_succeed();
-        assert!(outcome.wall < Duration::from_secs(6), "{name}: {:?}", outcome.wall);
+        assert!(outcome.wall < Duration::from_secs(30), "{name}: {:?}", outcome.wall);
         assert_eq!(node.outcomes().last().unwrap()["outcome"], "unpublished", "{name}");
         let entry = fs::read(node.folder("state").join(&sandbox.pod.container_id)).unwrap();
         assert!(String::from_utf8_lossy(&entry).contains(why), "{name}: the entry does not say why");

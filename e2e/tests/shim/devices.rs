@@ -234,7 +234,7 @@ fn a_kubelet_that_fails_is_one_sentence_and_nothing_is_touched() {
     let sandbox = node.sandbox("cart", "a");
     refused(&node, &sandbox, 11, &["kubelet cannot be reached", "kubelet.sock", "podResourcesSocket", NIC]);
     let silent = PodResourcesServer::start(&socket(&node), |_| Reply::Silence).unwrap();
-    node.entry.insert("limits".into(), json!({"addSeconds": 2}));
+    node.entry.insert("limits".into(), json!({"addSeconds": 4}));
     let outcome = refused(&node, &sandbox, 11, &["did not tell", "cart"]);
     assert!(!outcome.timed_out && outcome.wall.as_secs() < 15, "{:?}", outcome.wall);
     drop(silent);

@@ -88,7 +88,9 @@ fn ping_each_network((one, _): &(Sandbox, Value), status: &[Value]) {
     for entry in status {
         for ip in entry["ips"].as_array().unwrap() {
             let link = entry["interface"].as_str().unwrap();
-            one.netns.exec(&["ping", "-c1", "-W2", "-I", link, ip.as_str().unwrap()]).unwrap();
+            // The kernel may give up asking for a neighbour that has not come up yet.
+            let ping = || one.netns.exec(&["ping", "-c1", "-W5", "-I", link, ip.as_str().unwrap()]);
+            assert!((0..20).any(|_| ping().is_ok()), "{:?}", ping());
         }
     }
 }

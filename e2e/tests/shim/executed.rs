@@ -209,6 +209,6 @@ fn under_the_name_of_a_plugin_the_executable_is_that_plugin_for_any_runtime() {
     let mut sandbox = node.sandbox("pod-lo", "");
     sandbox.pod.ifname = "lo".into();
     loopback.add(&sandbox.pod).unwrap().must_succeed();
-    assert!(sandbox.netns.exec(&["ping", "-c1", "-W1", "127.0.0.1"]).is_ok());
+    assert!(sandbox.netns.exec(&["ping", "-c1", "-W10", "127.0.0.1"]).is_ok());
     loopback.del(&sandbox.pod).unwrap().must_succeed();
 }

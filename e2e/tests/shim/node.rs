@@ -1,6 +1,7 @@
 //! A node: the machine's place taken by a network namespace, with folders, a plugin folder and an entry of its own.
 
 use std::path::{Path, PathBuf};
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use manifold_e2e::api_server::{ApiServer, ShimAccess, TestNamespace};
@@ -89,6 +90,7 @@ impl<'a> Node<'a> {
         for link in ["eth1", "wire"] {
             host.exec(&["ip", "link", "set", link, "up"]).unwrap();
         }
+        ["eth1", "wire"].iter().for_each(|link| host.netns().wait_for_own_address(link).unwrap());
         let entry = entry(&host, &access, ns.name());
         std::fs::create_dir(host.folder().join("bin")).unwrap();
         std::fs::create_dir(host.folder().join("conf")).unwrap();
@@ -141,6 +143,28 @@ impl<'a> Node<'a> {
         calls.iter().map(|call| format!("{} {}", call.verb, call.var("CNI_IFNAME"))).collect()
     }
 
+    /// Returns when a fake has been asked something by a call of the executable, which another thread waits for.
+    #[track_caller]
+    pub(crate) fn wait_for_call<T>(&self, running: &ScopedJoinHandle<'_, T>) {
+        self.wait_for("a call of a delegate", running, || !self.trace().is_empty());
+    }
+
+    /// Returns when the first ADD of a sandbox, which another thread waits for, has its lock.
+    #[track_caller]
+    pub(crate) fn wait_for_start<T>(&self, container: &str, running: &ScopedJoinHandle<'_, T>) {
+        let lock = self.folder("state/.locks").join(container);
+        self.wait_for("a lock of its sandbox", running, || lock.exists());
+    }
+
+    #[track_caller]
+    fn wait_for<T>(&self, what: &str, running: &ScopedJoinHandle<'_, T>, done: impl Fn() -> bool) {
+        let until = Instant::now() + Duration::from_secs(120);
+        while !done() {
+            assert!(!running.is_finished() && Instant::now() < until, "it ended, or hangs, without {what}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// The lines of the spool.
     pub(crate) fn outcomes(&self) -> Vec<Value> {
         let spool = std::fs::read_to_string(self.folder("state/.spool/outcomes")).unwrap();
@@ -174,15 +198,8 @@ impl<'a> Node<'a> {
         before: &Snapshot,
         known: impl Fn(&str) -> bool,
     ) -> Vec<String> {
-        let deadline = Instant::now() + Duration::from_secs(3);
-        loop {
-            let mut leaks = before.diff(&oracle.snapshot().unwrap());
-            leaks.retain(|leak| !leak.starts_with("machine: network namespace") && !known(leak));
-            if leaks.is_empty() || Instant::now() > deadline {
-                return leaks;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let of_others = |leak: &str| leak.starts_with("machine: network namespace");
+        oracle.leaks_but(before, |leak| of_others(leak) || known(leak)).unwrap()
     }
 
     /// What the ledger holds: entries, unfinished writes, entries set aside, locks of sandboxes.

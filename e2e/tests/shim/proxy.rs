@@ -82,7 +82,7 @@ impl Drop for Proxy {
 
 /// The way that was there before gives the port free a moment after it was dropped.
 fn listen(node: &Node<'_>, port: u16) -> TcpListener {
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         match node.host.netns().run(|| TcpListener::bind((Ipv4Addr::LOCALHOST, port))).unwrap() {
             Ok(listener) => return listener,

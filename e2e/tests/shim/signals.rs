@@ -7,12 +7,15 @@ use serde_json::json;
 
 use crate::node::{Node, manifold};
 
-/// Networks `bridge` and `slow`, a delegate whose ADD takes two seconds.
+/// How long the slow delegate takes: long enough for a signal, or a DEL, to come meanwhile on a busy machine.
+const SLOW: Duration = Duration::from_secs(4);
+
+/// Networks `bridge` and `slow`, a delegate whose ADD takes its time.
 fn node_with_slow(prefix: &str) -> Node<'static> {
     let node = Node::new(prefix);
     node.install_fakes(&["fake"]);
     node.define("bridge", &node.bridge("mf-storage", &["10.50.0.0/24"]));
-    let add = json!({"work": true, "delayMs": 2000});
+    let add = json!({"work": true, "delayMs": SLOW.as_millis()});
     node.define("slow", &node.fake(&json!({"ADD": add, "DEL": {"work": true}})));
     let warm = node.sandbox("warm", "bridge");
     node.runtime().add(&warm.pod).unwrap().must_succeed();
@@ -24,7 +27,7 @@ fn node_with_slow(prefix: &str) -> Node<'static> {
 fn signalled(node: &Node<'_>, signal: &str) -> PathBuf {
     node.script(&format!(
         "exec 3<&0\n{} <&3 &\npid=$!\nexec 3<&-\n\
-         n=0; while [ ! -s {} ] && [ $n -lt 200 ]; do sleep 0.05; n=$((n+1)); done\n\
+         n=0; while [ ! -s {} ] && [ $n -lt 2400 ]; do sleep 0.05; n=$((n+1)); done\n\
          kill -{signal} $pid\nwait $pid",
         manifold().display(),
         node.folder("trace").display()
@@ -52,7 +55,13 @@ fn an_answer_that_nobody_takes_is_an_add_that_is_undone() {
     let oracle = node.oracle(&[&sandbox.netns]);
     let before = oracle.snapshot().unwrap();
     let code = node.folder("code");
-    let deaf = node.script(&format!("{{ {}; echo $? > {}; }} | true", manifold().display(), code.display()));
+    // A pipe that nobody reads from, from the beginning.
+    let deaf = node.script(&format!(
+        "mkfifo {0} && exec 4<>{0} 5>{0} 4<&-\n{1} >&5 5>&-\necho $? > {2}",
+        node.folder("pipe").display(),
+        manifold().display(),
+        code.display()
+    ));
     node.runtime_of(&deaf).add(&sandbox.pod).unwrap();
     assert_eq!(std::fs::read_to_string(code).unwrap().trim(), "1");
     let spool = std::fs::read_to_string(node.folder("state/.spool/outcomes")).unwrap();
@@ -70,13 +79,13 @@ fn a_delegate_dies_with_the_executable_that_was_killed_and_del_undoes_all() {
     node.runtime_of(&signalled(&node, "KILL")).add(&sandbox.pod).unwrap();
     let begun = Instant::now();
     node.runtime().del(&sandbox.pod).unwrap().must_succeed();
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     let calls = manifold_e2e::trace::read(&node.folder("trace")).unwrap();
     assert!(
         calls[0].verb == "ADD" && calls[0].end.is_none(),
         "the delegate did not come to its end: {calls:?}"
     );
-    std::thread::sleep(Duration::from_millis(2000).saturating_sub(begun.elapsed()));
+    std::thread::sleep(SLOW.saturating_sub(begun.elapsed()));
     node.assert_clean(&oracle, &before);
 }
 
@@ -90,9 +99,7 @@ fn a_del_that_comes_during_add_makes_it_give_way() {
     let (adder, deleter) = (node.runtime(), node.runtime());
     std::thread::scope(|scope| {
         let add = scope.spawn(|| adder.add(&sandbox.pod).unwrap());
-        while node.trace().is_empty() {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        node.wait_for_call(&add);
         deleter.del(&sandbox.pod).unwrap().must_succeed();
         let text = add.join().unwrap().must_fail_with(11);
         assert!(text.contains("DEL while ADD was running"), "{text}");
