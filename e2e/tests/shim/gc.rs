@@ -101,9 +101,7 @@ fn gc_waits_for_an_add_that_is_under_way() {
     let ids = [&living, &dead, &starting].map(|sandbox| sandbox.pod.container_id.as_str());
     std::thread::scope(|scope| {
         let add = scope.spawn(|| node.runtime().add(&starting.pod).unwrap());
-        while node.trace().is_empty() {
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
+        node.wait_for_call(&add);
         node.runtime().gc(&ids.map(|id| (id, "eth0"))).unwrap().must_succeed();
         let calls = manifold_e2e::trace::read(&node.folder("trace")).unwrap();
         let gc = calls.iter().find(|call| call.verb == "GC").expect("GC of a network that is in use");
