@@ -35,7 +35,7 @@ pub use requests::RequestCounts;
 pub use shim::ShimAccess;
 
 /// A server that is not ready by then never will be, however busy the machine.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// How a server may differ from what [`ApiServer::start`] starts.
 #[derive(Clone, Debug, Default)]

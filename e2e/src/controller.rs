@@ -90,6 +90,7 @@ impl<'a> Controllers<'a> {
             manifests::webhook(api, service.port())?;
         }
         let bed = Self { api, replicas, _service: service, _folder: folder };
+        bed.wait("the rights of its account", || manifests::rights_hold(api))?;
         bed.replicas.iter().try_for_each(Replica::start)?;
         bed.wait_ready()?;
         Ok(bed)
@@ -147,8 +148,23 @@ impl<'a> Controllers<'a> {
 
     /// The leader, waited for.
     pub fn wait_for_leader(&self) -> anyhow::Result<&Replica> {
-        self.wait("a leader", || Ok(self.leader()?.is_some()))?;
-        self.leader()?.context("the leader went as soon as it came")
+        let mut found = None;
+        self.wait("a leader", || {
+            found = self.leader()?;
+            Ok(found.is_some())
+        })?;
+        found.context("there is no leader")
+    }
+
+    /// As if its holder had given it back.
+    pub fn take_the_lease_away(&self) -> anyhow::Result<()> {
+        self.api.client().send("PATCH", LEASE, &json!({"spec": {"holderIdentity": null}})).map(drop)
+    }
+
+    /// Manifests that a test took away and did not bring back, for it failed in between: the next is not to fail for that.
+    pub fn install_again(&self) -> anyhow::Result<()> {
+        install(self.api)?;
+        self._service.as_ref().map_or(Ok(()), |service| manifests::webhook(self.api, service.port()))
     }
 
     /// Waits for a condition; what was never met is an error that repeats the last words of all replicas.

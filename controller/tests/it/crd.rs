@@ -1,16 +1,30 @@
 //! The CRD as users meet it: what `kubectl` explains and lists, and what the API server takes.
 
+use std::time::{Duration, Instant};
+
 use manifold_crds::{NadStatus, Unpublished, keys, nad_status::Condition};
 use manifold_e2e::api_server::ApiServer;
 use serde_json::{Value, json};
 
-const DEFINITIONS: &str = "network-attachment-definitions";
+use crate::shared;
 
+const DEFINITIONS: &str = "network-attachment-definitions";
+/// However busy the machine.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// What the API server tells of a resource (its short names, its schema) follows the resource a moment later.
 fn kubectl(arguments: &[&str]) -> String {
-    let output = ApiServer::shared().unwrap().kubectl(arguments, "").unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    said
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let output = ApiServer::shared().unwrap().kubectl(arguments, "").unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.status.success() {
+            return said;
+        }
+        let why = String::from_utf8_lossy(&output.stderr);
+        assert!(Instant::now() < deadline, "{arguments:?}: {said}{why}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 fn put_status(namespace: &str, name: &str, status: &NadStatus) -> anyhow::Result<Value> {
@@ -45,7 +59,7 @@ fn status(valid: &str) -> NadStatus {
 
 #[test]
 fn kubectl_lists_type_pods_valid_and_age_under_both_short_names() {
-    let server = ApiServer::shared().unwrap();
+    let (server, _turn) = shared::alone();
     let namespace = server.namespace("columns").unwrap();
     server.definition(namespace.name(), "left", r#"{"type": "macvlan"}"#).unwrap();
     let stored = put_status(namespace.name(), "left", &status("True")).unwrap();
@@ -108,7 +122,7 @@ fn objects_of_the_standard_are_taken_as_before() {
 
 #[test]
 fn a_status_of_another_shape_is_refused() {
-    let server = ApiServer::shared().unwrap();
+    let (server, _turn) = shared::alone();
     let namespace = server.namespace("shape").unwrap();
     server.definition(namespace.name(), "left", "{}").unwrap();
     let refused = put_status(namespace.name(), "left", &status("Perhaps")).unwrap_err();

@@ -13,5 +13,6 @@ mod model;
 mod node;
 mod outage;
 mod quiet;
+mod shared;
 mod stored;
 mod usage;

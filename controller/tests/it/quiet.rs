@@ -13,7 +13,7 @@ const DEFINITIONS: usize = 40;
 /// How long nothing may be written.
 const WATCHED: Duration = Duration::from_secs(120);
 /// So long without a write, and the start is over.
-const CALM: Duration = Duration::from_secs(5);
+const CALM: Duration = Duration::from_secs(15);
 
 fn writes(audit: &Audit) -> Vec<Entry> {
     let mut entries = audit.entries().unwrap();
@@ -49,8 +49,11 @@ fn nothing_but_the_lease_is_written_while_nothing_changes() {
     thread::sleep(WATCHED);
     let later = audit.entries().unwrap().split_off(before);
     assert_eq!(writes(&audit).len(), began, "{:?}", writes(&audit).split_off(began));
-    let renewals = later.iter().filter(|e| e.resource == "leases" && e.is_write()).count();
-    assert!(renewals > 10, "the leader was not there: {later:?}");
-    let refused: Vec<&Entry> = later.iter().filter(|e| e.code >= 400).collect();
+    let (of_lease, others): (Vec<Entry>, Vec<Entry>) =
+        later.into_iter().partition(|e| e.resource == "leases");
+    let renewals = of_lease.iter().filter(|e| e.is_write() && e.code < 400).count();
+    assert!(renewals > 10, "the leader was not there: {of_lease:?}");
+    // Two that want the Lease at the same moment are told apart by a refusal, on a machine on which one could be lost.
+    let refused: Vec<&Entry> = others.iter().filter(|e| e.code >= 400).collect();
     assert!(refused.is_empty(), "{refused:?}");
 }

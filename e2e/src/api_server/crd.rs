@@ -12,7 +12,8 @@ use crate::project;
 
 const FILE: &str = "crds/yaml/network-attachment-definition.yaml";
 pub(super) const EVERYWHERE: &str = "/apis/k8s.cni.cncf.io/v1/network-attachment-definitions";
-const PATIENCE: Duration = Duration::from_secs(20);
+/// However busy the machine.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Returns when the server answers for definitions.
 pub(super) fn install(client: &ApiClient) -> anyhow::Result<()> {

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use crate::api_server::ApiServer;
 use crate::project;
 
+use super::USER;
+
 /// Where the controller lives.
 pub const NAMESPACE: &str = "manifold-system";
 
@@ -59,6 +61,23 @@ pub(super) fn webhook(api: &ApiServer, port: u16) -> anyhow::Result<()> {
     }
     objects.dedup();
     api.apply(&json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string())
+}
+
+/// Whether the API server grants what the manifests say, which it hears of a moment after they are applied: one right of the
+/// whole cluster, one of the namespace. A replica that was refused something in that moment would be counted as denied.
+pub(super) fn rights_hold(api: &ApiServer) -> anyhow::Result<bool> {
+    let everywhere = json!({"resource": "pods", "verb": "list"});
+    let here = json!({"namespace": NAMESPACE, "group": "coordination.k8s.io", "resource": "leases", "verb": "create"});
+    for wanted in [everywhere, here] {
+        let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+            "spec": {"user": USER, "resourceAttributes": wanted}});
+        let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+        let answer = api.client().send("POST", path, &review)?;
+        if answer.pointer("/status/allowed") != Some(&Value::Bool(true)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether every webhook of ours has a CA, without which the API server does not ask it.

@@ -28,15 +28,21 @@ fn timed(work: impl FnOnce()) -> Duration {
     start.elapsed()
 }
 
+/// How often a cost is taken where the machine seems to be too busy for a figure.
+const ATTEMPTS: usize = 20;
+
 /// Its checks cost the square of the annotations: 1,024 must cost next to nothing still.
 #[test]
 fn the_shims_patch_of_the_most_crowded_pod_stays_within_its_budget() {
     let bed = shipped();
     let path = crowded_pod(&bed, 1024);
-    let patch = annotations(json!({STATUS: "[]"}));
-    let took = timed(|| drop(bed.must(Who::Shim, "PATCH", &path, How::Merge.content_type(), &patch)));
+    let mut took = Vec::new();
+    while took.len() < ATTEMPTS && took.last().is_none_or(|last| *last >= BUDGET) {
+        let patch = annotations(json!({STATUS: format!("[{}]", took.len())}));
+        took.push(timed(|| drop(bed.must(Who::Shim, "PATCH", &path, How::Merge.content_type(), &patch))));
+    }
     println!("the status of a pod with 1,024 annotations: {took:?}");
-    assert!(took < BUDGET, "{took:?}");
+    assert!(took.last().is_some_and(|last| *last < BUDGET), "{took:?}");
 }
 
 /// Pods of before the policies, at every update of their kubelet. Looked at one by one, 256 KiB of annotations would cost
@@ -48,13 +54,21 @@ fn a_kubelets_update_of_a_pod_with_more_annotations_than_are_checked_passes_and_
     let bed = open_alone();
     let (mut few, mut many) = (String::new(), String::new());
     without(&bed, B, || (few, many) = (crowded_pod(&bed, FEW), crowded_pod(&bed, FEW * TIMES)));
-    let (cost_of_few, cost_of_many) =
-        (least_cost_of_an_update(&bed, &few), least_cost_of_an_update(&bed, &many));
+    // The least of some, for others use the machine too.
+    let (mut cost_of_few, mut cost_of_many) = (f64::INFINITY, f64::INFINITY);
+    // Their number would be 5, the square of it 25.
+    let most = |few: f64| 15.0 * few + 0.5;
+    for attempt in 0..ATTEMPTS {
+        if attempt >= 4 && cost_of_many < most(cost_of_few) {
+            break;
+        }
+        cost_of_few = cost_of_few.min(cost_of_an_update(&bed, &few));
+        cost_of_many = cost_of_many.min(cost_of_an_update(&bed, &many));
+    }
     println!(
         "a kubelet's update in policies: {cost_of_few:.3} s with {FEW} annotations, {cost_of_many:.3} s with {TIMES} times as many"
     );
-    // Their number would be 5, the square of it 25.
-    assert!(cost_of_many < 15.0 * cost_of_few + 0.5);
+    assert!(cost_of_many < most(cost_of_few));
     for (who, key) in [(Who::Shim, STATUS), (Who::Admin, PLAIN)] {
         let change = annotations(json!({key: "[]"})).to_string();
         let answer = bed.as_(who).call("PATCH", &many, How::Merge.content_type(), change.as_bytes()).unwrap();
@@ -62,15 +76,11 @@ fn a_kubelets_update_of_a_pod_with_more_annotations_than_are_checked_passes_and_
     }
 }
 
-/// Of a few, for others use the machine too.
-fn least_cost_of_an_update(bed: &Bed, path: &str) -> f64 {
-    let update = |n: u32| {
-        let before = bed.admission();
-        let patch = json!({"status": {"phase": "Running", "message": n.to_string()}});
-        bed.must(Who::Kubelet, "PATCH", path, How::Strategic.content_type(), &patch);
-        bed.admission().0 - before.0
-    };
-    (0..4).map(update).fold(f64::INFINITY, f64::min)
+fn cost_of_an_update(bed: &Bed, path: &str) -> f64 {
+    let before = bed.admission();
+    let patch = json!({"status": {"phase": "Running", "message": bed.fresh("turn")}});
+    bed.must(Who::Kubelet, "PATCH", path, How::Strategic.content_type(), &patch);
+    bed.admission().0 - before.0
 }
 
 /// By the server's own clock. What is printed is the figure; the bound only tells a mistake from a slow machine.

@@ -99,11 +99,25 @@ pub(crate) fn without(bed: &Bed, policy: &str, work: impl FnOnce()) {
     let all = manifests::read("deploy/policies").into_iter().map(|(_, object)| object);
     let mut named = all.filter(|object| manifests::name(object) == policy && object["kind"] == BINDING);
     let binding = named.next().unwrap();
-    bed.must(Who::Admin, "DELETE", &manifests::place(&binding), "application/json", &Value::Null);
+    let back = Back { bed, binding };
+    bed.must(Who::Admin, "DELETE", &manifests::place(&back.binding), "application/json", &Value::Null);
     wait_until(bed, policy, false);
     work();
-    manifests::apply(bed.api.client(), &binding);
+    drop(back);
     wait_until(bed, policy, true);
+}
+
+/// Brings the binding back, also when the work fails: the tests that come next need it.
+struct Back<'a> {
+    bed: &'a Bed,
+    binding: Value,
+}
+
+impl Drop for Back<'_> {
+    fn drop(&mut self) {
+        // Whether it is there is seen by whoever waits for it.
+        let _ = manifests::sent(self.bed.api.client(), &self.binding);
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use manifold_e2e::api_client::ApiClient;
+use manifold_e2e::api_client::{Answer, ApiClient};
 use manifold_e2e::project;
 use serde::Deserialize;
 use serde_json::Value;
@@ -44,8 +44,12 @@ pub(crate) fn place(object: &Value) -> String {
 }
 
 pub(crate) fn apply(client: &ApiClient, object: &Value) {
+    let answer = sent(client, object).unwrap();
+    assert!(answer.ok(), "PATCH {}: {}", place(object), answer.text());
+}
+
+/// The same, and what the server says to it.
+pub(crate) fn sent(client: &ApiClient, object: &Value) -> anyhow::Result<Answer> {
     let path = format!("{}?fieldManager=test&force=true", place(object));
-    let answer = client.call("PATCH", &path, "application/apply-patch+yaml", object.to_string().as_bytes());
-    let answer = answer.unwrap();
-    assert!(answer.ok(), "PATCH {path}: {}", answer.text());
+    client.call("PATCH", &path, "application/apply-patch+yaml", object.to_string().as_bytes())
 }

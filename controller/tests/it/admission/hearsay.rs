@@ -9,7 +9,7 @@ use super::target::{Target, review};
 
 /// The verdict: allowed or not, the sentence, the warnings.
 fn ask(target: &Target, networks: &str) -> (bool, String, String) {
-    let (status, body) = target.wire().post("/pods", &review(networks).to_string().into_bytes()).unwrap();
+    let (status, body) = target.answer("/pods", review(networks).to_string().as_bytes());
     assert_eq!(status, 200, "{body}");
     let answer: Value = serde_json::from_str(&body).unwrap();
     let response = &answer["response"];

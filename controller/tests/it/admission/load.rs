@@ -48,17 +48,24 @@ fn two_hundred_reviews_a_second_are_answered_and_no_pod_is_listed() {
 fn lane_of_reviews(target: &Target, lane: u32, began: Instant) -> Vec<Option<Duration>> {
     let mut wire = target.wire();
     let bodies = ["plain", "plain@eth0"].map(|networks| review(networks).to_string().into_bytes());
-    let one = |turn: u32| {
+    // A connection on which nothing is said for long is ended: a lane that stood still begins another.
+    let mut post = move |body: &[u8]| {
+        wire.post("/pods", body).unwrap_or_else(|_| {
+            wire = target.wire();
+            (503, String::new())
+        })
+    };
+    let mut one = |turn: u32| {
         let due = began + Duration::from_millis(40) * turn + Duration::from_millis(5) * lane;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         let allowed = (turn + lane).is_multiple_of(2);
         let sent = Instant::now();
-        let (status, body) = wire.post("/pods", &bodies[usize::from(!allowed)]).unwrap();
+        let (status, body) = post(&bodies[usize::from(!allowed)]);
         let verdict = format!(r#""allowed":{allowed}"#);
         assert!(status == 503 || (status == 200 && body.contains(&verdict)), "{status} {body}");
         (status == 200).then(|| sent.elapsed())
     };
-    (0..125).map(one).collect()
+    (0..125).map(&mut one).collect()
 }
 
 // Proves: S-19
@@ -71,7 +78,7 @@ fn what_is_no_review_is_refused_and_forgotten() {
         [b"", b"{", b"null", b"[]", b"\xff\xfe\x00", b"{\"kind\":\"AdmissionReview\"}", deep.as_bytes()];
     for body in garbage {
         for path in ["/pods", "/definitions"] {
-            let (status, answer) = target.wire().post(path, body).unwrap();
+            let (status, answer) = target.answer(path, body);
             assert!(
                 status == 400,
                 "{status} {answer} for {:?}",
@@ -80,9 +87,9 @@ fn what_is_no_review_is_refused_and_forgotten() {
         }
     }
     // A pod that no API server would send: its annotations are refused, not followed down.
-    let (status, answer) = target.wire().post("/pods", nested.as_bytes()).unwrap();
+    let (status, answer) = target.answer("/pods", nested.as_bytes());
     assert!(status == 200 && answer.contains("cannot be read"), "{status} {answer}");
-    assert_eq!(target.wire().post("/elsewhere", b"{}").unwrap().0, 404);
+    assert_eq!(target.answer("/elsewhere", b"{}").0, 404);
     let mut get = target.wire();
     get.send(b"GET /pods HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     assert_eq!(get.answer().unwrap().0, 405);
@@ -97,16 +104,13 @@ fn a_body_beyond_the_limit_is_not_read() {
     let mut announced = target.wire();
     announced.send(b"POST /pods HTTP/1.1\r\nHost: x\r\nContent-Length: 3145729\r\n\r\n").unwrap();
     assert_eq!(announced.answer().unwrap().0, 413);
-    // One that does not say how long it is, and does not end.
-    let mut endless = target.wire();
-    endless.send(b"POST /pods HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
-    let piece = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();
-    for _ in 0..64 {
-        if endless.send(&piece).is_err() {
-            break;
-        }
-    }
-    assert!(endless.answer().is_ok_and(|(status, _)| status == 413));
+    // On a machine that is too busy to take three megabytes in time, it is sent away for that (503), or the answer is lost
+    // with the connection.
+    until("one without an end is refused", || match endless(&target) {
+        Ok(status @ (413 | 503)) => status == 413,
+        Ok(status) => panic!("{status}"),
+        Err(_) => false,
+    });
     // The largest that is allowed is read.
     let mut large = review("plain");
     large["request"]["object"]["metadata"]["annotations"]["padding"] =
@@ -116,25 +120,44 @@ fn a_body_beyond_the_limit_is_not_read() {
     target.is_well();
 }
 
+/// A body that does not say how long it is, and does not end; the status of the answer.
+fn endless(target: &Target) -> std::io::Result<u16> {
+    let mut wire = target.wire();
+    wire.send(b"POST /pods HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+    let piece = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();
+    for _ in 0..64 {
+        if wire.send(&piece).is_err() {
+            break;
+        }
+    }
+    wire.answer().map(|(status, _)| status)
+}
+
 // Proves: S-19
 #[test]
 fn who_sends_slowly_or_nothing_is_left_and_others_are_served() {
     let target = Target::start();
-    let mut slow: Vec<Wire> = (0..8).map(|_| target.wire()).collect();
-    for wire in &mut slow {
+    let unanswered = || target.replica.metrics.reviews(Subject::Pod, Ending::Unanswered);
+    let before = unanswered();
+    let slowly = |_| {
+        let mut wire = target.wire();
         wire.send(b"POST /pods HTTP/1.1\r\nHost: x\r\nContent-Length: 3145728\r\n\r\n{").unwrap();
-    }
+        wire
+    };
+    let mut slow: Vec<Wire> = (0..8).map(slowly).collect();
     // Nobody waits for those who never finish.
+    let mut late = 0;
     until("others are served", || {
-        let answer = target.wire().post("/pods", &review("plain").to_string().into_bytes());
-        answer.is_ok_and(|(status, _)| status == 200)
+        let (status, _) = target.wire().post("/pods", review("plain").to_string().as_bytes()).unwrap();
+        late += u64::from(status == 503);
+        status == 200
     });
     for wire in &mut slow {
         let began = Instant::now();
         assert_eq!(wire.answer().unwrap().0, 503);
         assert!(began.elapsed() < Duration::from_secs(20));
     }
-    assert_eq!(target.replica.metrics.reviews(Subject::Pod, Ending::Unanswered), 8);
+    assert_eq!(unanswered() - before, 8 + late);
     // More idle connections than there are places: they are sent away, and the next one is served.
     let idle: Vec<std::net::TcpStream> = (0..300)
         .filter_map(|_| std::net::TcpStream::connect(("127.0.0.1", target.replica.port)).ok())

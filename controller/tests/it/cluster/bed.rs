@@ -1,11 +1,13 @@
 //! One API server with one replica, shared by the tests that change something and see it mended; one at a time.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use manifold_e2e::api_server::{self, ApiServer};
 use manifold_e2e::audit::Audit;
 use manifold_e2e::controller::{Controllers, Options, USER};
 use serde_json::{Value, json};
+
+use crate::stored::pods;
 
 pub(super) const CRD: &str =
     "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/network-attachment-definitions.k8s.cni.cncf.io";
@@ -20,10 +22,20 @@ pub(super) struct Bed {
 
 pub(super) fn bed() -> MutexGuard<'static, Bed> {
     static BED: OnceLock<Mutex<Bed>> = OnceLock::new();
-    let bed = BED.get_or_init(|| Mutex::new(start())).lock().unwrap_or_else(PoisonError::into_inner);
-    // A test that failed may have left it stopped; the next is not to fail for that.
+    let shared = BED.get_or_init(|| Mutex::new(start()));
+    let (bed, has_failed) = match shared.lock() {
+        Ok(bed) => (bed, false),
+        Err(failed) => (failed.into_inner(), true),
+    };
+    // A test that failed may have left it stopped, and taken things away; the next is not to fail for that.
     bed.controllers.replica(0).start().unwrap();
+    if has_failed {
+        bed.controllers.install_again().unwrap();
+        let pod = format!("{}?gracePeriodSeconds=0", pods("plain"));
+        bed.api().client().call("DELETE", &pod, "application/json", b"").unwrap();
+    }
     bed.controllers.wait_ready().unwrap();
+    shared.clear_poison();
     bed
 }
 
@@ -72,8 +84,14 @@ impl Bed {
         self.api().client().send("PATCH", path, patch).unwrap();
     }
 
+    /// Of a replica that runs; one that has no time to tell is asked again.
     pub(super) fn metric(&self, name: &str, labels: &[(&str, &str)]) -> anyhow::Result<f64> {
-        Ok(self.controllers.replica(0).metrics()?.sum(name, labels))
+        let mut sum = 0.0;
+        self.controllers.wait("the metrics", || {
+            sum = self.controllers.replica(0).metrics()?.sum(name, labels);
+            Ok(true)
+        })?;
+        Ok(sum)
     }
 
     /// Events of a namespace with this reason: what they are about, and their sentence.

@@ -14,7 +14,7 @@ use super::proxy::{Moment, Proxy};
 
 /// With both moments, each write meets ten deaths.
 const ROUNDS: u32 = 5;
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/manifold-system/leases/manifold-controller";
 
 struct Bed<'a> {

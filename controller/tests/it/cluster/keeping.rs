@@ -47,7 +47,9 @@ fn has_finalizer(network: &Value) -> bool {
 /// A policy keeps the configuration of a network until the controller has seen its last pod go.
 fn wait_until_unused(bed: &Bed) {
     bed.wait("that no pod uses the default network", || {
-        Ok(bed.get(DEFAULT)?.is_some_and(|network| is_built_in(&network) && !has_finalizer(&network)))
+        // Its count is written after its finalizer.
+        let is_unused = |n: &Value| !has_finalizer(n) && n.pointer("/status/pods") == Some(&json!(0));
+        Ok(bed.get(DEFAULT)?.is_some_and(|network| is_built_in(&network) && is_unused(&network)))
     });
 }
 
@@ -146,7 +148,7 @@ fn against_a_rival_the_crd_is_restored_ever_more_slowly_and_once_the_rival_is_go
 fn a_second_start_writes_nothing_but_the_lease() {
     let bed = bed();
     wait_for_crd(&bed);
-    wait_for_default_network(&bed);
+    wait_until_unused(&bed);
     bed.wait("everything that is told of the default network", || {
         let network = bed.get(DEFAULT)?.unwrap_or_default();
         let told = network.pointer("/status/conditions").and_then(Value::as_array).map_or(0, Vec::len);

@@ -32,7 +32,12 @@ pub(super) fn server() -> MutexGuard<'static, ApiServer> {
         Mutex::new(api)
     });
     let api = server.lock().unwrap_or_else(PoisonError::into_inner);
-    let _ = api.client().call("DELETE", DEFAULT, "application/json", b"");
+    // A test that failed may have left it stopped, or the pod of its node; the next is not to fail for that.
+    api.start_again().unwrap();
+    let pods = format!("/api/v1/namespaces/{NAMESPACE}/pods?gracePeriodSeconds=0");
+    for path in [DEFAULT, &pods] {
+        let _ = api.client().call("DELETE", path, "application/json", b"");
+    }
     api
 }
 
@@ -186,8 +191,9 @@ impl<'a> Node<'a> {
     pub(super) fn page(&self, path: &str) -> Option<(u16, String)> {
         use std::io::{Read as _, Write as _};
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        // With nobody there it is refused at once.
+        let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
         write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;

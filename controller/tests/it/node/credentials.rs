@@ -45,7 +45,8 @@ fn a_refused_token_is_renewed_at_once_and_the_mark_goes() {
         let now = node.token_file();
         !now.is_empty() && now != before
     });
-    assert!(took < Duration::from_secs(20), "{took:?}");
+    // By its own time it would come after hours.
+    assert!(took < Duration::from_secs(60), "{took:?}");
     node.wait("no mark", || !node.state("credentials/refused").exists());
     // A token that somebody removed comes back too.
     fs::remove_file(node.state("credentials/token")).unwrap();
@@ -59,11 +60,15 @@ fn the_token_is_renewed_at_a_quarter_of_its_life() {
     define(&api, Some(BRIDGE));
     // The server gives ten minutes at least; a quarter of them is too long for a test, so the renewals are counted.
     let node = Node::new(&api, "node-quarter", json!({"token": {"seconds": 600}})).serving();
+    node.wait("the time of the next", || {
+        let page = node.page("/metrics");
+        page.is_some_and(|(_, body)| body.contains("manifold_node_token_next_renewal_seconds 150"))
+    });
     assert_eq!(node.sum("manifold_node_token_renewals_total", &[("outcome", "Renewed")]), 1.0);
     let ends = node.sum("manifold_node_token_expires_seconds", &[]);
     let claims = claims(&node.token_file());
-    assert!((ends - claims["exp"].as_f64().unwrap()).abs() < 30.0);
-    assert!(node.page("/metrics").unwrap().1.contains("manifold_node_token_next_renewal_seconds 150"));
+    // By the clock after the answer, which a busy machine may read late.
+    assert!((ends - claims["exp"].as_f64().unwrap()).abs() < 60.0);
 }
 
 // Proves: F-NOD-6
@@ -103,7 +108,9 @@ fn from_the_stolen_token_of_one_node_nothing_of_another_can_be_changed() {
     let status =
         json!({"metadata": {"annotations": {"k8s.v1.cni.cncf.io/network-status": "[]"}}}).to_string();
     let patch = |path: &str, body: &str| thief.call("PATCH", path, merge, body.as_bytes()).unwrap().status;
-    assert_eq!(patch(&format!("{pods}/of-a/status"), &status), 200, "its own node's pods it may");
+    // The server heeds policies and rights a moment after they are stored.
+    a.wait("that the policies hold", || patch(&format!("{pods}/of-b/status"), &status) == 403);
+    a.wait("its own right", || patch(&format!("{pods}/of-a/status"), &status) == 200);
     assert_eq!(patch(&format!("{pods}/of-b/status"), &status), 403);
     let label = json!({"metadata": {"labels": {"x": "y"}}}).to_string();
     for path in [

