@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 const ROOT: &str = "/sys/fs/cgroup";
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Of the second version, which has one hierarchy.
 const CONTROLLERS: &str = "+cpuset +cpu +io +memory +pids";
 

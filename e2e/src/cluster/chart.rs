@@ -91,14 +91,16 @@ impl Cluster {
 
     /// Takes the release away, and waits until its hook has.
     pub fn uninstall(&self) -> anyhow::Result<()> {
-        let words = ["uninstall", RELEASE, "--namespace", NAMESPACE, "--wait", "--timeout", "3m"];
+        // Beyond the deadline of the hook's Job, which says more of what is wrong.
+        let words = ["uninstall", RELEASE, "--namespace", NAMESPACE, "--wait", "--timeout", "6m"];
         netns::said("helm uninstall", &self.helm(&words)?).map(drop)
     }
 
     /// Returns when both roles run on every node that they should run on.
     pub fn wait_installed(&self) -> anyhow::Result<()> {
         self.wait_ready()?;
-        let patience = format!("--timeout={}s", super::PATIENCE.as_secs());
+        // One node after the other, and on each the old pod goes before the new one comes.
+        let patience = format!("--timeout={}s", 2 * super::PATIENCE.as_secs());
         for object in ["daemonset/manifold-node", "deployment/manifold-controller"] {
             self.kubectl(&["rollout", "status", object, "--namespace", NAMESPACE, &patience])?;
         }

@@ -23,7 +23,7 @@ pub(super) const NAME: &str = "control-plane";
 pub const POD_CIDR: &str = "10.244.0.0/16";
 const PORTS: Ports = Ports { api: 6443, etcd: 2379, etcd_peer: 2380 };
 /// What is not there by then never will be, however busy the machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 #[derive(Debug)]
 pub struct ControlPlane {

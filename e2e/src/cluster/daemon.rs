@@ -20,8 +20,8 @@ use crate::child;
 
 /// How many lines an error repeats of what a component said last.
 const LAST_WORDS: usize = 8;
-/// The kernel needs a moment to end a process with much memory.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The kernel needs a moment to end a process with much memory; a busy machine, some more.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A process by number and by the clock tick in which it started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

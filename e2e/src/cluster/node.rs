@@ -16,8 +16,8 @@ use super::machine::Machine;
 use super::place::Place;
 use super::{cgroups, images, settings, sweep, underlay};
 
-/// A runtime that does not answer by then never will.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// A runtime that does not answer by then never will, however busy the machine.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 #[derive(Debug)]
 pub struct Node {

@@ -12,7 +12,7 @@ use super::daemon::{self, Known};
 use super::machine::Machine;
 
 /// Processes that are killed may just have forked.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Kills until nobody is left.
 pub(super) fn kill_all(machine: &Machine, cgroup: &str) -> anyhow::Result<()> {

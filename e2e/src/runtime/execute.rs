@@ -18,8 +18,9 @@ use crate::netns::HostNs;
 
 use super::CallOutcome;
 
-/// After the end of the process, its pipes should be closed; this long is waited for what it left behind.
-const AFTERWARDS: Duration = Duration::from_secs(2);
+/// After the end of the process, its pipes should be closed; this long is waited for what it left behind, and for those who
+/// read them on a busy machine.
+const AFTERWARDS: Duration = Duration::from_secs(10);
 
 pub(super) fn run(
     executable: &Path,

@@ -1,13 +1,14 @@
-//! The cluster that is up, a namespace per test, and the usual pods.
+//! The cluster that is up, a namespace per test, and the usual networks.
 
 use std::io::Write;
 use std::process;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::Context;
-use manifold_e2e::cluster::{Cluster, Node, POD};
+use manifold_e2e::cluster::{Cluster, Node};
 use serde_json::{Value, json};
+
+pub(crate) use crate::pod::{is_ready, pod_spec};
 
 pub(crate) const NETWORKS: &str = "k8s.v1.cni.cncf.io/networks";
 pub(crate) const STATUS: &str = "k8s.v1.cni.cncf.io/network-status";
@@ -37,7 +38,8 @@ impl Space {
         let name = format!("{prefix}-{}-{}", process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let space = Self { cluster, name, borrowed: false };
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space.name}});
-        space.cluster.client().send("POST", "/api/v1/namespaces", &object).unwrap();
+        let made = || space.cluster.client().create_if_missing("/api/v1/namespaces", &object).map(Some);
+        space.cluster.wait("the namespace to be taken", made).unwrap();
         let account = space.path("serviceaccounts/default");
         space.cluster.wait("the namespace's account", || space.cluster.get(&account)).unwrap();
         space
@@ -80,91 +82,34 @@ impl Space {
             node.write(&format!("{ON_DISK}/{}.conf", self.network(name)), &config(number).to_string())
                 .unwrap();
         }
-        self.cluster
-            .apply(
-                &json!({"apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
-                        "metadata": {"name": self.network(name), "namespace": self.name}, "spec": {}})
-                .to_string(),
-            )
-            .unwrap();
+        self.apply(&json!({"apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
+                    "metadata": {"name": self.network(name), "namespace": self.name}, "spec": {}}));
     }
 
     /// A definition with this configuration.
     pub(crate) fn definition(&self, name: &str, config: &Value) {
         let object = json!({"apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
             "metadata": {"name": name, "namespace": self.name}, "spec": {"config": config.to_string()}});
-        self.cluster.apply(&object.to_string()).unwrap();
+        self.apply(&object);
+    }
+
+    /// An object that nobody refuses.
+    pub(crate) fn apply(&self, object: &Value) {
+        let applied = || self.cluster.apply(&object.to_string()).map(Some);
+        self.cluster.wait("an object to be applied", applied).unwrap();
+    }
+
+    /// Returns when no pod of it is left, or is not going to go.
+    fn wait_empty(&self) {
+        let empty = || Ok(self.cluster.list(&self.path("pods"))?.is_empty().then_some(()));
+        if let Err(wrong) = self.cluster.wait("the pods to be gone", empty) {
+            let _ = writeln!(std::io::stderr(), "after the test: {wrong:#}");
+        }
     }
 
     /// The name of a network and of its lease folder, which no other test has.
     pub(crate) fn network(&self, name: &str) -> String {
         format!("{}-{name}", self.name)
-    }
-
-    /// A pod on a node that sleeps.
-    pub(crate) fn pod(&self, name: &str, node: &Node, networks: &str) {
-        self.pod_with(name, networks, &json!({"nodeName": node.name()}));
-    }
-
-    /// The same, with more keys of its `spec`.
-    pub(crate) fn pod_with(&self, name: &str, networks: &str, more: &Value) {
-        let mut spec = pod_spec("exec sleep 1000000");
-        for (key, value) in more.as_object().into_iter().flatten() {
-            spec.as_object_mut().unwrap().insert(key.clone(), value.clone());
-        }
-        let annotations = if networks.is_empty() { json!({}) } else { json!({NETWORKS: networks}) };
-        let pod = json!({"apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": name, "annotations": annotations}, "spec": spec});
-        self.cluster.client().send("POST", &self.path("pods"), &pod).unwrap();
-    }
-
-    pub(crate) fn get(&self, pod: &str) -> Option<Value> {
-        self.cluster.get(&self.path(&format!("pods/{pod}"))).unwrap()
-    }
-
-    pub(crate) fn wait_ready(&self, pod: &str) -> Value {
-        let what = format!("pod `{pod}` to be ready");
-        let path = self.path(&format!("pods/{pod}"));
-        self.cluster.wait(&what, || Ok(self.cluster.get(&path)?.filter(is_ready))).unwrap()
-    }
-
-    /// Deletes a pod and returns when the kubelet has taken it down.
-    pub(crate) fn delete(&self, pod: &str) {
-        self.ask_to_delete(pod);
-        let path = self.path(&format!("pods/{pod}"));
-        let gone = || Ok(self.cluster.get(&path)?.is_none().then_some(()));
-        self.cluster.wait(&format!("pod `{pod}` to be gone"), gone).unwrap();
-    }
-
-    pub(crate) fn ask_to_delete(&self, pod: &str) {
-        let path = self.path(&format!("pods/{pod}"));
-        let answer = self.cluster.client().call("DELETE", &path, "application/json", b"").unwrap();
-        assert!(answer.ok(), "{}", answer.text());
-    }
-
-    /// The network status of a pod, which is written before the pod starts.
-    pub(crate) fn status(&self, pod: &str) -> Vec<Value> {
-        let path = self.path(&format!("pods/{pod}"));
-        self.cluster
-            .wait(&format!("the network status of `{pod}`"), || {
-                let object = self.cluster.get(&path)?.context("the pod is gone")?;
-                let text = annotation(&object, STATUS);
-                Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
-            })
-            .unwrap()
-    }
-
-    /// An event about a pod, when there is one with this reason.
-    pub(crate) fn wait_event(&self, pod: &str, reason: &str) -> Value {
-        let path = self.path("events");
-        let is_it =
-            |event: &Value| text(event, "/involvedObject/name") == pod && text(event, "/reason") == reason;
-        let look = || Ok(self.cluster.list(&path)?.into_iter().find(is_it));
-        self.cluster.wait(&format!("the event `{reason}` of `{pod}`"), look).unwrap()
-    }
-
-    pub(crate) fn exec(&self, pod: &str, words: &[&str]) -> String {
-        self.cluster.exec(&self.name, pod, words).unwrap()
     }
 
     /// The addresses that a node has given out on a network of this test.
@@ -183,18 +128,12 @@ impl Drop for Space {
         if !self.borrowed {
             let path = format!("/api/v1/namespaces/{}", self.name);
             let _ = self.cluster.client().call("DELETE", &path, "application/json", b"");
+            // A test that passed has waited for what it deleted; what a failed one leaves must not be the next one's.
+            if std::thread::panicking() && std::ptr::eq(self.cluster, cluster()) {
+                self.wait_empty();
+            }
         }
     }
-}
-
-/// One container, which runs this shell script.
-pub(crate) fn pod_spec(script: &str) -> Value {
-    json!({
-        // With none at all the server forgets the pod before the kubelet has taken it down.
-        "terminationGracePeriodSeconds": 1,
-        "containers": [{"name": "main", "image": POD, "imagePullPolicy": "Never",
-                        "command": ["/bin/sh", "-c", script]}],
-    })
 }
 
 /// Addresses of `10.OCTET.0.0/16`: those of a node are in `10.OCTET.NUMBER.0/24`.
@@ -218,14 +157,6 @@ pub(crate) fn ledger(node: &Node) -> Vec<String> {
     let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
     // What is not a sandbox begins with a dot, or has a name of its own.
     names.filter(|name| name.len() == 64).collect()
-}
-
-pub(crate) fn is_ready(pod: &Value) -> bool {
-    let all = pod.pointer("/status/conditions").and_then(Value::as_array);
-    all.into_iter().flatten().any(|c| {
-        c.get("type").and_then(Value::as_str) == Some("Ready")
-            && c.get("status").and_then(Value::as_str) == Some("True")
-    })
 }
 
 pub(crate) fn annotation(object: &Value, key: &str) -> Option<String> {

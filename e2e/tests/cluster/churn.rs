@@ -1,7 +1,7 @@
 //! Pods that come and go all the time, on all nodes, every second one with two networks.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ const RATE: f64 = 5.0;
 const AT_ONCE: usize = 30;
 const PACE: Duration = Duration::from_millis(200);
 /// What a request to make a pod may be refused for, while one that serves it is replaced.
-const RETRY: Duration = Duration::from_secs(10);
+const RETRY: Duration = Duration::from_secs(60);
 
 /// What became of the pods.
 #[derive(Debug, Default)]
@@ -40,8 +40,14 @@ struct Life {
     deleted: bool,
 }
 
-/// Makes and deletes pods until `stop`, then waits until all are gone. A pod that is not ready in time is an error.
-pub(crate) fn run(space: &Space, networks: &str, stop: &AtomicBool) -> anyhow::Result<Churned> {
+/// Makes and deletes pods until `stop`, then waits until all are gone. A pod that is not ready in time is an error. `made` is
+/// how many there were so far.
+pub(crate) fn run(
+    space: &Space,
+    networks: &str,
+    stop: &AtomicBool,
+    made: &AtomicUsize,
+) -> anyhow::Result<Churned> {
     let mut churn = Churn { space, networks, begin: Instant::now(), made: 0, alive: BTreeMap::new() };
     loop {
         let over = stop.load(Ordering::Relaxed);
@@ -50,6 +56,7 @@ pub(crate) fn run(space: &Space, networks: &str, stop: &AtomicBool) -> anyhow::R
         }
         if !over {
             churn.make()?;
+            made.store(churn.made, Ordering::Relaxed);
         }
         churn.look()?;
         thread::sleep(PACE);
@@ -80,17 +87,19 @@ impl Churn<'_> {
             "metadata": {"name": name, "annotations": annotations}, "spec": spec});
         let first = Instant::now();
         loop {
-            match self.space.cluster.client().send("POST", &self.space.path("pods"), &pod) {
+            match self.space.cluster.client().create_if_missing(&self.space.path("pods"), &pod) {
                 Err(error) if first.elapsed() > RETRY => return Err(error),
                 Err(_) => thread::sleep(PACE),
-                Ok(_) => return Ok(()),
+                Ok(()) => return Ok(()),
             }
         }
     }
 
     /// Deletes who is ready, and forgets who is gone.
     fn look(&mut self) -> anyhow::Result<()> {
-        let pods = self.space.cluster.list(&self.space.path("pods"))?;
+        let path = self.space.path("pods");
+        let pods =
+            self.space.cluster.wait("the list of pods", || self.space.cluster.list(&path).map(Some))?;
         let found: BTreeMap<&str, &Value> =
             pods.iter().map(|pod| (text(pod, "/metadata/name"), pod)).collect();
         self.alive.retain(|name, life| !life.deleted || found.contains_key(name.as_str()));
@@ -108,7 +117,8 @@ impl Churn<'_> {
 }
 
 fn failures(space: &Space) -> anyhow::Result<Vec<(String, String)>> {
-    let events = space.cluster.list(&space.path("events"))?;
+    let path = space.path("events");
+    let events = space.cluster.wait("the list of events", || space.cluster.list(&path).map(Some))?;
     let failed = events.iter().filter(|event| {
         matches!(text(event, "/reason"), "FailedCreatePodSandBox" | "FailedKillPod" | "NetworksNotAttached")
     });

@@ -41,7 +41,7 @@ impl Bed {
         if !folder.join(PLUGIN).exists() {
             executable::install(&executable::fake_delegate().unwrap(), &folder, &[PLUGIN]).unwrap();
         }
-        bed.space.cluster.apply(&bed.networks()).unwrap();
+        bed.networks().iter().for_each(|network| bed.space.apply(network));
         bed
     }
 
@@ -62,7 +62,7 @@ impl Bed {
         self.node.write(&file, &description(id).to_string()).unwrap();
     }
 
-    fn networks(&self) -> String {
+    fn networks(&self) -> [Value; 2] {
         let network = |(name, address): (&str, &str)| {
             // An interface that is made, a device that is told: what a plugin for VFs would do with both.
             let config = json!({
@@ -79,7 +79,7 @@ impl Bed {
                 "spec": {"config": config.to_string()},
             })
         };
-        documents(&[("left", "10.98.1.2/24"), ("right", "10.98.2.2/24")].map(network))
+        [("left", "10.98.1.2/24"), ("right", "10.98.2.2/24")].map(network)
     }
 
     fn trace(&self) -> String {
@@ -103,11 +103,7 @@ impl Bed {
                 }],
             },
         });
-        self.space.cluster.apply(&documents(&[pod])).unwrap();
-    }
-
-    fn pod(&self, name: &str) -> anyhow::Result<Option<Value>> {
-        self.space.cluster.get(&format!("/api/v1/namespaces/{}/pods/{name}", self.space.name))
+        self.space.apply(&pod);
     }
 
     /// The status of a pod that runs.
@@ -115,7 +111,7 @@ impl Bed {
         self.space
             .cluster
             .wait(&format!("pod `{name}` to run with its networks"), || {
-                let pod = self.pod(name)?.unwrap_or_default();
+                let pod = self.space.look(name)?.unwrap_or_default();
                 let running = pod.pointer("/status/phase").and_then(Value::as_str) == Some("Running");
                 let text = pod.pointer("/metadata/annotations").and_then(|a| a.get(STATUS)?.as_str());
                 match text.filter(|_| running) {
@@ -128,8 +124,7 @@ impl Bed {
 
     /// What the device plugin told the container: the devices that are the pod's.
     fn given(&self, pod: &str) -> Vec<String> {
-        let told =
-            self.space.cluster.exec(&self.space.name, pod, &["/bin/sh", "-c", "echo $DEVICES"]).unwrap();
+        let told = self.space.exec(pod, &["/bin/sh", "-c", "echo $DEVICES"]);
         let mut given: Vec<String> = told.trim().split(',').map(str::to_owned).collect();
         given.sort();
         given
@@ -146,10 +141,6 @@ impl Bed {
         // Other tests may have theirs there.
         names.filter(|name| name.starts_with(&self.space.name)).collect()
     }
-}
-
-fn documents(objects: &[Value]) -> String {
-    objects.iter().map(|object| format!("---\n{object}\n")).collect()
 }
 
 fn description(id: &str) -> Value {

@@ -36,19 +36,19 @@ impl Daemon {
     }
 
     /// Its pod on a node.
-    fn pod(&self, node: &Node) -> Option<Value> {
+    fn pod(&self, node: &Node) -> anyhow::Result<Option<Value>> {
         let selector = "labelSelector=app.kubernetes.io/name%3Dmanifold-dhcp";
-        let pods = self.0.list(&format!("/api/v1/namespaces/{NAMESPACE}/pods?{selector}")).unwrap();
-        pods.into_iter().find(|pod| text(pod, "/spec/nodeName") == node.name())
+        let pods = self.0.list(&format!("/api/v1/namespaces/{NAMESPACE}/pods?{selector}"))?;
+        Ok(pods.into_iter().find(|pod| text(pod, "/spec/nodeName") == node.name()))
     }
 
     /// Ends the pod; its successor is another one.
     fn replace(&self, node: &Node) {
-        let old = self.pod(node).unwrap();
+        let old = self.pod(node).unwrap().unwrap();
         let name = text(&old, "/metadata/name");
         self.0.kubectl(&["delete", "pod", name, "--namespace", NAMESPACE]).unwrap();
         let next = || {
-            Ok(self.pod(node).filter(|pod| is_ready(pod) && text(pod, "/metadata/name") != name).map(drop))
+            Ok(self.pod(node)?.filter(|pod| is_ready(pod) && text(pod, "/metadata/name") != name).map(drop))
         };
         self.0.wait("the next daemon to be ready", next).unwrap();
     }
@@ -194,15 +194,16 @@ fn pods_have_leases_by_the_daemon_in_its_container_and_give_them_back_after_its_
     space.pod("one", node, "wire");
     space.pod("two", node, "green");
     let addresses = [leased(&space, &server, "one", "10.71.0."), leased(&space, &server, "two", "10.70.0.")];
-    let said = space.exec("one", &["ping", "-c", "1", "-W", "5", "10.71.0.1"]);
-    assert!(said.contains(" 0% packet loss"), "{said}");
-    assert_eq!((files(node), server.said("DHCPRELEASE(")), (2, 0));
+    space.wait_reached("one", "10.71.0.1");
+    // Of these two: what a sandbox had that the runtime gave up is given back at once.
+    let given_back = || addresses.iter().filter(|address| server.has_back(address)).count();
+    assert_eq!((files(node), given_back()), (2, 0));
 
     daemon.replace(node);
-    assert_eq!((files(node), server.said("DHCPRELEASE(")), (2, 0), "leases outlive the daemon's pod");
-    for (pod, address) in ["one", "two"].into_iter().zip(addresses) {
+    assert_eq!((files(node), given_back()), (2, 0), "leases outlive the daemon's pod");
+    for (pod, address) in ["one", "two"].into_iter().zip(&addresses) {
         space.delete(pod);
-        let back = || Ok(server.has_back(&address).then_some(()));
+        let back = || Ok(server.has_back(address).then_some(()));
         cluster().wait(&format!("the lease of `{pod}` to be given back"), back).unwrap();
     }
     assert_eq!(files(node), 0);

@@ -14,12 +14,6 @@ use crate::processes::Process;
 const PODS: usize = 16;
 const CREDENTIALS: &str = "/var/lib/cni/manifold/credentials";
 
-fn events(space: &Space, pod: &str, reason: &str) -> Vec<String> {
-    let events = space.cluster.list(&space.path("events")).unwrap();
-    let of_pod = events.iter().filter(|event| text(event, "/involvedObject/name") == pod);
-    of_pod.filter(|e| text(e, "/reason") == reason).map(|e| text(e, "/message").to_owned()).collect()
-}
-
 // Shows part of: T-10, T-11
 #[test]
 fn a_runtime_that_is_killed_while_pods_start_starts_them_all_and_leaves_nothing() {
@@ -33,17 +27,16 @@ fn a_runtime_that_is_killed_while_pods_start_starts_them_all_and_leaves_nothing(
     let some = || Ok((!space.leases(node, "green").is_empty()).then_some(()));
     space.cluster.wait("some pods to start", some).unwrap();
     node.daemon("containerd").kill().unwrap();
-    let pods = space.cluster.list(&space.path("pods")).unwrap();
-    assert!(pods.iter().filter(|pod| is_ready(pod)).count() < PODS, "not all had started");
+    let pods = space.cluster.list(&space.path("pods"));
+    // First of all: without it, every test that follows would fail too.
     node.start_runtime().unwrap();
+    assert!(pods.unwrap().iter().filter(|pod| is_ready(pod)).count() < PODS, "not all had started");
     for name in &names {
         space.wait_ready(name);
         assert_eq!(space.status(name).len(), 2, "{name}");
     }
     names.iter().for_each(|name| space.ask_to_delete(name));
-    for name in &names {
-        space.cluster.wait("the pods to be gone", || Ok(space.get(name).is_none().then_some(()))).unwrap();
-    }
+    names.iter().for_each(|name| space.wait_gone(name));
     wait_nothing_left(space.cluster);
     assert_eq!(space.leases(node, "green"), Vec::<String>::new());
 }
@@ -69,11 +62,11 @@ fn a_token_that_is_refused_is_renewed_on_the_shims_word_and_the_pod_starts() {
     space.pod("asks", node, &space.network("green"));
     let pod = space.wait_ready("asks");
     assert!(text(&pod, "/status/podIP").starts_with("10.244."));
-    let said = events(&space, "asks", "FailedCreatePodSandBox");
-    assert!(said.iter().any(|message| message.contains("401")), "{said:?}");
+    space.wait_event_with("asks", "FailedCreatePodSandBox", "401");
     let now = fs::read_to_string(token(node)).unwrap();
     assert!(now != forged && now != real, "another token");
-    assert!(!node.path(&format!("{CREDENTIALS}/refused")).exists(), "the mark is taken");
+    let mark = node.path(&format!("{CREDENTIALS}/refused"));
+    space.cluster.wait("the mark to be taken", || Ok((!mark.exists()).then_some(()))).unwrap();
     assert_eq!(space.status("asks").len(), 2);
     space.delete("asks");
 }
@@ -138,9 +131,8 @@ fn a_status_that_cannot_be_published_keeps_no_pod_from_starting_is_told_and_is_m
         tried += 1;
         assert!(tried < 20, "the policy has no effect");
     };
-    let told = || Ok(events(&space, &pod, "NetworkStatusNotPublished").pop());
-    let told = space.cluster.wait("the event after a minute", told).unwrap();
-    assert!(told.contains("not today"), "{told}");
+    // After a minute.
+    space.wait_event_with(&pod, "NetworkStatusNotPublished", "not today");
     let counted = || Ok(metrics(node)?.contains("\nmanifold_node_statuses_unpublished 1\n").then_some(()));
     space.cluster.wait("the metric", counted).unwrap();
     assert_eq!(annotation(&space.get(&pod).unwrap(), STATUS), None);

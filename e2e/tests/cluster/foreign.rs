@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::bed::{Space, leases, ledger, text};
 use crate::multus::sandbox;
 use crate::other::{Other, PODNET, assert_given_back, content, wait_counted};
+use crate::restarts::wait_forgotten;
 use crate::upgrade::{NEXT, Next};
 
 /// The next release comes under the pods; then the node is switched off and on. Its images stay as long as what is returned.
@@ -23,15 +24,10 @@ fn upgrade_and_reboot(other: &Other, space: &Space) -> Next {
     other.cluster.reboot(node).unwrap();
     other.cluster.wait_node(node, true).unwrap();
     for (pod, interface) in [("two", "net1"), ("plain", "eth0")] {
-        let anew = || {
-            let said = other.cluster.exec(&space.name, pod, &["ip", "-4", "-o", "address"])?;
-            Ok(said.contains(&format!(" {interface} ")).then_some(()))
-        };
-        other.cluster.wait(&format!("`{pod}` to run in a new sandbox"), anew).unwrap();
+        space.wait_anew(pod, interface);
     }
     other.cluster.wait_installed().unwrap();
-    let now = ledger(node);
-    assert!(old.iter().all(|sandbox| !now.contains(sandbox)), "the sandboxes of before are known to be gone");
+    wait_forgotten(space, node, &old);
     assert_eq!(space.leases(node, "green").len(), 1, "the address of before is given back");
     next
 }
@@ -76,8 +72,8 @@ fn a_foreign_default_network_is_taken_by_name_and_its_folders_are_given_back_byt
     assert_eq!(leases(node, PODNET), [text(&plain, "/status/podIP")], "of all pods it alone is left");
     space.pod("next", node, "");
     let next = space.wait_ready("next");
-    let reached = space.exec("next", &["ping", "-c", "1", "-W", "5", text(&plain, "/status/podIP")]);
-    assert!(reached.contains(" 0% packet loss"), "the old pod is reached by one without Manifold: {reached}");
+    // The old pod, by one without Manifold.
+    space.wait_reached("next", text(&plain, "/status/podIP"));
     assert_ne!(text(&next, "/status/podIP"), text(&plain, "/status/podIP"));
     for pod in ["plain", "next"] {
         space.delete(pod);

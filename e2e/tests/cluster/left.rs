@@ -26,7 +26,9 @@ pub(crate) fn wait_nothing_left(cluster: &Cluster) {
 
 /// The addresses of the pods that have a network of their own.
 fn of_node(pods: &[Value], node: &Node) -> Vec<String> {
-    let here = pods.iter().filter(|pod| text(pod, "/spec/nodeName") == node.name());
+    // One that has ended, or was never let in, has no sandbox any more, as long as the server may know it.
+    let ended = |pod: &Value| matches!(text(pod, "/status/phase"), "Succeeded" | "Failed");
+    let here = pods.iter().filter(|pod| text(pod, "/spec/nodeName") == node.name() && !ended(pod));
     let own = here.filter(|pod| pod.pointer("/spec/hostNetwork") != Some(&Value::Bool(true)));
     let mut addresses: Vec<String> = own.map(|pod| text(pod, "/status/podIP").to_owned()).collect();
     addresses.sort();

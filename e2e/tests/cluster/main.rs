@@ -24,6 +24,7 @@ mod left;
 mod multus;
 mod node_role;
 mod other;
+mod pod;
 mod processes;
 mod promises;
 mod restarts;

@@ -66,7 +66,7 @@ impl Multus {
         let words = [
             "wait",
             "--for=condition=Established",
-            "--timeout=60s",
+            "--timeout=180s",
             "crd/network-attachment-definitions.k8s.cni.cncf.io",
         ];
         other.cluster.kubectl(&words).unwrap();
@@ -179,7 +179,7 @@ impl Sandbox {
         let words = ["ctr", "--namespace", "k8s.io", "containers", "list", "--quiet", &filter];
         let said = node.exec(&words).unwrap();
         // One of before a boot is known for a while, without its namespace.
-        let mut alive = said.lines().map(|id| Self::known(node, id)).filter(|sandbox| {
+        let mut alive = said.lines().filter_map(|id| Self::known(node, id)).filter(|sandbox| {
             node.machine()
                 .try_exec(&["test", "-e", &sandbox.netns])
                 .is_ok_and(|answer| answer.status.success())
@@ -187,12 +187,13 @@ impl Sandbox {
         alive.next().unwrap_or_else(|| panic!("`{pod}` has no sandbox"))
     }
 
-    fn known(node: &Node, id: &str) -> Self {
-        let told = node.exec(&["ctr", "--namespace", "k8s.io", "containers", "info", id]).unwrap();
+    /// None when it has gone meanwhile.
+    fn known(node: &Node, id: &str) -> Option<Self> {
+        let told = node.exec(&["ctr", "--namespace", "k8s.io", "containers", "info", id]).ok()?;
         let told: Value = serde_json::from_str(&told).unwrap();
         let all = told.pointer("/Spec/linux/namespaces").and_then(Value::as_array).unwrap();
         let netns = all.iter().find(|namespace| text(namespace, "/type") == "network").unwrap();
-        Self { id: id.to_owned(), netns: text(netns, "/path").to_owned() }
+        Some(Self { id: id.to_owned(), netns: text(netns, "/path").to_owned() })
     }
 
     /// Executes a plugin, and returns what libcni keeps of it.

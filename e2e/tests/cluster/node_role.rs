@@ -57,21 +57,29 @@ impl<'a> Away<'a> {
     /// No node is good enough for it.
     fn everywhere(cluster: &'a Cluster) -> Self {
         let away = Self(cluster);
-        away.select(&json!({"nobody": "here"}));
+        away.select(&json!({"nobody": "here"})).unwrap();
         away
     }
 
-    fn select(&self, labels: &Value) {
+    fn select(&self, labels: &Value) -> anyhow::Result<()> {
         let patch = json!({"spec": {"template": {"spec": {"nodeSelector": labels}}}}).to_string();
         let words = ["patch", DAEMON_SET, "--namespace", NAMESPACE, "--patch", &patch];
-        self.0.kubectl(&words).unwrap();
+        self.0.wait("the node role to be sent elsewhere", || self.0.kubectl(&words).map(Some)).map(drop)
+    }
+
+    fn end(&self) -> anyhow::Result<()> {
+        self.select(&json!({"nobody": null}))?;
+        self.0.wait_installed()
     }
 }
 
 impl Drop for Away<'_> {
     fn drop(&mut self) {
-        self.select(&json!({"nobody": null}));
-        self.0.wait_installed().unwrap();
+        let ended = self.end();
+        // A second panic would hide what the first one says.
+        if !std::thread::panicking() {
+            ended.unwrap();
+        }
     }
 }
 

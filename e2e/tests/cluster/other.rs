@@ -66,7 +66,11 @@ impl Drop for Other {
                 let _ = writeln!(std::io::stderr(), "{said}");
             }
         }
-        Cluster::down(self.cluster.place()).unwrap();
+        let ended = Cluster::down(self.cluster.place());
+        // A second panic would hide what the first one says.
+        if !std::thread::panicking() {
+            ended.unwrap();
+        }
     }
 }
 

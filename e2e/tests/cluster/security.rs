@@ -157,7 +157,7 @@ fn every_file_of_ours_on_a_node_is_for_root_alone() {
     let node = &space.cluster.nodes()[0];
     let networks = [space.network("wire"), space.network("green")].join(",");
     let ports = json!([{"name": "main", "image": manifold_e2e::cluster::POD, "imagePullPolicy": "Never",
-        "command": ["/bin/sleep", "1000000"], "ports": [{"containerPort": 80, "hostPort": 18080}]}]);
+        "command": ["/bin/sleep", "1000000"], "ports": [{"containerPort": 80, "hostPort": 18081}]}]);
     space.pod_with("three", &networks, &json!({"nodeName": node.name(), "containers": ports}));
     space.pod("lost", node, "nowhere");
     space.wait_ready("three");
@@ -221,7 +221,9 @@ fn both_roles_have_the_rights_that_are_written_down_and_no_other() {
     let replicas = pods(cluster, "manifold-controller");
     assert!(!replicas.is_empty());
     for pod in replicas {
-        let replica = Process::of_cluster_role(text(&pod, "/metadata/name")).unwrap();
+        let name = text(&pod, "/metadata/name");
+        // After a boot the server may know it longer than it runs.
+        let replica = cluster.wait("the replica to run", || Ok(Process::of_cluster_role(name))).unwrap();
         let node = cluster.node(text(&pod, "/spec/nodeName")).unwrap();
         assert_eq!(replica.status("Uid"), "65532\t65532\t65532\t65532");
         assert_eq!(replica.status("Gid"), "65532\t65532\t65532\t65532");

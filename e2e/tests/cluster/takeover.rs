@@ -72,9 +72,7 @@ impl Bed {
         let told: Vec<&str> = status.iter().map(|entry| text(entry, "/interface")).collect();
         assert_eq!(told, ["eth0", "net1"]);
         for network in &status {
-            let address = text(network, "/ips/0");
-            let said = self.space.exec("two", &["ping", "-c", "1", "-W", "5", address]);
-            assert!(said.contains(" 0% packet loss"), "{said}");
+            self.space.wait_reached("two", text(network, "/ips/0"));
         }
         assert_eq!(self.leases(), [4, 2, 1]);
         // The definition of definitions is Manifold's by now, and old pods count.
@@ -102,6 +100,8 @@ impl Bed {
         assert!(refusal.contains(&format!("{}/new", self.space.name)), "{refusal}");
         self.space.delete("new");
         assert_eq!(self.leases()[1], 0);
+        // The refusal goes by what the definitions say of their pods.
+        wait_counted(&self.space, "green", "0");
         self.other.cluster.uninstall().unwrap();
         assert_given_back(self.node(), before);
         assert_eq!(self.first(), "00-multus.conf");

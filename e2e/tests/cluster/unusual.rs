@@ -2,9 +2,21 @@
 
 use std::fs;
 
+use manifold_e2e::cluster::Node;
 use serde_json::json;
 
-use crate::bed::{NETWORKS, Space, cluster, is_ready, leases, pod_spec, text};
+use crate::bed::{NETWORKS, Space, cluster, leases, pod_spec, text};
+
+const FILE: &str = "/var/lib/kubelet/manifests/fixed.json";
+
+/// On a node, until this is dropped.
+struct Static(&'static Node);
+
+impl Drop for Static {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.0.path(FILE));
+    }
+}
 
 #[test]
 fn a_static_pod_gets_its_networks_and_gives_them_back() {
@@ -16,18 +28,14 @@ fn a_static_pod_gets_its_networks_and_gives_them_back() {
     let pod = json!({"apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": "fixed", "namespace": space.name, "annotations": {NETWORKS: space.network("green")}},
         "spec": spec});
-    let file = "/var/lib/kubelet/manifests/fixed.json";
-    node.write(file, &pod.to_string()).unwrap();
+    let fixed = Static(node);
+    node.write(FILE, &pod.to_string()).unwrap();
     let name = format!("fixed-{}", node.name());
-    let path = space.path(&format!("pods/{name}"));
-    let ready =
-        space.cluster.wait("the static pod to be ready", || Ok(space.cluster.get(&path)?.filter(is_ready)));
-    let inside =
-        ready.is_ok().then(|| space.exec(&name, &["ip", "-4", "-o", "address", "show", "dev", "net1"]));
-    fs::remove_file(node.path(file)).unwrap();
-    let pod = ready.unwrap();
-    assert!(inside.unwrap().contains("10.65."), "it has its network");
+    let pod = space.wait_ready(&name);
+    let inside = space.exec(&name, &["ip", "-4", "-o", "address", "show", "dev", "net1"]);
+    assert!(inside.contains("10.65."), "it has its network");
     assert!(text(&pod, "/status/podIP").starts_with("10.244."));
+    drop(fixed);
     space
         .cluster
         .wait("the leases to be back", || Ok(leases(node, &space.network("green")).is_empty().then_some(())))

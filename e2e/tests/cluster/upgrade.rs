@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,10 @@ const CONFIGURATIONS: &str = "/etc/cni/net.d";
 const SHIM: &str = "/opt/cni/bin/manifold";
 /// A glance costs some microseconds.
 const GLANCE: Duration = Duration::from_millis(5);
+/// Fewer would have seen little, on each node.
+const GLANCES: usize = 1000;
+/// Fewer pods are no load.
+const PODS: usize = 60;
 
 /// The next release: the same programs with a few bytes more, which nobody reads.
 pub(crate) struct Next {
@@ -65,20 +69,43 @@ impl Drop for Next {
     fn drop(&mut self) {
         if thread::panicking() {
             let _ = self.cluster.set("image.node.tag=,image.cluster.tag=");
+            let _ = self.cluster.wait_installed();
         }
         let _ = self.cluster.unload(NEXT);
     }
 }
 
+/// What goes on beside the upgrade, and how far it has come: on a busy machine it needs longer for as much.
+struct Beside {
+    stop: AtomicBool,
+    /// No pod is there any more.
+    churned: AtomicBool,
+    pods: AtomicUsize,
+    /// By node.
+    glances: Vec<AtomicUsize>,
+}
+
+impl Beside {
+    fn new() -> Self {
+        let glances = cluster().nodes().iter().map(|_| AtomicUsize::new(0)).collect();
+        let [stop, churned] = [AtomicBool::new(false), AtomicBool::new(false)];
+        Self { stop, churned, pods: AtomicUsize::new(0), glances }
+    }
+
+    fn is_enough(&self) -> bool {
+        let all_have_looked = self.glances.iter().all(|glances| glances.load(Ordering::Relaxed) > GLANCES);
+        all_have_looked && self.pods.load(Ordering::Relaxed) > PODS
+    }
+}
+
 /// Looks at a node's folders all the time; the first thing that is wrong ends it.
-fn watch(node: &Node, sizes: [u64; 2], stop: &AtomicBool) -> anyhow::Result<u64> {
-    let mut glances = 0;
+fn watch(node: &Node, sizes: [u64; 2], stop: &AtomicBool, glances: &AtomicUsize) -> anyhow::Result<()> {
     while !stop.load(Ordering::Relaxed) {
-        glance(node, sizes).map_err(|error| error.context(format!("{}, glance {glances}", node.name())))?;
-        glances += 1;
+        let number = glances.fetch_add(1, Ordering::Relaxed);
+        glance(node, sizes).map_err(|error| error.context(format!("{}, glance {number}", node.name())))?;
         thread::sleep(GLANCE);
     }
-    Ok(glances)
+    Ok(())
 }
 
 /// One configuration of ours, whole; one executable, whole, of either release.
@@ -123,14 +150,18 @@ fn an_upgrade_and_the_way_back_while_pods_come_and_go_fails_none_and_leaves_noth
     let [first, second] = [node.path(SHIM), next.file("manifold")].map(|path| fs::read(path).unwrap());
     let sizes = [first.len() as u64, second.len() as u64];
 
-    let [stop, churned] = [AtomicBool::new(false), AtomicBool::new(false)];
+    let beside = Beside::new();
     thread::scope(|scope| {
-        let churn = scope.spawn(|| churn::run(&space, &networks, &stop));
+        let churn = scope.spawn(|| churn::run(&space, &networks, &beside.stop, &beside.pods));
+        let churned = &beside.churned;
+        let nodes = cluster().nodes().iter().zip(&beside.glances);
         let watched: Vec<_> =
-            cluster().nodes().iter().map(|node| scope.spawn(|| watch(node, sizes, &churned))).collect();
+            nodes.map(|(node, glances)| scope.spawn(move || watch(node, sizes, churned, glances))).collect();
         let roll = std::panic::AssertUnwindSafe(|| {
             let begin = Instant::now();
-            while begin.elapsed() < seconds() {
+            // Who has ended has failed.
+            let go_on = || !churn.is_finished() && !watched.iter().any(|thread| thread.is_finished());
+            while begin.elapsed() < seconds() || (go_on() && !beside.is_enough()) {
                 next.roll(Some(NEXT));
                 assert_installed(space.cluster, &second);
                 next.roll(None);
@@ -138,20 +169,19 @@ fn an_upgrade_and_the_way_back_while_pods_come_and_go_fails_none_and_leaves_noth
             }
         });
         let rolled = std::panic::catch_unwind(roll);
-        stop.store(true, Ordering::Relaxed);
-        let pods = churn.join().unwrap();
-        churned.store(true, Ordering::Relaxed);
-        let glances: Vec<_> = watched.into_iter().map(|thread| thread.join().unwrap()).collect();
+        beside.stop.store(true, Ordering::Relaxed);
+        let pods = churn.join();
+        // Before anybody panics: the others would never end.
+        beside.churned.store(true, Ordering::Relaxed);
+        let watched: Vec<_> = watched.into_iter().map(thread::ScopedJoinHandle::join).collect();
         if let Err(panic) = rolled {
             std::panic::resume_unwind(panic);
         }
-        let pods = pods.unwrap();
-        for glances in glances {
-            assert!(glances.unwrap() > 1000);
-        }
+        let pods = pods.unwrap().unwrap();
+        watched.into_iter().for_each(|seen| seen.unwrap().unwrap());
         let _ = writeln!(std::io::stderr(), "{} pods came and went", pods.made);
         assert_eq!(pods.failures, [], "of {} pods", pods.made);
-        assert!(pods.made > 60, "{} pods are no load", pods.made);
+        assert!(beside.is_enough(), "{} pods, glances: {:?}", pods.made, beside.glances);
     });
     wait_nothing_left(space.cluster);
     for (node, network) in space.cluster.nodes().iter().flat_map(|node| [(node, "wire"), (node, "green")]) {
