@@ -278,7 +278,6 @@ fn secret(bed: &Bed) {
     let one = format!("{secrets}/manifold-webhook");
     let read = bed.must(Who::Cluster, "GET", &one, JSON, &Value::Null);
     bed.must(Who::Cluster, "PUT", &one, JSON, &read);
-    patch(bed, Who::Cluster, How::Apply, &one, &secret);
     watch_by_name(bed, secrets, "manifold-webhook");
 }
 
@@ -295,7 +294,7 @@ fn webhook(bed: &Bed) {
     bed.must(Who::Admin, "POST", &all, JSON, &configuration(hook("")));
     let one = format!("{all}/manifold");
     patch(bed, Who::Cluster, How::Apply, &one, &configuration(hook("")));
-    watch_by_name(bed, &all, "manifold");
+    bed.must(Who::Cluster, "GET", &one, JSON, &Value::Null);
     bed.must(Who::Admin, "DELETE", &one, JSON, &Value::Null);
 }
 

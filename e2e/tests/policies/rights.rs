@@ -157,6 +157,7 @@ fn cluster() -> Vec<Row> {
         ("GET", "$/secrets/other"),
         ("DELETE", "$/secrets/manifold-webhook"),
         ("PATCH", "$/secrets/other"),
+        ("PATCH", "$/secrets/manifold-webhook"),
         ("GET", "/api/v1/namespaces/shop/secrets/manifold-webhook"),
         ("POST", "/api/v1/namespaces/shop/secrets"),
         ("GET", "$/configmaps"),
@@ -171,7 +172,12 @@ fn cluster() -> Vec<Row> {
         ("DELETE", format!("{ADMISSION}/validatingwebhookconfigurations/manifold")),
         ("PATCH", format!("{ADMISSION}/validatingwebhookconfigurations/other")),
         ("POST", format!("{ADMISSION}/validatingwebhookconfigurations")),
+        (
+            "GET",
+            format!("{ADMISSION}/validatingwebhookconfigurations?fieldSelector=metadata.name%3Dmanifold"),
+        ),
         ("DELETE", format!("{LEASES}/manifold-system/leases/manifold-controller")),
+        ("PATCH", format!("{LEASES}/manifold-system/leases/manifold-controller")),
         ("PUT", format!("{LEASES}/kube-system/leases/kube-scheduler")),
         ("POST", format!("{LEASES}/kube-system/leases")),
     ];

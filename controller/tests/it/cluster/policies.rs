@@ -85,8 +85,9 @@ fn a_policy_that_was_weakened_is_told_with_the_place() {
     let bed = bed();
     wait_for(&bed, "True", "InPlace", "unchanged");
     let policy = format!("{GROUP}/validatingadmissionpolicies/manifold-selection-frozen");
-    let conditions = json!([{"name": "nobody", "expression": "false"}]);
     let before = bed.get(&policy).unwrap().unwrap();
+    let mut conditions = before["spec"]["matchConditions"].as_array().cloned().unwrap_or_default();
+    conditions.push(json!({"name": "nobody", "expression": "false"}));
     bed.patch(&policy, &json!({"spec": {"matchConditions": conditions}}));
     wait_for(&bed, "False", "Changed", "`manifold-selection-frozen` was changed at `matchConditions`");
     assert_eq!(not_in_place(&bed, "Policy", "Changed"), 1.0);
