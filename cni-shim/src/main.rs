@@ -10,7 +10,7 @@ use manifold::call::{self, Environment};
 
 fn main() -> ExitCode {
     // Before anything is made: entries, leases and logs are for root alone (S-3).
-    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    manifold_cni::file_mask::keep_private();
     let mut words = std::env::args_os();
     let called = words.next().unwrap_or_default();
     let name = Path::new(&called).file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -18,6 +18,7 @@ pub mod error;
 pub mod exec;
 #[cfg(test)]
 mod fake;
+pub mod file_mask;
 pub mod find;
 pub mod ipam;
 pub mod json;

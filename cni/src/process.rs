@@ -1,7 +1,7 @@
 //! One execution: start it, feed it, listen to it, end it at the deadline.
 //!
-//! The child leads a process group of its own, gets SIGKILL when the thread that started it ends, and inherits the
-//! descriptors that are named and no others. What counts is the end of the process, not the end of its pipes: a
+//! The child leads a process group of its own, gets SIGKILL when the thread that started it ends, has our caller's file
+//! mode mask, and inherits the descriptors that are named and no others. What counts is the end of the process, not the end of its pipes: a
 //! grandchild may keep those open for ever (F-PLG-6).
 
 use std::io::{self, Read, Write};
@@ -15,6 +15,7 @@ use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::stat::umask;
 use nix::unistd::Pid;
 
 /// How much of stdout is kept; more is an error of the plugin.
@@ -230,7 +231,11 @@ fn never_block(fd: BorrowedFd<'_>) -> io::Result<()> {
 /// Has the kernel kill the child when we die, and leaves `keep_open` open in it (F-RUN-1).
 fn die_with_us(command: &mut Command, keep_open: Vec<Arc<OwnedFd>>) {
     let parent = nix::unistd::getpid();
+    let mask = crate::file_mask::of_caller();
     let prepare = move || {
+        if let Some(mask) = mask {
+            umask(mask);
+        }
         nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
         // We may have died between fork and the line above; then nobody would send the signal.
         if nix::unistd::getppid() != parent {

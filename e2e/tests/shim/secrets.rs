@@ -97,3 +97,20 @@ fn an_annotation_that_changes_later_changes_nothing() {
     let calls = manifold_e2e::trace::read(&node.folder("trace")).unwrap();
     assert!(calls.iter().all(|call| call.input("/name") == "asked"), "the sandbox's own annotations count");
 }
+
+// Shows part of: S-3
+#[test]
+fn an_executed_plugin_has_the_runtimes_file_mode_mask_and_our_files_stay_private() {
+    let node = Node::new("mask");
+    let seen = node.folder("seen");
+    let says = format!("#!/bin/sh\ncat > /dev/null\numask > {}\necho '{{}}'\n", seen.display());
+    crate::wrapper::write(&node.folder("bin/masked"), &says);
+    node.define("masked", &json!({"cniVersion": "1.1.0", "type": "masked"}));
+    let sandbox = node.sandbox("cart", "masked");
+    let runtime = node.runtime();
+    runtime.add(&sandbox.pod).unwrap().must_succeed();
+    let of_runtime = std::process::Command::new("sh").args(["-c", "umask"]).output().unwrap().stdout;
+    assert_eq!(fs::read(&seen).unwrap(), of_runtime);
+    assert_eq!(modes(&node.folder("state")).iter().find(|(_, mode)| mode & 0o077 != 0), None);
+    runtime.del(&sandbox.pod).unwrap().must_succeed();
+}
