@@ -10,7 +10,6 @@ use super::device_info;
 use crate::chain::{Chain, Setting};
 use crate::crash;
 use crate::signal;
-use crate::undo::note;
 use manifold_ledger::{Entry, Exact, Found, Pen, SandboxLock, State};
 
 /// The devices of the plan, and where their plugins describe them.
@@ -50,7 +49,7 @@ pub(crate) fn all(
         }
         mark(entry, n, State::Attached);
         if save_each {
-            note(pen.save(entry));
+            pen.save(entry)?;
         }
         crash::numbered("attached", n);
     }

@@ -12,7 +12,7 @@ use super::{Held, answer, attach, report, routes};
 use crate::chain::Setting;
 use crate::shim::Shim;
 use crate::source::Source;
-use crate::undo::{self, Undone, note};
+use crate::undo::{self, Undone};
 use crate::{crash, outcome};
 use manifold_ledger::{Entry, Pen, Stage, Status};
 
@@ -50,8 +50,9 @@ impl Touched<'_> {
         let answer = self.answer(entry)?;
         self.report(entry, pen, source)?;
         attach::go_on(self.held.lock)?;
+        // An answer that the ledger does not hold could neither be checked nor published later (F-DSK-2).
         entry.stage = Stage::Complete;
-        note(pen.save(entry));
+        pen.save(entry)?;
         crash::point("saved");
         answer::deliver(stdout, &answer)?;
         outcome::note(self.shim, self.shim.began, outcome::of_add(entry, published(&entry.status)));
@@ -80,7 +81,7 @@ impl Touched<'_> {
                 Some(why) => Status::Unpublished { why },
                 None => {
                     entry.status = Status::Unpublished { why: "not answered yet".into() };
-                    note(pen.save(entry));
+                    pen.save(entry)?;
                     report::publish(source, who, &text, self.shim.add_deadline())
                 }
             };

@@ -81,3 +81,31 @@ fn a_torn_entry_is_set_aside_and_del_does_what_it_can_and_says_so_until_it_is_pa
     node.runtime_of(&node.later(700)).del(&sandbox.pod).unwrap().must_succeed();
     assert!(node.ledger().iter().any(|name| name.starts_with(".damaged/")), "{:?}", node.ledger());
 }
+
+/// Where the results begin in the entry of a pod, and where they end.
+fn results_of(entry: &[u8]) -> (usize, usize) {
+    let late = entry.windows(6).position(|bytes| bytes == b" late\n").expect("an entry with results");
+    (late, entry.len())
+}
+
+// Proves: F-DSK-2
+#[test]
+fn an_add_whose_results_cannot_be_written_down_is_undone() {
+    let node = used_node("no-room");
+    let sandbox = node.sandbox("cart", ALL);
+    node.runtime().add(&sandbox.pod).unwrap().must_succeed();
+    let (plan, all) = results_of(&fs::read(node.folder("state").join(&sandbox.pod.container_id)).unwrap());
+    node.runtime().del(&sandbox.pod).unwrap().must_succeed();
+    let blocks = plan / 512 + 2;
+    assert!(blocks * 512 < all, "the plan ends at {plan} of {all} bytes");
+    // Files may have room for a plan, and not for its results.
+    let exec = manifold().display().to_string();
+    let tight = node.script(&format!("trap '' XFSZ\nulimit -f {blocks}\nexec {exec}"));
+    let sandbox = node.sandbox("late", ALL);
+    let oracle = node.oracle(&[&sandbox.netns]);
+    let before = oracle.snapshot().unwrap();
+    let text = node.runtime_of(&tight).add(&sandbox.pod).unwrap().must_fail_with(11);
+    assert!(text.contains("everything attached before it was undone"), "{text}");
+    node.assert_clean(&oracle, &before);
+    node.runtime().del(&sandbox.pod).unwrap().must_succeed();
+}
