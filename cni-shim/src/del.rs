@@ -14,9 +14,10 @@ pub fn del(shim: &Shim, at: &Detachment) -> Result<(), CniError> {
     let Some(ledger) = Ledger::open_existing(&shim.config.state_dir)? else {
         return unrecorded::del(shim, at);
     };
-    let wait = shim.began + Shim::LOCK_WAIT;
     // Its own slots: hanging ADDs cannot hold up the DELs that would end them.
     let _slot = Gate::Del.enter(&shim.config.state_dir, shim.began + Gate::PATIENCE)?;
+    // Counted from here: an ADD needs time to give way, however long this call stood at the gate.
+    let wait = Instant::now() + Shim::LOCK_WAIT;
     let _node = ledger.share_node(wait)?;
     let lock = ledger.lock_and_cancel(&at.container, wait)?;
     let whole = Instant::now() + shim.config.limits.add;
@@ -59,4 +60,35 @@ fn by_id(shim: &Shim, ledger: &Ledger, at: &Detachment, unreadable: Unreadable) 
     let tried = unrecorded::del(shim, at).err();
     let all = undo::all_of([CniError::from(unreadable)].into_iter().chain(tried));
     answer(all.map_or(Undone::Clean, Undone::Left), parked)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use manifold_cni::{CniArgs, ContainerId};
+
+    use super::*;
+    use crate::sample;
+
+    // Shows part of: F-RUN-3
+    #[test]
+    fn an_add_has_time_to_give_way_however_long_del_stood_at_the_gate() {
+        let state = tempfile::tempdir().unwrap();
+        let mut shim = sample::shim(state.path());
+        shim.began = Instant::now().checked_sub(Shim::LOCK_WAIT + Duration::from_secs(5)).unwrap();
+        let container: ContainerId = "c1".parse().unwrap();
+        let lock = Ledger::open(state.path()).unwrap().lock(&container, Instant::now()).unwrap();
+        std::thread::spawn(move || {
+            while !lock.is_cancelled() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            // It undoes itself.
+            std::thread::sleep(Duration::from_millis(300));
+            drop(lock);
+        });
+        let at =
+            Detachment { container, netns: None, ifname: "eth0".parse().unwrap(), args: CniArgs::default() };
+        del(&shim, &at).unwrap();
+    }
 }

@@ -15,6 +15,8 @@ pub mod multus_state;
 pub mod outcome;
 pub mod policy;
 pub mod ready;
+#[cfg(test)]
+pub(crate) mod sample;
 pub mod shim;
 pub mod signal;
 pub mod source;

@@ -1,5 +1,7 @@
 //! DEL of a sandbox that has no entry: attached before we were installed, by Multus, or by nobody.
 
+use std::time::Instant;
+
 use manifold_cni::{CniError, Detachment};
 
 use crate::chain::{Chain, Setting};
@@ -14,10 +16,15 @@ pub fn del(shim: &Shim, at: &Detachment) -> Result<(), CniError> {
     let setting = Setting {
         container: &at.container,
         folders: &shim.folders,
-        deadline: shim.add_deadline(),
+        // Not what is left since the call began: DEL may have waited for a lock.
+        deadline: Instant::now() + shim.config.limits.add,
         each: shim.config.limits.delegate,
         held: None,
     };
+    if let Some(path) = &at.netns {
+        // No entry tells which namespace it was: in our own, a link of the node would be taken for the pod's (CNI-ENV-9).
+        manifold_cni::netns::refuse_own(path, shim.netns_override.as_deref())?;
+    }
     // The namespace that the runtime names may be gone.
     let netns = at.netns.as_deref().filter(|path| path.exists());
     if let Some(left) = takeover::of(shim, at)? {
@@ -44,4 +51,31 @@ fn take_down(
     let done = Chain::of(attachment, setting)?.del(netns);
     undo::forget_device_file(attachment.device_info_file.as_deref());
     done
+}
+
+#[cfg(test)]
+mod tests {
+    use manifold_cni::{CniArgs, code};
+
+    use super::*;
+    use crate::sample;
+
+    // Shows part of: CNI-ENV-9, S-18
+    #[test]
+    fn nothing_is_taken_for_the_pods_in_our_own_namespace() {
+        let state = tempfile::tempdir().unwrap();
+        let mut shim = sample::shim(state.path());
+        let mut at = Detachment {
+            container: "c1".parse().unwrap(),
+            netns: Some("/proc/self/ns/net".into()),
+            ifname: "not-there".parse().unwrap(),
+            args: CniArgs::default(),
+        };
+        assert_eq!(del(&shim, &at).unwrap_err().code, code::INVALID_NETNS);
+        at.netns = Some("/run/netns/not-there".into());
+        del(&shim, &at).unwrap();
+        shim.netns_override = Some("1".into());
+        at.netns = None;
+        del(&shim, &at).unwrap();
+    }
 }

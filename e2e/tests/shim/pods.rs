@@ -146,6 +146,21 @@ fn del_of_a_sandbox_without_an_entry_still_asks_the_default_network() {
     node.assert_clean(&oracle, &before);
 }
 
+// Shows part of: CNI-ENV-9, S-18
+#[test]
+fn del_of_a_sandbox_without_an_entry_touches_nothing_in_our_own_namespace() {
+    let mut node = node_with_storage("own");
+    let default = node.default_network();
+    node.entry.remove("clusterNetwork");
+    node.entry.insert("delegates".into(), json!([default]));
+    let mut pod = Pod::named(node.ns.name(), "odd");
+    pod.netns = Some(node.host.path().to_path_buf());
+    // A link of the node, of the kind that the default network makes.
+    pod.ifname = "eth1".into();
+    node.runtime().del(&pod).unwrap().must_fail_with(8);
+    node.host.exec(&["ip", "link", "show", "eth1"]).unwrap();
+}
+
 // Proves: MLT-POD-5
 #[test]
 fn a_pair_of_cni_args_that_nobody_knows_is_refused_on_add_unless_it_is_to_be_ignored() {
