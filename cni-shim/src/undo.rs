@@ -1,7 +1,8 @@
 //! Takes the attachments of a sandbox down, as its entry says. A failed ADD, DEL, GC and the sweeps all end here.
 //!
 //! Asks nobody: plugins, bytes and order are in the entry. Networks are taken down at the same time, each list in its
-//! own reverse order: removing a link makes its caller wait about 20 ms for the kernel, and such waits overlap.
+//! own reverse order: removing a link makes its caller wait about 20 ms for the kernel, and such waits overlap. Only bonds
+//! come before all others: a bond is told by its members, and lets go of them while they are there.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use manifold_cni::CniError;
 use crate::chain::{Chain, Setting};
 use crate::shim::Shim;
 use manifold_ledger::netns_id::Now;
-use manifold_ledger::{Entry, Failures, Ledger, Pen, SandboxLock, Stage, State, Uptime};
+use manifold_ledger::{Entry, Failures, Ledger, Pen, Recorded, SandboxLock, Stage, State, Uptime};
 
 /// Nothing is left, or what is left and why.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ pub fn undo(
 ) -> Undone {
     let netns = living_netns(entry);
     entry.stage = Stage::Deleting;
-    let owing: Vec<usize> = entry.owing().map(|(n, _)| n).collect();
+    let (owing, bonds) = order(entry);
     for n in &owing {
         if let Some(attachment) = entry.attachments.get_mut(*n) {
             attachment.state = State::Detaching;
@@ -48,8 +49,19 @@ pub fn undo(
         each: shim.config.limits.delegate,
         held: held(lock),
     };
-    let down = take_down(entry, &owing, &setting, netns.as_deref());
+    let (bonds, others) = owing.split_at(bonds);
+    let take_down = |wave| take_down(entry, wave, &setting, netns.as_deref());
+    let down: Vec<Down> = [bonds, others].into_iter().flat_map(take_down).collect();
     settle(ledger, entry, pen, &owing, down)
+}
+
+/// What is still owed, last first and bonds before all others, and how many bonds that are.
+fn order(entry: &Entry) -> (Vec<usize>, usize) {
+    let is_bond = |attachment: &Recorded| attachment.plugins.iter().any(|p| p.kind.as_str() == "bond");
+    let mut owing: Vec<(usize, bool)> = entry.owing().map(|(n, a)| (n, is_bond(a))).collect();
+    owing.sort_by_key(|(_, bond)| !bond);
+    let bonds = owing.iter().filter(|(_, bond)| *bond).count();
+    (owing.into_iter().map(|(n, _)| n).collect(), bonds)
 }
 
 /// A duplicate of the lock's descriptor, for executed plugins to inherit.
@@ -71,7 +83,7 @@ struct Down {
 }
 
 /// One thread for each network; with a single one there is nothing to overlap.
-fn take_down(entry: &Entry, owing: &[usize], setting: &Setting<'_>, netns: Option<&Path>) -> Vec<Down> {
+fn take_down(entry: &Entry, wave: &[usize], setting: &Setting<'_>, netns: Option<&Path>) -> Vec<Down> {
     let error = |n: &usize| -> Option<CniError> {
         let recorded = entry.attachments.get(*n)?;
         let done = Chain::of(recorded, setting).and_then(|chain| chain.del(netns));
@@ -82,11 +94,11 @@ fn take_down(entry: &Entry, owing: &[usize], setting: &Setting<'_>, netns: Optio
         let began = Instant::now();
         Down { error: error(n), took: began.elapsed() }
     };
-    if let [only] = owing {
+    if let [only] = wave {
         return vec![one(only)];
     }
     std::thread::scope(|scope| {
-        let running: Vec<_> = owing.iter().map(|n| scope.spawn(move || one(n))).collect();
+        let running: Vec<_> = wave.iter().map(|n| scope.spawn(move || one(n))).collect();
         let early = || CniError::failed("the thread that took a network down ended early");
         let panicked = |_| Down { error: Some(early()), took: Duration::ZERO };
         running.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect()
@@ -137,8 +149,27 @@ pub(crate) fn forget_device_file(path: Option<&Path>) {
 }
 
 /// States in the ledger only save work later: where writing them fails, DEL does more than it had to.
-pub(crate) fn note(written: Result<(), manifold_ledger::LedgerError>) {
+fn note(written: Result<(), manifold_ledger::LedgerError>) {
     if let Err(e) = written {
         tracing::warn!("{e}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    // Shows part of: P-DEL-7
+    #[test]
+    fn bonds_come_before_all_others_and_each_kind_last_first() {
+        let kinds = ["bridge", "macvlan", "bond", "sriov", "bond", "macvlan"];
+        let attachment = |(n, kind): (usize, &&str)| sample::recorded("n", &format!("net{n}"), kind);
+        let mut entry = sample::entry("c1", kinds.iter().enumerate().map(attachment).collect());
+        assert_eq!(order(&entry), (vec![4, 2, 5, 3, 1, 0], 2));
+        for gone in [4, 5] {
+            entry.attachments[gone].state = State::Detached;
+        }
+        assert_eq!(order(&entry), (vec![2, 3, 1, 0], 1));
     }
 }

@@ -214,3 +214,22 @@ fn a_pod_may_have_another_default_network_and_one_only() {
     let text = node.runtime().add(&two.pod).unwrap().must_fail_with(7);
     assert!(text.contains("it names 2 networks, and a pod has one default network"), "{text}");
 }
+
+// Shows part of: P-DEL-7
+#[test]
+fn a_bond_is_taken_down_before_the_networks_that_are_its_members() {
+    let mut node = node_of_fakes("bond");
+    node.install_fakes(&["bond"]);
+    node.entry.insert("plugins".into(), json!({"bundled": "fallback"}));
+    let slow = node.fake(&json!({"DEL": {"delayMs": 300}}));
+    node.define("joined", &slow.with("type", json!("bond")));
+    let sandbox = node.sandbox("cart", "a,b,joined,c");
+    let runtime = node.runtime();
+    runtime.add(&sandbox.pod).unwrap().must_succeed();
+    runtime.del(&sandbox.pod).unwrap().must_succeed();
+    let dels = calls(&node, "DEL");
+    assert_eq!(dels.len(), 5);
+    let (bonds, others): (Vec<_>, Vec<_>) = dels.iter().partition(|call| call.var("CNI_IFNAME") == "net3");
+    let end = bonds[0].end.unwrap();
+    assert!(others.iter().all(|call| call.start >= end), "a member went before its bond");
+}
