@@ -1,5 +1,7 @@
 //! GC: the runtime tells what is alive; everything else of this configuration is cleared, for every network.
 
+mod living;
+
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -9,6 +11,7 @@ use crate::chain::{Chain, Setting};
 use crate::shim::Shim;
 use crate::undo::{self, Undone};
 use crate::{default_network, outcome};
+use living::Living;
 use manifold_ledger::{Entry, Ledger, Opened, Recorded};
 
 pub fn gc(shim: &Shim) -> Result<(), CniError> {
@@ -62,8 +65,7 @@ fn clear(shim: &Shim, ledger: &Ledger, id: &ContainerId, deadline: Instant) -> R
     }
 }
 
-/// GC of every network that any entry knew, with what still has an entry; and of the default network, with the
-/// runtime's own list beside it, so that pods without an entry keep their leases.
+/// GC of every network that any entry knew, and of the default network, with what is alive of each.
 fn tell_plugins(
     shim: &Shim,
     ledger: &Ledger,
@@ -71,8 +73,9 @@ fn tell_plugins(
     before: &[Entry],
     deadline: Instant,
 ) -> Result<Vec<CniError>, CniError> {
-    let living = readable(ledger)?;
+    let entries = readable(ledger)?;
     let default = default_network::on_disk(shim, &default_network::Asker::nobody()).ok().flatten();
+    let living = Living::of(shim, ledger, &entries, alive, default.as_ref());
     let mut told = BTreeSet::new();
     let mut errors = Vec::new();
     let known = before.iter().flat_map(|e| &e.attachments).chain(default.as_ref());
@@ -81,30 +84,11 @@ fn tell_plugins(
         let chain: Vec<_> =
             network.plugins.iter().map(|p| (p.kind.clone(), p.config.as_slice().to_vec())).collect();
         if told.insert((network.network.clone(), chain)) {
-            let keep = keep(network, &living, alive, default.as_ref());
-            errors.extend(tell(shim, network, &keep, deadline).err());
+            let done = living.keep(network).and_then(|keep| tell(shim, network, &keep, deadline));
+            errors.extend(done.err());
         }
     }
     Ok(errors)
-}
-
-fn keep(
-    network: &Recorded,
-    living: &[Entry],
-    alive: &[AttachmentId],
-    default: Option<&Recorded>,
-) -> Vec<AttachmentId> {
-    let mut keep = BTreeSet::new();
-    for entry in living {
-        for attachment in entry.attachments.iter().filter(|a| a.network == network.network) {
-            let (container, ifname) = (entry.container.to_string(), attachment.ifname.to_string());
-            keep.insert(AttachmentId { container, ifname });
-        }
-    }
-    if network.default || default.is_some_and(|d| d.network == network.network) {
-        keep.extend(alive.iter().cloned());
-    }
-    keep.into_iter().collect()
 }
 
 fn tell(shim: &Shim, network: &Recorded, keep: &[AttachmentId], deadline: Instant) -> Result<(), CniError> {

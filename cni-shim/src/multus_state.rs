@@ -5,8 +5,9 @@
 //! such a file (MLT-CACHE-2), so portmap must clean up by its key.
 
 use std::collections::BTreeMap;
+use std::fs::Metadata;
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -76,7 +77,7 @@ pub fn load(
     parsed.map(Some).map_err(|e| BadState { path: Some(path), ..e })
 }
 
-/// Only a plain file is read; a link at its name is an error, not followed (S-18).
+/// Only a plain file of ours is read; a link at its name is an error, not followed (S-18).
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
     let file = match std::fs::File::options().read(true).custom_flags(flags).open(path) {
@@ -84,8 +85,12 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e),
     };
-    if !file.metadata()?.is_file() {
+    let meta = file.metadata()?;
+    if !meta.is_file() {
         return Err(io::Error::other("it is no plain file"));
+    }
+    if let Some(why) = foreign(&meta) {
+        return Err(io::Error::other(why));
     }
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
@@ -93,6 +98,14 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
         return Err(io::Error::other("it is larger than 16 MiB"));
     }
     Ok(Some(bytes))
+}
+
+/// Why a file cannot be what Multus or libcni left: theirs are root's alone, and what stands in them is executed.
+pub(crate) fn foreign(meta: &Metadata) -> Option<String> {
+    if meta.uid() != nix::unistd::geteuid().as_raw() {
+        return Some(format!("it belongs to user {}", meta.uid()));
+    }
+    (meta.mode() & 0o022 != 0).then(|| "other users may write it".to_owned())
 }
 
 /// The keys of one delegate that matter for DEL, under Multus' names.

@@ -39,6 +39,25 @@ fn the_networks_of_a_pod_that_multus_attached_are_known_with_their_interfaces() 
     assert!(found[0].runtime.is_empty() && found[2].device.is_none());
 }
 
+// Shows part of: S-18
+#[test]
+fn a_file_that_others_can_write_is_not_what_multus_left() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let (id, file) = ("c1".parse().unwrap(), dir.path().join("c1"));
+    std::fs::write(&file, written_by_multus()).unwrap();
+    let mode = |mode| std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o600);
+    assert_eq!(load(dir.path(), &id, &eth0()).unwrap().unwrap().len(), 3);
+    mode(0o622);
+    let bad = load(dir.path(), &id, &eth0()).unwrap_err();
+    assert!(bad.why.contains("other users may write it"), "{bad}");
+    mode(0o600);
+    std::os::unix::fs::chown(&file, Some(65_534), None).unwrap();
+    let bad = load(dir.path(), &id, &eth0()).unwrap_err();
+    assert!(bad.why.contains("belongs to user 65534"), "{bad}");
+}
+
 // Proves: MLT-CACHE-4
 #[test]
 fn keys_that_only_the_plugin_knows_are_kept() {

@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use manifold_cni::cache::{self, Cached};
-use manifold_cni::{CniError, Detachment, NetworkList, NetworkName};
+use manifold_cni::cache::{self, Cached, Entry};
+use manifold_cni::{CniError, ContainerId, Detachment, IfName, NetworkList, NetworkName};
 
 use crate::add::find;
 use crate::multus_state::{self, Delegate};
@@ -44,6 +44,28 @@ pub fn of(shim: &Shim, at: &Detachment) -> Result<Option<Left>, CniError> {
     let (attachments, mut files): (Vec<_>, Vec<_>) = cached.into_iter().unzip();
     files.push(state);
     Ok(Some(Left { attachments, files }))
+}
+
+/// The networks of a sandbox that Multus attached, each with its interface: none where Multus never heard of it.
+pub fn networks(
+    shim: &Shim,
+    container: &ContainerId,
+    first: &IfName,
+) -> Result<Vec<(NetworkName, IfName)>, CniError> {
+    match multus_state::load(&shim.config.cni_dir, container, first) {
+        Ok(left) => {
+            let named = |d: Delegate| Some((d.list.name?, d.ifname));
+            Ok(left.into_iter().flatten().filter_map(named).collect())
+        }
+        Err(bad) => {
+            let found = cached(&shim.config.cni_dir.join("results"), container);
+            let named = |(entry, _): &(Entry, PathBuf)| {
+                Some((entry.network_name.parse::<NetworkName>().ok()?, entry.if_name.parse::<IfName>().ok()?))
+            };
+            let all = found.iter().map(named).collect::<Option<Vec<_>>>();
+            all.filter(|all| !all.is_empty()).ok_or_else(|| bad.into())
+        }
+    }
 }
 
 impl Left {
@@ -99,26 +121,34 @@ fn of_cache(
     at: &Detachment,
     results: &Path,
 ) -> Option<Vec<(Result<Recorded, CniError>, PathBuf)>> {
-    let mut found = Vec::new();
-    for file in std::fs::read_dir(results).ok()?.flatten().map(|f| f.path()) {
-        let Some(bytes) = bounded(&file) else { continue };
-        for entry in cache::attachments([bytes.as_slice()], Some(at.container.as_str())) {
-            let one = NetworkList::parse(&entry.config).map_err(CniError::from).and_then(|list| {
-                let mut recorded = recorded(shim, at, &entry.network_name, &list)?;
-                recorded.ifname =
-                    entry.if_name.parse().map_err(|e| CniError::failed(format!("libcni's result: {e}")))?;
-                recorded.result = entry.result.as_ref().map(|raw| Exact::from(raw.as_ref()));
-                Ok(recorded)
-            });
-            found.push((one, file.clone()));
-        }
-    }
+    let one = |entry: &Entry| -> Result<Recorded, CniError> {
+        let list = NetworkList::parse(&entry.config)?;
+        let mut recorded = recorded(shim, at, &entry.network_name, &list)?;
+        recorded.ifname =
+            entry.if_name.parse().map_err(|e| CniError::failed(format!("libcni's result: {e}")))?;
+        recorded.result = entry.result.as_ref().map(|raw| Exact::from(raw.as_ref()));
+        Ok(recorded)
+    };
+    let found: Vec<_> =
+        cached(results, &at.container).into_iter().map(|(entry, file)| (one(&entry), file)).collect();
     (!found.is_empty()).then_some(found)
+}
+
+/// What libcni keeps of the sandbox, whatever its files are called.
+fn cached(results: &Path, container: &ContainerId) -> Vec<(Entry, PathBuf)> {
+    let mut found = Vec::new();
+    for file in std::fs::read_dir(results).into_iter().flatten().flatten().map(|f| f.path()) {
+        let Some(bytes) = bounded(&file) else { continue };
+        let entries = cache::attachments([bytes.as_slice()], Some(container.as_str()));
+        found.extend(entries.into_iter().map(|entry| (entry, file.clone())));
+    }
+    found
 }
 
 fn bounded(file: &Path) -> Option<Vec<u8>> {
     let meta = file.symlink_metadata().ok()?;
-    (meta.is_file() && meta.len() <= MOST_BYTES).then(|| std::fs::read(file).ok())?
+    let theirs = meta.is_file() && meta.len() <= MOST_BYTES && multus_state::foreign(&meta).is_none();
+    theirs.then(|| std::fs::read(file).ok())?
 }
 
 fn recorded(shim: &Shim, at: &Detachment, display: &str, list: &NetworkList) -> Result<Recorded, CniError> {

@@ -2,9 +2,12 @@
 
 use std::fs;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::cleanup::ALL;
+use crate::networks::With;
 use crate::node::Node;
 use crate::sandbox::Sandbox;
 
@@ -132,4 +135,45 @@ fn a_sandbox_that_the_runtime_forgot_is_swept_ten_minutes_after_its_namespace_is
     assert_eq!(in_use(&node), [2, 1, 1, 1]);
     assert_eq!(living.links().len(), 4);
     node.runtime().del(&living.pod).unwrap().must_succeed();
+}
+
+// Shows part of: F-RUN-6
+#[test]
+fn a_living_pod_of_multus_keeps_its_address_in_a_network_that_both_use() {
+    let (node, living, dead) = node_with_two_pods("older");
+    plant_lease(&node, "storage", "10.50.0.98", "older", "data0");
+    plant_lease(&node, "storage", "10.50.0.97", "torn", "net1");
+    plant_lease(&node, "storage", "10.50.0.96", "gone", "net1");
+    let storage = node.bridge("mf-storage", &["10.50.0.0/24"]).with("name", json!("storage"));
+    let delegate =
+        |name: &str, conf: &Value| json!({"Name": name, "Bytes": STANDARD.encode(conf.to_string())});
+    let second = delegate("shop/storage", &storage).with("ifnameRequest", json!("data0"));
+    let state = json!([delegate("cluster-wide-network", &node.default_network()), second]);
+    fs::create_dir_all(node.folder("multus/results")).unwrap();
+    fs::write(node.folder("multus/older"), state.to_string()).unwrap();
+    // Of this one there is only what libcni kept.
+    fs::write(node.folder("multus/torn"), "[{").unwrap();
+    let cached = json!({"kind": "cniCacheV1", "containerId": "torn", "ifName": "net1", "networkName": "storage",
+        "config": STANDARD.encode(storage.to_string())});
+    fs::write(node.folder("multus/results/storage-torn-net1"), cached.to_string()).unwrap();
+    let ids = [living.pod.container_id.as_str(), &dead.pod.container_id, "older", "torn"];
+    node.runtime().gc(&ids.map(|id| (id, "eth0"))).unwrap().must_succeed();
+    let leases = node.leases("storage");
+    assert!(leases.contains(&"10.50.0.98".into()) && leases.contains(&"10.50.0.97".into()), "{leases:?}");
+    assert!(!leases.contains(&"10.50.0.96".into()), "{leases:?}");
+    assert_eq!(leases.len(), 4);
+}
+
+// Shows part of: F-DSK-3
+#[test]
+fn a_living_pod_whose_entry_cannot_be_read_keeps_its_addresses_and_gc_says_so() {
+    let (node, living, dead) = node_with_two_pods("damaged");
+    let ids = [&living, &dead].map(|sandbox| (sandbox.pod.container_id.as_str(), "eth0"));
+    fs::write(node.folder("state").join(&living.pod.container_id), "torn").unwrap();
+    // Set aside by the first, it is still no entry less by the second.
+    for _ in 0..2 {
+        let text = node.runtime().gc(&ids).unwrap().error_text();
+        assert!(text.contains(&living.pod.container_id) && text.contains("is alive"), "{text}");
+        assert_eq!(in_use(&node), [4, 2, 2, 2]);
+    }
 }
