@@ -138,3 +138,41 @@ fn add_waits_for_the_readiness_file_and_del_does_not() {
     let text = node.runtime().status().unwrap().must_fail_with(50);
     assert!(text.contains("default-network-is-ready"), "{text}");
 }
+
+// Shows part of: MLT-RDY-1
+#[test]
+fn what_the_default_network_took_to_get_ready_is_not_taken_from_the_api_servers_time() {
+    let mut node = Node::new("ready-late");
+    node.define("storage", &node.bridge("mf-storage", &["10.50.0.0/24"]));
+    let file = node.folder("default-network-is-ready");
+    node.entry.insert("readinessindicatorfile".into(), json!(file));
+    let sandbox = node.sandbox("cart", "storage");
+    std::thread::scope(|scope| {
+        let add = scope.spawn(|| node.runtime().add(&sandbox.pod).unwrap());
+        // More than an ADD may ask the API server for.
+        std::thread::sleep(std::time::Duration::from_secs(11));
+        fs::write(&file, "").unwrap();
+        add.join().unwrap().must_succeed();
+    });
+    assert_eq!(sandbox.links(), ["eth0", "net1"]);
+    node.runtime().del(&sandbox.pod).unwrap().must_succeed();
+}
+
+// Shows part of: F-RUN-3
+#[test]
+fn del_does_not_wait_for_the_default_network_that_add_waits_for() {
+    let mut node = Node::new("ready-never");
+    node.entry.insert("readinessindicatorfile".into(), json!(node.folder("not-yet")));
+    let sandbox = node.sandbox("cart", "");
+    std::thread::scope(|scope| {
+        let begun = std::time::Instant::now();
+        let add = scope.spawn(|| node.runtime().add(&sandbox.pod).unwrap());
+        while !add.is_finished() {
+            node.runtime().del(&sandbox.pod).unwrap().must_succeed();
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let text = add.join().unwrap().must_fail_with(11);
+        assert!(text.contains("ADD gives way"), "{text}");
+        assert!(begun.elapsed().as_secs() < 40, "{:?}", begun.elapsed());
+    });
+}
