@@ -70,13 +70,22 @@ impl DefaultNetwork {
     }
 
     /// Server-side apply leaves alone what somebody else added.
-    async fn take_out_config(&self, live: &DynamicObject) -> Result<DynamicObject, kube::Error> {
+    async fn take_out(&self, live: &DynamicObject) -> Result<DynamicObject, kube::Error> {
         let meta = &live.metadata;
-        let patch = json!({
-            "metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version},
-            "spec": {"config": null},
+        let metadata = json!({
+            "uid": meta.uid, "resourceVersion": meta.resource_version,
+            "annotations": {CONFIGURATION: self.configuration},
         });
+        let patch = match has_config(live) {
+            true => json!({"metadata": metadata, "spec": {"config": null}}),
+            false => json!({"metadata": metadata}),
+        };
         self.api().patch(&self.name, &manager(), &Patch::Merge(&patch)).await
+    }
+
+    /// Each node takes the first configuration of its folder, and the definition names one.
+    fn names_too_much(&self, live: &DynamicObject) -> bool {
+        self.configuration.is_none() && named(live).is_some()
     }
 }
 
@@ -101,9 +110,14 @@ impl Kept for DefaultNetwork {
         if has_config(live) {
             return Some("`spec.config` was added".to_owned());
         }
-        let configuration = meta.annotations.as_ref().and_then(|a| a.get(CONFIGURATION));
-        let wanted = self.configuration.as_ref()?;
-        (configuration != Some(wanted)).then(|| format!("the annotation `{CONFIGURATION}` is not `{wanted}`"))
+        match &self.configuration {
+            Some(wanted) => (named(live) != Some(wanted))
+                .then(|| format!("the annotation `{CONFIGURATION}` is not `{wanted}`")),
+            // It may be that of a `source` or `configuration` of before.
+            None => named(live).map(|name| {
+                format!("the annotation `{CONFIGURATION}` says `{name}`, and nothing is to be named")
+            }),
+        }
     }
 
     async fn mend(&self, live: Option<&DynamicObject>) -> Result<Option<DynamicObject>, kube::Error> {
@@ -112,8 +126,8 @@ impl Kept for DefaultNetwork {
         }
         let how = PatchParams::apply(FIELD_MANAGER).force();
         let applied = self.api().patch(&self.name, &how, &Patch::Apply(&self.wanted())).await?;
-        match has_config(&applied) {
-            true => self.take_out_config(&applied).await.map(Some),
+        match has_config(&applied) || self.names_too_much(&applied) {
+            true => self.take_out(&applied).await.map(Some),
             false => Ok(Some(applied)),
         }
     }
@@ -127,6 +141,11 @@ impl Kept for DefaultNetwork {
         );
         self.events.tell(&about, Severity::Warning, Reason::DefaultNetworkRestored, &sentence).await;
     }
+}
+
+/// The configuration of the nodes that it stands for.
+fn named(object: &DynamicObject) -> Option<&String> {
+    object.metadata.annotations.as_ref()?.get(CONFIGURATION)
 }
 
 fn has_config(object: &DynamicObject) -> bool {

@@ -201,6 +201,24 @@ fn the_default_network_stands_for_what_the_configuration_names_or_is_left_alone(
     wait_for_default_network(&bed);
 }
 
+/// As when Manifold was installed with the built-in network, and is upgraded to stand on that of somebody else.
+#[test]
+fn a_default_network_that_is_to_name_no_configuration_any_more_names_none() {
+    let bed = bed();
+    wait_until_unused(&bed);
+    bed.controllers.replica(0).stop().unwrap();
+    let first = another(&bed, json!({"source": "existing"}));
+    let names_none = || Ok(bed.get(DEFAULT)?.is_some_and(|n| n.pointer(CONFIGURATION).is_none()));
+    bed.wait("no name of the built-in network", names_none);
+    // Whoever set it, server-side apply would leave it.
+    bed.patch(DEFAULT, &json!({"metadata": {"annotations": {"manifold.network/configuration": "mine"}}}));
+    bed.wait("no name of somebody's", names_none);
+    first.replica(0).stop().unwrap();
+    bed.controllers.replica(0).start().unwrap();
+    bed.controllers.wait_ready().unwrap();
+    wait_for_default_network(&bed);
+}
+
 fn another(bed: &Bed, default_network: Value) -> Controllers<'static> {
     let config = json!({"defaultNetwork": default_network});
     let options = Options { config, webhook: false, ..Options::default() };
