@@ -1,7 +1,7 @@
 //! The definition of the default network, as the API server has it: got, then watched, by its name alone.
 //!
 //! It is the only object that a node watches. The rights say `get` and `watch` of this name and no `list`, so the watch is
-//! begun with what a `get` brought.
+//! begun with what a `get` brought, or with nothing while there is no such definition.
 
 use std::time::Duration;
 
@@ -73,10 +73,10 @@ fn wait(failures: u32) -> Duration {
 /// One `get`, and the watch that goes on from it until it ends.
 async fn once(api: &Api<DynamicObject>, name: &str, seen: &watch::Sender<Seen>) -> anyhow::Result<()> {
     let found = timeout(ANSWER, api.get_opt(name)).await??;
-    let version = found.as_ref().and_then(DynamicObject::resource_version);
     tell(seen, found.as_ref());
-    // Of what does not exist nothing is known to begin a watch with; it is looked for again soon.
-    let Some(version) = version else { return Ok(()) };
+    // Without a version, of what does not exist, the server begins with what there is by then: no node asks for it again
+    // and again.
+    let version = found.as_ref().and_then(DynamicObject::resource_version).unwrap_or_default();
     let params = WatchParams::default().fields(&format!("metadata.name={name}")).timeout(WATCH);
     let stream = timeout(ANSWER, api.watch(&params, &version)).await??;
     futures::pin_mut!(stream);

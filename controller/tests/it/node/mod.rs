@@ -3,6 +3,7 @@
 mod bed;
 mod built_in;
 mod credentials;
+mod definition;
 mod folders;
 mod late;
 mod outcomes;
