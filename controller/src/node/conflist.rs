@@ -76,7 +76,7 @@ fn entry(config: &Config, capabilities: &BTreeSet<String>) -> Value {
         "binDir": host.bin_dir,
         "stateDir": host.state_dir,
         "namespaceIsolation": networks.namespace_isolation,
-        "globalNamespaces": networks.global_namespaces.join(","),
+        "globalNamespaces": list(&networks.global_namespaces),
         "systemNamespaces": networks.system_namespaces,
         "defaultNetworks": networks.default_networks,
         "plugins": {"bundled": networks.bundled.as_ref().map_or_else(|| json!("prefer"), |list| json!(list))},
@@ -99,6 +99,11 @@ fn entry(config: &Config, capabilities: &BTreeSet<String>) -> Value {
         keys.insert("podResourcesSocket".to_owned(), json!(socket));
     }
     entry
+}
+
+/// An empty text would be as good as none, which stands for `default`; a comma alone is a list of nobody.
+fn list(namespaces: &[String]) -> String {
+    if namespaces.is_empty() { ",".to_owned() } else { namespaces.join(",") }
 }
 
 /// The version that this node's runtime reads: `runtime` is what the Node object says of it (`containerd://2.0.1`).
@@ -154,6 +159,19 @@ mod tests {
         assert_eq!(told("nonsense"), "1.0.0");
         assert_eq!(version(CniVersion::Auto, None).as_str(), "1.0.0");
         assert_eq!(version(CniVersion::V1_1, Some("containerd://1.6.20")).as_str(), "1.1.0");
+    }
+
+    #[test]
+    fn no_global_namespace_is_not_told_as_none_configured() {
+        let global = |names: &[&str]| {
+            let mut config = Config::default();
+            config.networks.global_namespaces = names.iter().map(ToString::to_string).collect();
+            let list: Value =
+                serde_json::from_str(&text(&config, Version::V1_1_0, &BTreeSet::new())).unwrap();
+            list["plugins"][0]["globalNamespaces"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(global(&["default", "shared"]), "default,shared");
+        assert_eq!(global(&[]), ",", "absent or empty, the nodes would take `default` for global");
     }
 
     // Proves: S-2
