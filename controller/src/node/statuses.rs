@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use manifold_crds::nad_status::Unpublished;
 use manifold_ledger::{BootId, Entry, Ledger, Stage, Status};
 use tokio::sync::{Notify, watch};
-use tokio::time::sleep;
+use tokio::time::{sleep, sleep_until};
 
 use super::credentials::Shim;
 use super::definition::Seen;
@@ -25,6 +25,8 @@ const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 const SLOW: Duration = Duration::from_secs(10);
 /// Between two PATCHes.
 const APART: Duration = Duration::from_millis(50);
+/// Between two looks at the ledger because it changed: a look reads every entry, and an ADD changes it several times.
+const LOOKS: Duration = Duration::from_millis(500);
 /// So many in one go; then the ledger is read again.
 const AT_ONCE: usize = 20;
 const LOCK: Duration = Duration::from_secs(2);
@@ -43,6 +45,7 @@ impl Statuses {
     pub async fn run(mut self, nudge: &Notify, mut stop: Stop) {
         let mut book = Book::default();
         loop {
+            let began = tokio::time::Instant::now();
             let next = tokio::select! {
                 () = stop.asked() => return,
                 next = self.round(&mut book) => next,
@@ -50,7 +53,7 @@ impl Statuses {
             tokio::select! {
                 () = stop.asked() => return,
                 () = sleep(next.unwrap_or(SLOW).min(SLOW)) => {}
-                () = nudge.notified() => sleep(APART).await,
+                () = nudge.notified() => sleep_until((began + LOOKS).max(tokio::time::Instant::now() + APART)).await,
                 changed = self.seen.changed() => if changed.is_err() { return },
                 changed = self.shim.changed() => if changed.is_err() { return },
             }

@@ -1,5 +1,8 @@
 //! Statuses that the shim left to the node role, or could not publish, from the ledger.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use manifold_ledger::{BootId, Entry, Ledger, PodIdentity, Stage, State, Status};
 use serde_json::json;
 
@@ -130,4 +133,34 @@ fn only_the_newest_sandbox_of_a_pod_is_published() {
     node.wait("the note", || status(&node, "a-newer") == Status::Published);
     assert_eq!(shop.annotation("cart", KEY).unwrap().unwrap(), "[\"newer\"]");
     assert_eq!(status(&node, "b-older"), left());
+}
+
+/// Bytes that this process has read from files so far.
+fn read_by(node: &Node<'_>) -> u64 {
+    let io = std::fs::read_to_string(format!("/proc/{}/io", node.pid())).unwrap();
+    let line = io.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap();
+    line.parse().unwrap()
+}
+
+/// On a node with many pods each look costs something, and a starting pod changes the ledger several times.
+#[test]
+fn a_ledger_that_changes_all_the_time_is_not_read_all_the_time() {
+    const ENTRIES: u64 = 50;
+    const WATCHED: Duration = Duration::from_secs(5);
+    let api = server();
+    define(&api, Some(BRIDGE));
+    let node = Node::new(&api, "node-busy", json!({})).serving();
+    let text = "x".repeat(10_000);
+    for n in 0..ENTRIES {
+        let uid = format!("0f1e2d3c-0000-4000-8000-{n:012x}");
+        attached(&node, &format!("c{n}"), ("shop", &format!("p{n}"), &uid), &text, Status::Published);
+    }
+    let (before, begin, mut calm) = (read_by(&node), Instant::now(), Duration::ZERO);
+    while begin.elapsed() < WATCHED {
+        std::fs::write(node.state(".touched"), "").unwrap();
+        thread::sleep(Duration::from_millis(20));
+        calm = begin.elapsed();
+    }
+    let looks = (read_by(&node) - before) / (ENTRIES * 10_000);
+    assert!(looks <= 2 * calm.as_secs() + 4, "{looks} looks in {calm:?}");
 }
