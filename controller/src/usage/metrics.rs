@@ -99,7 +99,8 @@ impl Metrics {
         };
         new.register_gauges(registry);
         registry.register("manifold_usage_writes", "Writes to definitions", new.writes.clone());
-        let told = "From a change of a definition or its pods to the status that tells it";
+        let told = "From a change of a definition or its pods to the status that tells it; without the default network, whose \
+                    count may take ten seconds";
         registry.register("manifold_usage_lag_seconds", told, new.lag.clone());
         registry.register(
             "manifold_usage_watch_restarts",

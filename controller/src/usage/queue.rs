@@ -132,6 +132,14 @@ impl Queue {
         }
     }
 
+    /// What was written just now is not written again for so many times the usual pause, unless it is urgent.
+    pub(super) fn rest(&mut self, nad: &NadRef, times: u32, now: Instant) {
+        let due = now + self.limits.each.saturating_mul(times);
+        if let Some(after) = self.after.get_mut(nad) {
+            after.due = after.due.max(due);
+        }
+    }
+
     /// The definition is gone.
     pub(super) fn forget(&mut self, nad: &NadRef) {
         self.waiting.remove(nad);
@@ -197,6 +205,20 @@ mod tests {
         queue.done(&nad(1), start, Ended::Well, start);
         queue.want(&nad(1), false, after(start, 10));
         assert_eq!(queue.take(after(start, 10)), None);
+        queue.want(&nad(1), true, after(start, 20));
+        assert!(queue.take(after(start, 20)).is_some());
+    }
+
+    #[test]
+    fn one_that_rests_waits_longer_unless_it_is_urgent() {
+        let start = Instant::now();
+        let mut queue = Queue::new(Limits::default(), start);
+        queue.want(&nad(1), false, start);
+        queue.take(start).unwrap();
+        queue.done(&nad(1), start, Ended::Well, start);
+        queue.rest(&nad(1), 10, start);
+        queue.want(&nad(1), false, start);
+        assert_eq!(queue.next(), Some(after(start, 10_000)));
         queue.want(&nad(1), true, after(start, 20));
         assert!(queue.take(after(start, 20)).is_some());
     }

@@ -28,6 +28,10 @@ use crate::usage::uses::uses;
 const PODS_THAT_COUNT: &str = "spec.hostNetwork=false,status.phase!=Succeeded,status.phase!=Failed";
 /// Events taken at once, before anything is decided.
 const BATCH: usize = 256;
+/// The default network's count is told ever less often, up to this many times the usual pause, one time more for each of these
+/// pods: each write of it wakes every node, and a large number is no other for one pod more.
+const LONGEST_REST: u32 = 10;
+const PODS_PER_REST: u64 = 100;
 /// What is on its way when the process ends may arrive.
 const LAST_WRITES: Duration = Duration::from_secs(2);
 
@@ -293,7 +297,9 @@ impl Worker {
         let Write { nad, uid, since, news, applied } = write;
         let ended = match applied {
             Applied::Written(object) => {
-                self.metrics.lagged(since.elapsed());
+                if nad != self.default {
+                    self.metrics.lagged(since.elapsed());
+                }
                 self.know(&nad, &uid, object);
                 self.tell(&nad, &uid, news).await;
                 Ended::Well
@@ -316,6 +322,9 @@ impl Worker {
             }
         };
         self.queue.done(&nad, since, ended, Instant::now());
+        if nad == self.default && ended == Ended::Well {
+            self.queue.rest(&nad, rest(self.index.count(&nad)), Instant::now());
+        }
         if !self.definitions.contains_key(&nad) {
             self.queue.forget(&nad);
         }
@@ -349,4 +358,9 @@ impl Worker {
         let _ =
             tokio::time::timeout(LAST_WRITES, async { while self.writing.next().await.is_some() {} }).await;
     }
+}
+
+/// In usual pauses.
+fn rest(pods: u64) -> u32 {
+    u32::try_from(pods / PODS_PER_REST).unwrap_or(LONGEST_REST).saturating_add(1).min(LONGEST_REST)
 }
