@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use manifold_crds::{NadRef, keys};
+use manifold_crds::{Nad, NadRef, keys};
 use manifold_plan::judge::{Judged, Refused, judge};
-use manifold_plan::{Definitions, Pod, Policy, want};
+use manifold_plan::{DefaultNetwork, Definitions, NetworkValue, Pod, Policy, want};
 use serde::Deserialize;
 
 use super::known::{KnownDefinitions, Live};
@@ -86,7 +86,8 @@ async fn judged(pod: &Pod, policy: &Policy, missing: Missing, known: &KnownDefin
         Ok(wanted) => wanted.references(),
         Err(refusal) => return Verdict::refuse(refusal.to_string()),
     };
-    let mut found = Definitions { nads: known.of(&wanted), ..Definitions::default() };
+    let nads = known.of(&wanted).into_iter().map(|(reference, nad)| (reference, outlasting(nad, policy)));
+    let mut found = Definitions { nads: nads.collect(), ..Definitions::default() };
     let mut live = known.live();
     let mut fresh = BTreeSet::new();
     for _ in 0..ROUNDS {
@@ -97,7 +98,7 @@ async fn judged(pod: &Pod, policy: &Policy, missing: Missing, known: &KnownDefin
         }
         for (reference, answer) in live.read(&suspects).await {
             match answer {
-                Live::Here(nad) => found.nads.insert(reference.clone(), *nad),
+                Live::Here(nad) => found.nads.insert(reference.clone(), outlasting(*nad, policy)),
                 Live::Missing => found.nads.remove(&reference),
                 Live::Unknown(why) => return unconfirmed(&reference, &why),
             };
@@ -106,6 +107,16 @@ async fn judged(pod: &Pod, policy: &Policy, missing: Missing, known: &KnownDefin
     }
     // Definitions that change this quickly are for the node to judge.
     Verdict::allow()
+}
+
+/// The default network is made anew when it was deleted; until then the nodes go on with what they have of it on disk.
+fn outlasting(mut nad: Nad, policy: &Policy) -> Nad {
+    let DefaultNetwork::Cluster(NetworkValue::Name(name)) = &policy.default else { return nad };
+    let NadRef { namespace, name: its } = &nad.reference;
+    if *namespace == policy.multus_namespace && its.as_str() == name.as_str() {
+        nad.terminating_since = None;
+    }
+    nad
 }
 
 /// Definitions that stand against the pod, and that the watch may be wrong about.

@@ -114,6 +114,28 @@ fn a_network_that_is_being_deleted_takes_no_new_pods() {
     refused("leaving", &["network `shop/leaving`", "being deleted"]);
 }
 
+/// It is made anew, and until then every node goes on with what it has of it on disk.
+#[test]
+fn a_default_network_that_is_being_deleted_takes_pods_all_the_same() {
+    let _turn = super::bed::default_network_alone();
+    networks();
+    let leaves = |namespace: &str, name: &str| {
+        let mut object = definition(name, Some(PLAIN));
+        object["metadata"]["finalizers"] = json!(["a.example/hold"]);
+        bed().put(namespace, &object);
+        let path = format!("{}/{name}", definitions(namespace));
+        assert!(super::bed::judged(&bed().client, &Method::DELETE, &path, None, None).allowed());
+        path
+    };
+    let path = leaves("manifold-system", "cluster-wide-network");
+    leaves("shop", "leaving-later");
+    until("the deletion of both is known", || asking("leaving-later").status == 403);
+    let outcome = asking("plain");
+    let free = json!({"metadata": {"finalizers": null}});
+    bed().api.client().send("PATCH", &path, &free).unwrap();
+    bed().allowed(&outcome, &[]);
+}
+
 // Proves: P-USE-4
 #[test]
 fn a_network_that_does_not_exist_is_a_warning_with_its_whole_name() {
