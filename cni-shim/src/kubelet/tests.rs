@@ -129,7 +129,8 @@ fn a_busy_kubelet_is_asked_again_until_the_time_is_up() {
     });
     assert_eq!(bed.ask(&[NIC]).unwrap().len(), 2);
     assert_eq!(server.asked().len(), 4);
-    let bed = Bed::impatient();
+    // Long enough for an answer on a busy machine.
+    let bed = Bed { patience: Duration::from_secs(3), ..Bed::new() };
     let _server = bed.serve(|_| busy());
     bed.fails(&["no more questions", "rejected by rate limit"]);
 }
@@ -144,7 +145,7 @@ fn a_kubelet_that_is_not_there_or_never_answers_is_told_in_time() {
     let bed = Bed::impatient();
     // The kernel takes the connection, and nobody ever reads from it.
     let _deaf = UnixListener::bind(bed.socket()).unwrap();
-    bed.fails(&["did not tell", "0.6 s", "shop/cart"]);
+    bed.fails(&["did not tell", "within 0.", "shop/cart"]);
     let bed = Bed::impatient();
     let _server = bed.serve(|_| Reply::Silence);
     bed.fails(&["did not tell"]);

