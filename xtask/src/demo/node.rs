@@ -118,9 +118,9 @@ impl Node {
 
     /// What differs from before the first ADD, and what the ledger still holds.
     pub(super) fn left(&self, oracle: &Oracle<'_>, before: &Snapshot) -> anyhow::Result<Vec<String>> {
-        let mut left = oracle.leaks_since(before)?;
         // Other programs of this machine may make namespaces meanwhile; a plugin never does.
-        left.retain(|sentence| !sentence.starts_with("machine: network namespace"));
+        let of_others = |sentence: &str| sentence.starts_with("machine: network namespace");
+        let mut left = oracle.leaks_but(before, of_others)?;
         let entries = fs::read_dir(self.state().join("manifold")).into_iter().flatten().flatten();
         let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
         // Its own bookkeeping (locks, marks) begins with a dot.

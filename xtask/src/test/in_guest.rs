@@ -34,15 +34,17 @@ pub(crate) fn run(parts: &[Part<'_>], env: &Executables) -> anyhow::Result<Vec<O
     Ok(outcomes)
 }
 
-/// One line a suite. Two threads, for with one the name of a test and its verdict may stand on different lines.
+/// One line a suite. Two threads, for with one the name of a test and its verdict may stand on different lines. What the
+/// tests say on stderr comes after their verdicts, lest it come between a name and its verdict.
 fn script(parts: &[Part<'_>]) -> anyhow::Result<String> {
     let mut script = String::new();
     for part in parts {
         let (folder, executable) = (quoted(part.folder)?, quoted(part.executable)?);
         let tests = part.tests.join(" ");
         script.push_str(&format!(
-            "(cd {folder} && CARGO_MANIFEST_DIR={folder} exec {executable} --ignored --test-threads=2 --exact {tests}) 2>&1\n\
-             printf '\\n{END} %s\\n' $?\n"
+            "(cd {folder} && CARGO_MANIFEST_DIR={folder} exec {executable} --ignored --test-threads=2 --exact {tests}) \
+             2>/run/said-aside\n\
+             code=$?; cat /run/said-aside; printf '\\n{END} %s\\n' $code\n"
         ));
     }
     Ok(script)
