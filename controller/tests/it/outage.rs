@@ -134,7 +134,8 @@ fn churn(api: &ApiServer, over: &std::sync::mpsc::Receiver<()>) {
 
 /// In time, and without its Lease.
 fn stop_the_leader<'a>(bed: &'a Controllers<'_>) -> &'a Replica {
-    for _ in 0..3 {
+    let mut told = Vec::new();
+    while told.len() < 3 {
         let leader = bed.wait_for_leader().unwrap();
         let (status, took) = leader.stop().unwrap();
         assert!(status.success(), "{status}: {}", leader.last_words());
@@ -143,12 +144,12 @@ fn stop_the_leader<'a>(bed: &'a Controllers<'_>) -> &'a Replica {
             return leader;
         }
         // A machine that stands still may not leave the second that giving it back may take.
-        eprintln!("`{}` ended after {took:?}: {}", leader.identity(), leader.last_words());
+        told.push(format!("`{}` ended after {took:?}: {}", leader.identity(), leader.last_words()));
         bed.take_the_lease_away().unwrap();
         leader.start().unwrap();
         leader.wait_ready().unwrap();
     }
-    panic!("no leader ended well in time");
+    panic!("no leader ended well in time: {told:#?}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! In the shared bed `failurePolicy` is `Fail`, so that an answer that did not come in time is told from one that
 //! allowed; such requests are repeated. What the shipped configuration says instead is for `faults` to prove.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::header::WARNING;
@@ -211,6 +211,12 @@ pub(crate) const BROKEN: &str =
 pub(crate) fn bed() -> &'static Bed {
     static BED: OnceLock<Bed> = OnceLock::new();
     BED.get_or_init(Bed::start)
+}
+
+/// For one test at a time: the shared server has one default network.
+pub(crate) fn default_network_alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Bed {

@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::bed::{Outcome, bed, definition, definitions, judged};
+use super::bed::{Outcome, bed, default_network_alone, definition, definitions, judged};
 
 const CONFIG: &str = r#"{"cniVersion": "1.0.0", "type": "fake"}"#;
 const FINALIZER: &str = "manifold.network/in-use";
@@ -125,7 +125,7 @@ fn asking_again_for_one_that_is_on_its_way_is_told_who_it_waits_for() {
 
 #[test]
 fn the_default_network_follows_the_controllers_own_configuration() {
-    let bed = bed();
+    let (bed, _turn) = (bed(), default_network_alone());
     let mut object = definition("cluster-wide-network", Some(CONFIG));
     object["metadata"]["finalizers"] = json!([FINALIZER]);
     bed.put("manifold-system", &object);
