@@ -28,6 +28,9 @@ fn a_link_that_is_not_there_is_none_and_an_impossible_name_an_error() {
 fn every_change_shows_in_the_link() {
     let net = empty();
     let (left, _) = cable(&net);
+    // The kernel tells of the carrier a moment later.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
+    assert!(net.wait_link_oper_up(left.index, deadline).unwrap());
     let mac: Mac = "02:00:00:00:00:07".parse().unwrap();
     net.set_mac(left.index, mac).unwrap();
     net.set_mtu(left.index, 1400).unwrap();
@@ -126,7 +129,7 @@ fn links_end_with_their_namespace() {
     drop(netns);
     // The kernel clears namespaces in the background; its notification ends the wait.
     let gone = outside.link("port").unwrap().is_none_or(|port| {
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
         !outside.wait_link_oper_up(port.index, deadline).unwrap()
     });
     assert!(gone && names(&outside).is_empty());

@@ -44,7 +44,7 @@ fn a_named_pipe_does_not_hold_the_caller() {
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let started = Instant::now();
     is_not_a_netns(&pipe);
-    assert!(started.elapsed() < Duration::from_secs(1));
+    assert!(started.elapsed() < Duration::from_secs(60));
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use std::borrow::Cow;
-use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use manifold_net::nft::schema::{Chain, NfListObject, Rule, Table};
@@ -10,6 +10,8 @@ use manifold_net::nft::{Batch, Nft, NftError};
 use crate::bed::empty;
 
 const FAMILY: NfFamily = NfFamily::INet;
+/// Longer than anything takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 fn table() -> NfListObject<'static> {
     NfListObject::Table(Table { family: FAMILY, name: "ours".into(), handle: None })
@@ -119,21 +121,27 @@ fn a_missing_tool_is_named_with_the_places_and_the_remedy() {
     assert!(matches!(gone, NftError::NotInstalled { .. }), "{gone}");
 }
 
+/// Written by a process of its own: a child that another test starts at that moment would inherit an open file, and the
+/// kernel runs none that is open for writing.
 fn script(folder: &std::path::Path, body: &str) -> Nft {
     let path = folder.join("nft");
-    std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    Nft::at(path).with_deadline(Duration::from_millis(300))
+    let write = "printf '#!/bin/sh\n%s\n' \"$2\" > \"$1\" && chmod 755 \"$1\"";
+    let written = Command::new("/bin/sh").args(["-c", write, "sh"]).arg(&path).arg(body).status().unwrap();
+    assert!(written.success());
+    Nft::at(path).with_deadline(PATIENCE)
 }
 
 #[test]
 fn a_tool_that_hangs_is_stopped_at_the_deadline() {
     let folder = tempfile::tempdir().unwrap();
-    let nft = script(folder.path(), "exec sleep 60");
-    let started = Instant::now();
-    let error = nft.delete_table(FAMILY, "ours").unwrap_err();
-    assert!(matches!(error, NftError::Timeout { .. }), "{error}");
-    assert!(started.elapsed() < Duration::from_secs(5));
+    let nft = script(folder.path(), "exec sleep 1000").with_deadline(Duration::from_millis(300));
+    let in_time = || {
+        let started = Instant::now();
+        let error = nft.delete_table(FAMILY, "ours").unwrap_err();
+        assert!(matches!(error, NftError::Timeout { .. }), "{error}");
+        started.elapsed() < Duration::from_secs(5)
+    };
+    assert!((0..10).any(|_| in_time()), "a busy machine delays one end, and not ten");
 }
 
 #[test]
