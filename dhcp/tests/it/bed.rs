@@ -12,7 +12,7 @@ use manifold_e2e::netns::{HostNs, TestNetns};
 use serde_json::{Value, json};
 
 /// Long enough for a busy machine; nothing waits so long unless it fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) struct Bed {
     pub(crate) host: HostNs,
@@ -163,6 +163,9 @@ impl Bed {
         let pod = TestNetns::new().unwrap();
         self.host.veth_to(&pod, name, "eth0").unwrap();
         self.host.exec(&["ip", "link", "set", name, "master", "br0", "up"]).unwrap();
+        // The kernel lets frames through a moment later.
+        let port = ["bridge", "link", "show", "dev", name];
+        wait_until("the port forwards", || self.host.exec(&port).unwrap().contains("state forwarding"));
         pod
     }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::bed::Bed;
+use crate::bed::{Bed, wait_until};
 
 // Proves: PLG-DHCP-3, CNI-STA-1
 #[test]
@@ -14,7 +14,8 @@ fn without_a_daemon_add_and_status_fail_and_say_how_to_start_it() {
     let mut bed = Bed::new();
     let pod = bed.linked_pod("v1");
     let conf = bed.dhcp(json!({}));
-    assert!(bed.call("STATUS", &conf, None, "").ok);
+    // It waits two seconds for the answer, which may be too short once on a busy machine.
+    wait_until("the daemon serves", || bed.call("STATUS", &conf, None, "").ok);
     bed.end_daemon();
     let (code, text) = bed.call("STATUS", &conf, None, "").bad();
     assert!(code == 50 && text.contains("manifold dhcp daemon"), "{code} {text}");

@@ -3,7 +3,7 @@
 use manifold_e2e::netns::TestNetns;
 use serde_json::json;
 
-use crate::bed::{Bed, address};
+use crate::bed::{Bed, address, wait_until};
 use crate::dnsmasq::Dnsmasq;
 
 // Proves: PLG-IPVLAN-7
@@ -21,7 +21,7 @@ fn ipvlan_pods_of_one_mac_address_get_leases_of_their_own_by_client_id() {
     assert_eq!(results[0]["interfaces"][0]["mac"], results[1]["interfaces"][0]["mac"]);
     let leases = results.each_ref().map(address);
     assert_ne!(leases[0], leases[1], "{}", server.log());
-    pods[0].exec(&["ping", "-c1", "-W5", &leases[1]]).unwrap();
+    wait_until("they reach each other", || pods[0].exec(&["ping", "-c1", "-W5", &leases[1]]).is_ok());
     for (pod, id) in pods.iter().zip(["c0", "c1"]) {
         assert!(bed.del(&conf, id, pod).ok);
     }

@@ -25,7 +25,7 @@ fn bridge_and_macvlan_pods_get_leases_use_them_and_give_them_back() {
         assert_eq!(result["ips"][0]["gateway"], "10.77.0.1");
         assert_eq!(result["routes"], json!([{"dst": "0.0.0.0/0", "gw": "10.77.0.1"}]));
         assert!(pod.exec(&["ip", "-4", "addr"]).unwrap().contains(&format!("{address}/24")));
-        pod.exec(&["ping", "-c1", "-W5", "10.77.0.1"]).unwrap();
+        wait_until("the gateway answers", || pod.exec(&["ping", "-c1", "-W5", "10.77.0.1"]).is_ok());
         assert_eq!(bed.lease_files(), 1);
         let mut checked = conf.clone();
         checked["prevResult"] = result;
@@ -48,19 +48,25 @@ fn bridge_and_macvlan_pods_get_leases_use_them_and_give_them_back() {
 
 // Proves: PLG-DHCP-8
 #[test]
-fn a_lease_of_two_minutes_is_renewed_after_one_by_the_server_that_gave_it() {
+fn a_lease_is_renewed_at_the_t1_of_the_server_that_gave_it_and_not_before() {
     let bed = Bed::new();
-    // Two minutes is the least that dnsmasq leases for.
-    let server = Dnsmasq::lease_for(&bed, "2m", &[]);
+    // Two minutes is the least that dnsmasq leases for; left to itself it would name the half of them.
+    let server = Dnsmasq::lease_for(&bed, "2m", &["--dhcp-option=option:T1,24"]);
     let pod = TestNetns::new().unwrap();
     let conf = bed.conf("bridge", json!({}));
     let lease = address(&bed.add(&conf, "c1", &pod).good());
     let acks = || server.log().lines().filter(|l| l.contains("DHCPACK") && l.contains(&lease)).count();
-    assert_eq!(acks(), 1);
-    let asked = Instant::now();
-    wait_until_within("the lease is renewed", Duration::from_secs(115), || acks() >= 2);
-    assert!(asked.elapsed() >= Duration::from_secs(45), "not before T1");
-    assert_eq!(server.count("DHCPDISCOVER(br0) "), 1, "asked for once only");
+    let (asked, mut before) = (Instant::now(), acks());
+    let discovers = server.count("DHCPDISCOVER(br0) ");
+    wait_until_within("the lease is renewed", Duration::from_secs(100), || {
+        // A server that took its time was asked twice, and answers twice.
+        if asked.elapsed() < Duration::from_secs(8) {
+            before = acks();
+        }
+        acks() > before
+    });
+    assert!(asked.elapsed() >= Duration::from_secs(15), "not before T1");
+    assert_eq!(server.count("DHCPDISCOVER(br0) "), discovers, "asked for once only");
     assert!(bed.del(&conf, "c1", &pod).ok);
 }
 
@@ -72,8 +78,9 @@ fn a_lease_is_renewed_at_every_t1() {
     let pod = TestNetns::new().unwrap();
     let conf = bed.conf("bridge", json!({}));
     bed.add(&conf, "c1", &pod).good();
+    let discovers = server.count(MessageType::Discover);
     wait_until("the lease is renewed three times", || renewals(&server, [10, 77, 0, 20]) >= 3);
-    assert_eq!(server.count(MessageType::Discover), 1, "asked for once only");
+    assert_eq!(server.count(MessageType::Discover), discovers, "asked for once only");
     assert!(bed.del(&conf, "c1", &pod).ok);
 }
 
@@ -100,6 +107,7 @@ fn a_daemon_that_was_killed_goes_on_with_its_leases() {
     let conf = bed.conf("bridge", json!({}));
     let lease: Ipv4Addr = address(&bed.add(&conf, "c0", &pods[0]).good()).parse().unwrap();
     bed.add(&conf, "c1", &pods[1]).good();
+    let discovers = server.count(MessageType::Discover);
     bed.kill_daemon();
     // The other pod goes while nobody looks.
     pods[1].delete();
@@ -107,7 +115,7 @@ fn a_daemon_that_was_killed_goes_on_with_its_leases() {
     bed.start_daemon(&[]);
     assert_eq!(bed.lease_files(), 1, "of a pod that is gone nothing is kept");
     wait_until("the lease is renewed by the new daemon", || renewals(&server, lease.octets()) > before);
-    assert_eq!(server.count(MessageType::Discover), 2, "no lease was asked for anew");
+    assert_eq!(server.count(MessageType::Discover), discovers, "no lease was asked for anew");
     assert!(bed.del(&conf, "c0", &pods[0]).ok);
     wait_until("it is given back", || {
         server.seen().iter().any(|m| said(m) == Some(MessageType::Release) && m.ciaddr() == lease)
