@@ -21,7 +21,8 @@ pub(crate) struct Pod {
     pub(crate) id: String,
 }
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// For a call, and for what the kernel does a moment later: far more than either takes on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 impl Bed {
     pub(crate) fn new() -> Self {
@@ -172,8 +173,15 @@ impl Pod {
         sh(&self.netns, script)
     }
 
+    /// For what must get through: again and again, as a busy machine may answer late.
     pub(crate) fn pings(&self, address: &str) -> bool {
-        runs(&self.netns, &format!("ping -n -c 1 -W 1 {address} || ping -n -c 1 -W 2 {address}"))
+        self.pings_by(address, "")
+    }
+
+    /// The same with further options of `ping`.
+    pub(crate) fn pings_by(&self, address: &str, options: &str) -> bool {
+        let once = format!("ping -n -c 1 -W $try {options} {address}");
+        runs(&self.netns, &format!("for try in 1 2 3 4 5 6 7 8; do {once} && exit; sleep 0.2; done; exit 1"))
     }
 
     /// For what must not get through: one try, as the answer would come within a millisecond.
@@ -230,7 +238,8 @@ pub(crate) fn kernel_state(netns: &Netns) -> String {
     let text = sh(
         netns,
         r"ip -o -d link | sed -E 's/^[0-9]+: //; s/@if[0-9]+//; s/ qlen [0-9]+//; s/[a-z_]+_timer +[0-9.]+//g
-              s/,(LOWER_UP|NO-CARRIER)//g; s/NO-CARRIER,//; s/ state [A-Z]+//; s/topology_change(_detected)? [01]//g'
+              s/,(LOWER_UP|NO-CARRIER)//g; s/NO-CARRIER,//; s/ state [A-Z]+//; s/bridge_slave state [a-z]+/bridge_slave/
+              s/topology_change(_detected)? [01]//g'
           ip -o addr | sed -E 's/^[0-9]+: //; s/valid_lft.*//; s/ tentative//'
           ip -4 route show table all; ip -6 route show table all | sed '/^multicast/d; /^anycast/d'
           ip rule; ip -6 rule; bridge vlan; nft list ruleset
@@ -238,7 +247,8 @@ pub(crate) fn kernel_state(netns: &Netns) -> String {
               echo $s $(cat /proc/sys/net/$s); done",
     );
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.contains("fe80:"));
-    let mut lines: Vec<&str> = lines.map(|line| line.trim_end_matches(" linkdown")).collect();
+    // In the middle of a line where the route is one of IPv6.
+    let mut lines: Vec<String> = lines.map(|line| line.replace(" linkdown", "")).collect();
     lines.sort_unstable();
     lines.join("\n") + "\n"
 }

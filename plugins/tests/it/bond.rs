@@ -39,7 +39,7 @@ fn of_host(ipam: Value) -> Value {
 /// A failover takes the kernel a look at the carrier.
 #[track_caller]
 fn pings_soon(pod: &Pod, address: &str) {
-    assert!((0..10).any(|_| pod.pings(address)), "{}", pod.state());
+    assert!((0..3).any(|_| pod.pings(address)), "{}", pod.state());
 }
 
 // Proves: PLG-BOND-6, PLG-BOND-7, PLG-BOND-8, PLG-COM-14

@@ -148,7 +148,8 @@ fn equal(further: &Value, prepare: &str) {
     }
     let whole = |bed: &Bed, pod: &Pod| {
         let link = if conf(bed)["type"] == "loopback" { "lo" } else { "eth0" };
-        let rules = bed.sh("iptables -t nat -S; ip6tables -t nat -S");
+        let rules =
+            bed.sh("iptables -t nat -S; ip6tables -t nat -S; bridge link | grep -o ' state [a-z]*' || true");
         sorted(&normalised(
             &format!("{}\n{rules}\npod\n{}{}", bed.state(), pod.state(), settings(pod, link)),
             pod,

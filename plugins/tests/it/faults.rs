@@ -1,10 +1,12 @@
 //! An ADD that fails, at whichever step, leaves nothing behind.
 
+use std::time::Duration;
+
 use manifold_cni::Plugin;
 use manifold_plugins::interface::{Bridge, Dummy, HostDevice, Ipvlan, Macvlan, Ptp, Tap, Vlan};
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, fail_at, failing, input, same, with};
+use crate::bed::{Bed, PATIENCE, fail_at, failing, input, same, with};
 
 /// Fails each step of the ADD in turn; the number of steps it has.
 fn every_step(plugin: &dyn Plugin, bed: &Bed, conf: &Value) -> usize {
@@ -144,8 +146,9 @@ fn a_port_that_is_kept_down_fails_the_add_in_time_and_leaves_nothing() {
     let pod = bed.pod("a");
     let began = std::time::Instant::now();
     let error = bed.add_with(&keeps_down, &conf, &pod, "eth0", "").unwrap_err();
-    let took = began.elapsed().as_millis();
-    assert!((2500..6000).contains(&took), "{took} ms");
+    let took = began.elapsed();
+    // Of its own accord, long before the call's deadline; a busy machine adds its part.
+    assert!(took >= Duration::from_millis(2500) && took < PATIENCE / 2, "{took:?}");
     assert!(error.msg.contains("was set down"), "{error}");
     same("host", &before, &bed.state());
 }

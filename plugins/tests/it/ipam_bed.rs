@@ -70,7 +70,7 @@ impl Bed {
     }
 }
 
-/// The configuration as a plugin gets it, with ten seconds to work.
+/// The configuration as a plugin gets it, with more time than it needs.
 pub(crate) fn input(config: &Value) -> Input {
     Input {
         version: config["cniVersion"].as_str().unwrap().parse().unwrap(),
@@ -78,7 +78,7 @@ pub(crate) fn input(config: &Value) -> Input {
         config: RawObject::parse(config.to_string().as_bytes()).unwrap(),
         prev_result: None,
         path: Vec::new(),
-        deadline: Instant::now() + Duration::from_secs(10),
+        deadline: Instant::now() + Duration::from_secs(90),
     }
 }
 

@@ -144,5 +144,5 @@ fn frames_written_to_the_device_arrive_in_the_pod() {
         \x20 if p[12:14]==b'\\x08\\x06' and p[20:22]==b'\\0\\2' and p[28:32]==bytes([10,1,0,2]): break\n";
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(script.as_bytes()).unwrap();
-    pod.sh(&format!("timeout 20 python3 {}", file.path().display()));
+    pod.sh(&format!("timeout 90 python3 {}", file.path().display()));
 }

@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(error.code, 11, "{error}");
         drop(store.lock("0000:03:02.2", soon()).unwrap());
         drop(held);
-        drop(store.lock(DEVICE, Instant::now() + Duration::from_secs(10)).unwrap());
+        drop(store.lock(DEVICE, Instant::now() + Duration::from_secs(90)).unwrap());
     }
 
     // Proves: PLG-SRIOV-4

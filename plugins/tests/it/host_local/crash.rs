@@ -84,8 +84,8 @@ fn killed_anywhere_in_add_or_del_a_later_del_leaves_no_lease_and_the_lock_free()
         let counter = || std::fs::read(bed.folder().join("last_reserved_ip.0")).unwrap_or_default();
         let (before, began) = (counter(), Instant::now());
         while counter() == before {
-            assert!(began.elapsed() < Duration::from_secs(20), "the child does not work");
-            std::thread::yield_now();
+            assert!(began.elapsed() < Duration::from_secs(90), "the child does not work");
+            std::thread::sleep(Duration::from_micros(100));
         }
         std::thread::sleep(Duration::from_micros(137 * round % 1900));
         child.kill().unwrap();
@@ -107,6 +107,6 @@ fn a_lock_that_is_never_freed_ends_the_call_at_its_deadline() {
     let input = Input { deadline: began + Duration::from_millis(100), ..input(&config) };
     let error = manifold_plugins::ipam::HostLocal.add(&input, &attachment("b")).unwrap_err();
     assert_eq!(error.code, 11, "{error}");
-    assert!(began.elapsed() >= Duration::from_millis(100) && began.elapsed() < Duration::from_secs(10));
+    assert!(began.elapsed() >= Duration::from_millis(100) && began.elapsed() < Duration::from_secs(60));
     assert_eq!(bed.leases().len(), 1);
 }

@@ -53,9 +53,9 @@ fn serve(netns: &Netns, at: &str, name: &'static str) {
 
 fn ask(from: &Netns, at: &str) -> Option<String> {
     let at = at.parse().unwrap();
-    let connected = from.run(|| TcpStream::connect_timeout(&at, Duration::from_secs(15))).unwrap();
+    let connected = from.run(|| TcpStream::connect_timeout(&at, Duration::from_secs(60))).unwrap();
     let mut connection = connected.ok()?;
-    connection.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    connection.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut answer = String::new();
     connection.read_to_string(&mut answer).ok()?;
     Some(answer)
@@ -217,7 +217,7 @@ fn a_result_is_needed_with_an_address_of_the_interface_and_without_mappings_it_p
 /// A datagram to the host's port 5353 from one and the same socket; who answered.
 fn datagram(socket: &UdpSocket) -> Option<String> {
     let mut buffer = [0; 64];
-    for _ in 0..3 {
+    for _ in 0..12 {
         socket.send_to(b"?", "192.0.2.1:5353").unwrap();
         if let Ok((length, _)) = socket.recv_from(&mut buffer) {
             return Some(String::from_utf8_lossy(&buffer[..length]).into_owned());
@@ -250,7 +250,7 @@ fn a_udp_flow_and_every_new_connection_reach_the_newest_container() {
         }
         add_both(&bed, &bridge(&bed), &conf, &old);
         let client = world.netns.run(|| UdpSocket::bind("192.0.2.2:0").unwrap()).unwrap();
-        client.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         assert_eq!(datagram(&client).as_deref(), Some("old"), "{backend}: {}", rules(&bed));
         add_both(&bed, &bridge(&bed), &conf, &new);
         assert_eq!(datagram(&client).as_deref(), Some("new"), "{backend}: the same flow goes on");

@@ -45,11 +45,7 @@ fn addresses_and_routes_come_along_and_two_networks_may_have_the_same_ones() {
         }
         assert!(pod.sh(&format!("ip -6 addr show {link}")).contains("fd00:1::2/64"));
         for address in ["10.1.0.1", "fd00:1::1"] {
-            assert!(
-                crate::bed::runs(&pod.netns, &format!("ping -n -c 1 -W 5 -I {name} {address}")),
-                "{name} {address}: {}",
-                pod.state()
-            );
+            assert!(pod.pings_by(address, &format!("-I {name}")), "{name} {address}: {}", pod.state());
         }
     }
     assert_eq!(pod.sh("(ip route; ip -6 route) | grep -v fe80 || true"), "", "the main table is empty");
