@@ -25,10 +25,11 @@ use anyhow::{Context, bail};
 pub use kit::{Kit, ensure};
 
 use crate::janitor::Scratch;
-use machine::End;
+use machine::{BOOT_DEADLINE, End};
 
-/// An emulated machine now and then hangs before its first process; a command that began is never run again.
-const BOOTS: usize = 2;
+/// An emulated machine now and then hangs before its first process; a command that began is never run again. Each boot
+/// gets longer than the one before, for a machine that is only slow.
+const BOOTS: u32 = 3;
 
 /// Runs a command as root of the guest kernel, in this process's working folder, with exactly this environment.
 ///
@@ -46,7 +47,7 @@ pub fn run<S: AsRef<OsStr>>(
         let job = Scratch::new("guest").context("cannot make a temporary folder")?;
         fs::write(job.join("settings"), script::settings(&kit, job.path()))?;
         fs::write(job.join("command"), &script)?;
-        match machine::boot(&kit, job.path(), deadline)? {
+        match machine::boot(&kit, job.path(), BOOT_DEADLINE * boot, deadline)? {
             End::Finished => return output(job.path()),
             End::NoBoot if boot < BOOTS => {}
             End::NoBoot => bail!("the guest kernel did not boot:\n{}", machine::last_words(job.path())),

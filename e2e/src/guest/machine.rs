@@ -12,7 +12,7 @@ use super::kit::Kit;
 use crate::child::spawn_for_life;
 
 /// From start to the command; some 5 s where nothing else runs.
-const BOOT_DEADLINE: Duration = Duration::from_secs(120);
+pub(super) const BOOT_DEADLINE: Duration = Duration::from_secs(120);
 /// It is taken when it is used.
 const MEMORY: &str = "2G";
 const KERNEL_WORDS: &str = "console=ttyS0 panic=-1 quiet nokaslr mitigations=off cryptomgr.notests=1 \
@@ -30,10 +30,15 @@ pub(super) enum End {
 
 /// Boots, and waits until the machine has switched itself off; QEMU does not outlive this call. The deadline counts
 /// from the command's start.
-pub(super) fn boot(kit: &Kit, job: &Path, deadline: Duration) -> anyhow::Result<End> {
+pub(super) fn boot(
+    kit: &Kit,
+    job: &Path,
+    boot_deadline: Duration,
+    deadline: Duration,
+) -> anyhow::Result<End> {
     let mut qemu = start(kit, job)?;
     let there = |name: &str| job.join(name).exists();
-    let (mut since, mut limit) = (Instant::now(), BOOT_DEADLINE);
+    let (mut since, mut limit) = (Instant::now(), boot_deadline);
     let mut booting = true;
     let late = loop {
         if qemu.try_wait().context("cannot wait for QEMU")?.is_some() {
