@@ -2,13 +2,14 @@
 //! waiting.
 
 use std::net::Ipv4Addr;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use manifold_net::packet::PacketSocket;
 
 use crate::backoff::Backoff;
 use crate::lease::{BadReply, Holder, Lease};
 use crate::message::{Client, Kind, Reply, Saying};
+use crate::uptime;
 use crate::wire::{self, Wire, WireError};
 
 /// How long a server's answer to a REQUEST is waited for before it is asked once more.
@@ -71,7 +72,7 @@ impl Acquisition<'_> {
         while Instant::now() < deadline {
             let until = deadline.min(Instant::now() + backoff.next_wait());
             if let Some(ack) = self.try_once(&socket, &client, until, deadline, stopped)? {
-                return Ok(Lease::new(self.holder, &ack, SystemTime::now())?);
+                return Ok(Lease::new(self.holder, &ack, uptime::now())?);
             }
         }
         Err(AcquireError::Silent(began.elapsed().as_secs()))

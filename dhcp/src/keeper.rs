@@ -1,14 +1,17 @@
 //! Keeps one lease: renews it at T1, binds it anew at T2, takes the link down when it has ended (PLG-DHCP-8).
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::acquire::{self, AcquireError, Acquisition, Patience};
 use crate::identity::LeaseId;
 use crate::lease::{Holder, Lease};
 use crate::message::{Kind, Reply, Saying};
+use crate::uptime;
 use crate::wire::{Wire, WireError};
 
+/// A server that names a time of zero, or leases for seconds, does not make us ask without a pause.
+const PAUSE: Duration = Duration::from_millis(500);
 /// Tries to renew are no closer together than this, and no farther apart (RFC 2131, 4.4.5).
 const LEAST: Duration = Duration::from_secs(1);
 const MOST: Duration = Duration::from_secs(60);
@@ -84,10 +87,10 @@ impl Kept {
 }
 
 /// How long until a lease that was just taken, or could not be renewed just now, has its next turn.
-pub fn until_next(lease: &Lease, failed: bool, now: SystemTime) -> Duration {
+pub fn until_next(lease: &Lease, failed: bool, now: Duration) -> Duration {
     let to_renew = lease.left(lease.renew, now);
     if !failed || !to_renew.is_zero() {
-        return to_renew;
+        return to_renew.max(PAUSE);
     }
     let to_rebind = lease.left(lease.rebind, now);
     let end = if to_rebind.is_zero() { lease.left(lease.life, now) } else { to_rebind };
@@ -103,7 +106,7 @@ pub fn attempt(lease: &Lease, patience: &Patience, stopped: &dyn Fn() -> bool) -
         Err(e) => return Turn::Later(e.to_string()),
     };
     let holder = holder(lease, &wire);
-    let now = SystemTime::now();
+    let now = uptime::now();
     let renewed = match lease.left(lease.rebind, now).is_zero() {
         false => renew(lease, &holder, &wire, patience),
         true => rebind(lease, &holder, &wire, patience, stopped),
@@ -127,13 +130,13 @@ fn renew(
     patience: &Patience,
 ) -> Result<Option<Lease>, AcquireError> {
     let saying = Saying::Renew { address: lease.address.addr() };
-    let wait = patience.answer.min(lease.left(lease.rebind, SystemTime::now())).max(LEAST);
+    let wait = patience.answer.min(lease.left(lease.rebind, uptime::now())).max(LEAST);
     let client = acquire::client(holder, patience);
     let ends = (lease.address.addr(), lease.server);
     let reply = wire.tell_server(&client, saying, ends, Some(Instant::now() + wait))?;
     match reply {
         Some(ack) if ack.kind == Kind::Ack => {
-            Ok(Some(Lease::new(holder, &whole(ack, lease), SystemTime::now())?))
+            Ok(Some(Lease::new(holder, &whole(ack, lease), uptime::now())?))
         }
         _ => Ok(None),
     }
@@ -146,7 +149,7 @@ fn rebind(
     patience: &Patience,
     stopped: &dyn Fn() -> bool,
 ) -> Result<Option<Lease>, AcquireError> {
-    let wait = patience.answer.min(lease.left(lease.life, SystemTime::now())).max(LEAST);
+    let wait = patience.answer.min(lease.left(lease.life, uptime::now())).max(LEAST);
     let wanted = Some(lease.address.addr());
     let deadline = Instant::now() + wait;
     match (Acquisition { wire, holder, patience, wanted, deadline }).run(stopped) {
@@ -197,5 +200,35 @@ fn holder(lease: &Lease, wire: &Wire) -> Holder {
         netns_id: wire.identity(),
         mac: wire.mac,
         wishes: lease.wishes.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Wishes;
+
+    #[test]
+    fn a_time_of_zero_is_a_pause_and_not_a_spin() {
+        let id = LeaseId { container: "c".into(), network: "n".into(), ifname: "i".into() };
+        let lease = |renew| Lease {
+            id: id.clone(),
+            netns: "/run/netns/x".into(),
+            netns_id: (4, 5),
+            mac: String::new(),
+            wishes: Wishes::default(),
+            address: "10.1.0.9/16".parse().expect("it is a network"),
+            server: [10, 1, 0, 1].into(),
+            routers: Vec::new(),
+            classless: None,
+            classful: Vec::new(),
+            taken: 1000,
+            renew,
+            rebind: 80,
+            life: 100,
+        };
+        let now = Duration::from_secs(1000);
+        assert_eq!(until_next(&lease(50), false, now), Duration::from_secs(50));
+        assert_eq!(until_next(&lease(0), false, now), PAUSE);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use manifold_cni::{CniResult, IpConfig, Route};
 use manifold_net::{IpNet, Ipv4Net, Mac, NetnsId};
@@ -30,7 +30,7 @@ pub struct Lease {
     pub routers: Vec<Ipv4Addr>,
     pub classless: Option<Vec<(Ipv4Net, Ipv4Addr)>>,
     pub classful: Vec<(Ipv4Addr, Ipv4Addr)>,
-    /// When it was given, in seconds since 1970: the clock that survives a restart.
+    /// When it was given, in seconds since the machine started: the clock that survives a restart of the daemon.
     pub taken: u64,
     /// Seconds after `taken`: renew (T1), rebind (T2), end.
     pub renew: u64,
@@ -60,7 +60,7 @@ pub struct Holder {
 }
 
 impl Lease {
-    pub fn new(holder: &Holder, reply: &Reply, now: SystemTime) -> Result<Self, BadReply> {
+    pub fn new(holder: &Holder, reply: &Reply, now: Duration) -> Result<Self, BadReply> {
         let mask = reply.mask.ok_or(BadReply::NoMask)?;
         let address = Ipv4Net::with_netmask(reply.address, mask).map_err(|_| BadReply::BadMask)?;
         let life = u64::from(reply.lease.unwrap_or(DEFAULT_LIFE));
@@ -79,7 +79,7 @@ impl Lease {
             routers: reply.routers.clone(),
             classless: reply.classless.clone(),
             classful: reply.classful.clone(),
-            taken: seconds(now),
+            taken: now.as_secs(),
             renew,
             rebind,
             life,
@@ -87,11 +87,19 @@ impl Lease {
     }
 
     /// What is left until so many seconds after it was taken.
-    pub fn left(&self, until: u64, now: SystemTime) -> Duration {
-        Duration::from_secs(self.taken.saturating_add(until).saturating_sub(seconds(now)))
+    pub fn left(&self, until: u64, now: Duration) -> Duration {
+        Duration::from_secs(self.taken.saturating_add(until).saturating_sub(now.as_secs()))
     }
 
-    pub fn is_over(&self, now: SystemTime) -> bool {
+    /// As an earlier daemon wrote it. A time that has not come yet is of another clock: how old the lease is nobody
+    /// knows, so it is to be renewed now.
+    #[must_use]
+    pub fn resumed(self, now: Duration) -> Self {
+        let due = now.as_secs().saturating_sub(self.renew.min(self.life / 2));
+        Self { taken: if self.taken > now.as_secs() { due } else { self.taken }, ..self }
+    }
+
+    pub fn is_over(&self, now: Duration) -> bool {
         self.left(self.life, now).is_zero()
     }
 
@@ -138,10 +146,6 @@ fn classful(address: Ipv4Addr) -> Ipv4Net {
     Ipv4Net::new(address, prefix).map(|net| net.trunc()).unwrap_or_default()
 }
 
-pub(crate) fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,7 +171,7 @@ mod tests {
         let wishes = Wishes { priority, ..Wishes::default() };
         let netns_id = NetnsId { dev: 4, ino: 5 };
         let holder = Holder { id, netns: "/run/netns/x".into(), netns_id, mac: Mac([2; 6]), wishes };
-        Lease::new(&holder, reply, SystemTime::UNIX_EPOCH + Duration::from_secs(1000))
+        Lease::new(&holder, reply, Duration::from_secs(1000))
     }
 
     fn routes(reply: &Reply, priority: u32) -> serde_json::Value {
@@ -209,8 +213,20 @@ mod tests {
         assert_eq!(of(&Reply { lease: None, ..reply() }), (1800, 3060, 3600));
         assert_eq!(of(&Reply { renew: Some(500), rebind: Some(3), ..reply() }), (100, 100, 100));
         let lease = lease(&reply(), 0).unwrap();
-        let at = |n| SystemTime::UNIX_EPOCH + Duration::from_secs(n);
+        let at = Duration::from_secs;
         assert_eq!(lease.left(lease.renew, at(1020)), Duration::from_secs(30));
         assert!(!lease.is_over(at(1099)) && lease.is_over(at(1100)));
+    }
+
+    // Shows part of: F-NOD-7
+    #[test]
+    fn a_lease_of_a_later_time_is_renewed_at_once_and_every_other_goes_on() {
+        let lease = lease(&reply(), 0).unwrap();
+        let at = Duration::from_secs;
+        assert_eq!(lease.clone().resumed(at(1000)), lease);
+        assert_eq!(lease.clone().resumed(at(1020)).left(lease.renew, at(1020)), at(30));
+        let of_another_clock = lease.resumed(at(999));
+        assert_eq!(of_another_clock.left(of_another_clock.renew, at(999)), Duration::ZERO);
+        assert!(!of_another_clock.is_over(at(999)));
     }
 }

@@ -11,6 +11,7 @@
 //! | how does a lease come about, and when is it tried again | [`acquire`], [`backoff`] |
 //! | what was leased, and what does the plugin answer with | [`lease`] |
 //! | who keeps it, over a restart too | [`keeper`], [`registry`], [`store`] |
+//! | by which clock | [`uptime`] |
 //! | the process: flags, socket, activation, signals | [`daemon`] |
 //!
 //! Nothing here holds a pod's network namespace open between two exchanges: a lease knows its path and its identity, so
@@ -28,6 +29,7 @@ pub mod message;
 pub mod registry;
 pub mod rpc;
 pub mod store;
+pub mod uptime;
 pub mod wire;
 
 pub use identity::LeaseId;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use manifold_cni::{CniError, CniResult, code};
 
@@ -14,6 +14,7 @@ use crate::keeper::{self, Kept, Turn};
 use crate::lease::{Holder, Lease};
 use crate::rpc::Ask;
 use crate::store::Store;
+use crate::uptime;
 use crate::wire::{Wire, WireError};
 
 #[derive(Debug)]
@@ -38,7 +39,7 @@ impl Registry {
                 continue;
             }
             let kept = Arc::new(Kept::asked_for(lease.id.clone()));
-            kept.hold(lease);
+            kept.hold(lease.resumed(uptime::now()));
             self.lock().insert(kept.id.clone(), Arc::clone(&kept));
             self.keep(kept);
             resumed += 1;
@@ -74,6 +75,7 @@ impl Registry {
         let lease = lease.inspect_err(|_| self.forget(&kept))?;
         if !kept.hold(lease.clone()) {
             self.forget(&kept);
+            self.wipe(&kept.id);
             keeper::release(&lease, &self.patience);
             return Err(not_leased(AcquireError::Stopped));
         }
@@ -109,7 +111,7 @@ impl Registry {
                     return Err(CniError::new(code::TRY_AGAIN, msg));
                 }
                 // Of this very namespace, and not over.
-                Some(lease) if lease.netns_id() == wire.identity() && !lease.is_over(SystemTime::now()) => {
+                Some(lease) if lease.netns_id() == wire.identity() && !lease.is_over(uptime::now()) => {
                     return Ok(Entered::Held(Box::new(lease)));
                 }
                 Some(_) => kept.stop(),
@@ -134,10 +136,10 @@ impl Registry {
         let mut failed = false;
         loop {
             let Some(lease) = kept.lease() else { return };
-            if !kept.wait(keeper::until_next(&lease, failed, SystemTime::now())) {
+            if !kept.wait(keeper::until_next(&lease, failed, uptime::now())) {
                 return;
             }
-            if lease.is_over(SystemTime::now()) {
+            if lease.is_over(uptime::now()) {
                 keeper::take_down(&lease);
                 return self.forget(kept);
             }
@@ -149,6 +151,9 @@ impl Registry {
                     }
                     if let Err(e) = self.store.put(&new) {
                         tracing::warn!(lease = %kept.id, "the renewed lease cannot be written down: {e}");
+                    }
+                    if kept.is_stopped() {
+                        return self.wipe(&kept.id);
                     }
                 }
                 Turn::Later(why) => {
@@ -168,6 +173,17 @@ impl Registry {
             if let Err(e) = self.store.remove(&kept.id) {
                 tracing::warn!(lease = %kept.id, "the lease's file cannot be removed: {e}");
             }
+        }
+    }
+
+    /// Removes what was written down while its end came, unless the name is another lease's by now: the next daemon must
+    /// not go on with it.
+    fn wipe(&self, id: &LeaseId) {
+        let leases = self.lock();
+        if !leases.contains_key(id)
+            && let Err(e) = self.store.remove(id)
+        {
+            tracing::warn!(lease = %id, "the lease's file cannot be removed: {e}");
         }
     }
 
