@@ -18,6 +18,9 @@
 {{- if or (eq . $network.name) (eq . (printf "%s/%s" $.Release.Namespace $network.name)) -}}
 {{- fail (printf "`networks.defaultNetworks` names `%s`, which every pod is in already; take it out of the list" .) -}}
 {{- end -}}
+{{- if and (contains "/" .) (not (hasPrefix "/" .)) -}}
+{{- fail (printf "`networks.defaultNetworks` names `%s`, which with its `/` would be a file of the nodes, so no pod would start; name a definition of `%s` without the namespace, or give the whole path of a file" . $.Release.Namespace) -}}
+{{- end -}}
 {{- end -}}
 {{- if and $node.apiServer.tlsServerName (not $node.apiServer.address) -}}
 {{- fail "`node.apiServer.tlsServerName` is set and `node.apiServer.address` is empty; set the address as well, such as https://10.0.0.1:6443" -}}

@@ -94,7 +94,7 @@ fn both_roles_are_told_the_same_of_networks() {
         "defaultNetwork.source=\"existing\"",
         "defaultNetwork.configuration=\"cbr0\"",
         "networks.globalNamespaces=[\"default\", \"shared\"]",
-        "networks.defaultNetworks=[\"shared/storage\"]",
+        "networks.defaultNetworks=[\"storage\"]",
         "networks.bundled=[\"bridge\"]",
     ]);
     let (cluster, node) = (configuration(&all, "manifold-controller"), configuration(&all, "manifold-node"));

@@ -32,6 +32,10 @@ fn values_that_clash_are_refused_with_the_remedy() {
     refused(&["networks.defaultNetworks=[\"cluster-wide-network\"]"], &["in already", "take it out"]);
     refused(&["networks.defaultNetworks=[\"nets/cluster-wide-network\"]"], &["in already", "take it out"]);
     refused(
+        &["networks.defaultNetworks=[\"shop/audit\"]"],
+        &["names `shop/audit`", "a definition of `nets` without the namespace"],
+    );
+    refused(
         &["node.apiServer.tlsServerName=\"api\""],
         &["`node.apiServer.address` is empty", "set the address"],
     );
