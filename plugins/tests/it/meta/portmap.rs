@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use manifold_cni::CniResult;
 use manifold_net::Netns;
@@ -51,10 +51,17 @@ fn serve(netns: &Netns, at: &str, name: &'static str) {
     });
 }
 
+/// Asked again while there is no way: a neighbour that is not found within three seconds counts as unreachable.
 fn ask(from: &Netns, at: &str) -> Option<String> {
     let at = at.parse().unwrap();
-    let connected = from.run(|| TcpStream::connect_timeout(&at, Duration::from_secs(60))).unwrap();
-    let mut connection = connected.ok()?;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut connection = loop {
+        match from.run(|| TcpStream::connect_timeout(&at, Duration::from_secs(60))).unwrap() {
+            Ok(connection) => break connection,
+            Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(100)),
+            Err(_) => return None,
+        }
+    };
     connection.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut answer = String::new();
     connection.read_to_string(&mut answer).ok()?;
