@@ -78,3 +78,21 @@ fn the_gateway_of_a_vlan_is_an_interface_of_its_own_made_once() {
     bed.del(&conf, &a).unwrap();
     assert!(b.pings("10.1.0.1"), "the VLAN's interface stays");
 }
+
+// Proves: PLG-BRIDGE-17
+#[test]
+#[ignore = "needs a kernel with bridge VLAN filtering: run it in the guest kernel"]
+fn what_a_killed_add_left_of_the_gateway_of_a_vlan_is_completed() {
+    for half in [
+        "ip link add br0.100 type veth peer name half",
+        "ip link add br0.100 type veth peer name half; ip link set half master br0 up",
+    ] {
+        let bed = Bed::new();
+        bed.sh("ip link add br0 type bridge vlan_filtering 1");
+        bed.sh(half);
+        let pod = bed.pod("a");
+        let conf = with(&conf(bed.host_local("10.1.0.0/24")), json!({"vlan": 100, "isGateway": true}));
+        bed.add(&conf, &pod).unwrap();
+        assert!(pod.pings("10.1.0.1"), "{half}: {}", bed.state());
+    }
+}

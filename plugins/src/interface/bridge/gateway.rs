@@ -137,14 +137,15 @@ fn vlan_interface<'a>(
         return Err(CniError::failed(text));
     }
     if let Some(found) = host.link(&name).told()? {
-        return Ok(found);
+        return whole(host, bridge, found, vlan, conf);
     }
     let mtu = Some(bridge.mtu);
     let (leg, port) =
         match host.add_veth(&VethSpec { name: &name, mtu, peer_mtu: mtu, ..VethSpec::default() }) {
             Err(error) if error.is_exists() => {
                 // Another pod's ADD was faster.
-                return host.link(&name).told()?.ok_or_else(|| CniError::failed(error.to_string()));
+                let found = host.link(&name).told()?.ok_or_else(|| CniError::failed(error.to_string()))?;
+                return whole(host, bridge, found, vlan, conf);
             }
             made => made.told()?,
         };
@@ -154,6 +155,20 @@ fn vlan_interface<'a>(
         return Err(error);
     }
     Ok(leg)
+}
+
+/// One that is there; what an ADD that was killed has left of it is completed. It is set up last, so one that is up was
+/// whole. Another kind of link, or one on another bridge, is the administrator's.
+fn whole(host: &Net, bridge: &Link, leg: Link, vlan: u16, conf: &BridgeConf) -> Result<Link, CniError> {
+    if leg.up || !leg.is_kind("veth") {
+        return Ok(leg);
+    }
+    let port = leg.peer_or_parent.map_or(Ok(None), |index| host.link_by_index(index)).told()?;
+    let ours = |port: &Link| port.is_kind("veth") && port.master.is_none_or(|master| master == bridge.index);
+    match port.filter(ours) {
+        Some(port) => connect(host, bridge, &leg, &port, vlan, conf).map(|()| leg),
+        None => Ok(leg),
+    }
 }
 
 fn connect(
