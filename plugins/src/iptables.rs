@@ -50,10 +50,6 @@ impl Tool {
         Some(Self { family, list, restore, deadline: deadline.max(Instant::now() + LAST_GRACE) })
     }
 
-    pub(crate) fn family(&self) -> Family {
-        self.family
-    }
-
     /// A table as commands that would make it.
     pub(crate) fn rules(&self, table: &str) -> Result<Vec<String>, CniError> {
         let mut command = Command::new(&self.list);
@@ -89,6 +85,22 @@ impl Tool {
             there = now;
         }
         self.change(table, what, &decide(&there))
+    }
+
+    /// Removes what `decide` says of the rules; `None` where the tool does not work. If the kernel has none of `chains`,
+    /// there is nothing to remove and the tool is not started; with no chain named it always is.
+    pub(crate) fn remove(
+        &self,
+        table: &str,
+        what: &str,
+        chains: &[String],
+        decide: impl Fn(&[String]) -> Vec<String>,
+    ) -> Option<Result<(), CniError>> {
+        if !chains.is_empty() && !self.family.may_have_chain(table, chains) {
+            return Some(Ok(()));
+        }
+        let there = self.rules(table).ok()?;
+        Some(self.settle(table, what, there, decide))
     }
 
     fn run(&self, mut command: Command, what: &str, input: &str) -> Result<String, CniError> {
@@ -137,8 +149,7 @@ impl Family {
         address.is_ipv4() == (self == Self::V4)
     }
 
-    /// Whether it is worth while to ask the tool for one of these chains.
-    pub(crate) fn may_have_chain(self, table: &str, names: &[String]) -> bool {
+    fn may_have_chain(self, table: &str, names: &[String]) -> bool {
         let family = match self {
             Self::V4 => manifold_net::Family::V4,
             Self::V6 => manifold_net::Family::V6,

@@ -33,9 +33,8 @@ pub(super) fn tear_down(
 ) -> Result<(), CniError> {
     let concerned =
         |family: &Family| addresses.is_none_or(|known| known.iter().any(|ip| family.has(ip.addr())));
-    let chain = [key.chain()];
-    let families = BOTH.into_iter().filter(concerned).filter(|family| family.may_have_chain(TABLE, &chain));
-    on_usable(families, deadline, |rules| removals(rules, key, addresses))
+    let families = BOTH.into_iter().filter(concerned);
+    on_usable(families, &[key.chain()], deadline, |rules| removals(rules, key, addresses))
 }
 
 pub(super) fn collect(
@@ -43,7 +42,7 @@ pub(super) fn collect(
     keep: &[AttachmentId],
     deadline: Instant,
 ) -> Result<(), CniError> {
-    on_usable(BOTH, deadline, |rules| {
+    on_usable(BOTH, &[], deadline, |rules| {
         let stale = stale_containers(rules, network, keep);
         let all = stale.iter().map(|container| Key { network, container, ifname: "" });
         all.flat_map(|key| removals(rules, &key, None)).collect()
@@ -53,13 +52,14 @@ pub(super) fn collect(
 /// Changes the rules where the host has the tool and the tool works; a host without has no rules either.
 fn on_usable(
     families: impl IntoIterator<Item = Family>,
+    chains: &[String],
     deadline: Instant,
     decide: impl Fn(&[String]) -> Vec<String>,
 ) -> Result<(), CniError> {
     let mut teardown = Teardown::default();
     for tool in families.into_iter().filter_map(|family| Tool::find(family, deadline)) {
-        if let Ok(rules) = tool.rules(TABLE) {
-            teardown.part(tool.settle(TABLE, WHAT, rules, &decide));
+        if let Some(done) = tool.remove(TABLE, WHAT, chains, &decide) {
+            teardown.part(done);
         }
     }
     teardown.finish()

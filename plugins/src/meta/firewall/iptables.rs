@@ -95,11 +95,13 @@ pub(super) fn collect(
 fn remove(deadline: Instant, condemned: impl Fn(&str) -> bool) -> Result<(), CniError> {
     let mut teardown = Teardown::default();
     for tool in BOTH.into_iter().filter_map(|family| Tool::find(family, deadline)) {
-        let Ok(there) = tool.rules(TABLE) else { continue };
-        teardown.part(tool.settle(TABLE, WHAT, there, |there| {
+        let done = tool.remove(TABLE, WHAT, &[CHAIN.to_owned()], |there| {
             let in_chain = there.iter().filter(|rule| rule.starts_with(&format!("-A {CHAIN} ")));
             in_chain.filter(|rule| condemned(rule)).map(|rule| rule.replacen("-A ", "-D ", 1)).collect()
-        }));
+        });
+        if let Some(done) = done {
+            teardown.part(done);
+        }
     }
     teardown.finish()
 }

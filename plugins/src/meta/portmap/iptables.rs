@@ -74,12 +74,7 @@ pub(super) fn check(
 /// Removes the attachment's rules where the host has the tool and the tool works; whether it does anywhere.
 pub(super) fn tear_down(key: &Key<'_>, deadline: Instant, teardown: &mut Teardown) -> bool {
     let names = names(key);
-    on_usable(
-        deadline,
-        teardown,
-        |family| family.may_have_chain(TABLE, &names),
-        |rules| removals(rules, &names),
-    )
+    on_usable(&names, deadline, teardown, |rules| removals(rules, &names))
 }
 
 pub(super) fn collect(
@@ -92,17 +87,11 @@ pub(super) fn collect(
         .flat_map(|id| names(&Key { network, container: &id.container, ifname: &id.ifname }))
         .collect();
     let mut teardown = Teardown::default();
-    let entry = [ENTRY.to_owned()];
-    on_usable(
-        deadline,
-        &mut teardown,
-        |family| family.may_have_chain(TABLE, &entry),
-        |rules| {
-            let mut stale = chains_of(rules, network);
-            stale.retain(|chain| !kept.contains(chain));
-            removals(rules, &stale)
-        },
-    );
+    on_usable(&[ENTRY.to_owned()], deadline, &mut teardown, |rules| {
+        let mut stale = chains_of(rules, network);
+        stale.retain(|chain| !kept.contains(chain));
+        removals(rules, &stale)
+    });
     teardown.finish()
 }
 
@@ -115,22 +104,17 @@ fn find(wish: &Wish, deadline: Instant) -> Result<Tool, CniError> {
     })
 }
 
-/// Families that `worth` says no of have nothing to change, and the tool is not asked.
 fn on_usable(
+    chains: &[String],
     deadline: Instant,
     teardown: &mut Teardown,
-    worth: impl Fn(Family) -> bool,
     decide: impl Fn(&[String]) -> Vec<String>,
 ) -> bool {
     let mut any = false;
     for tool in BOTH.into_iter().filter_map(|family| Tool::find(family, deadline)) {
-        if !worth(tool.family()) {
+        if let Some(done) = tool.remove(TABLE, WHAT, chains, &decide) {
             any = true;
-            continue;
-        }
-        if let Ok(rules) = tool.rules(TABLE) {
-            any = true;
-            teardown.part(tool.settle(TABLE, WHAT, rules, &decide));
+            teardown.part(done);
         }
     }
     any
