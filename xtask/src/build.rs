@@ -1,14 +1,17 @@
 //! Builds of the executables: the release ones that users get, and those for the tests.
 
+mod cargo_command;
+
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 
 use anyhow::{Context as _, bail};
 
 use crate::progress::Detail;
+use cargo_command::cargo_command;
 
 /// Naming the target keeps `crt-static` away from build scripts and procedural macros, which cannot be static.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -103,11 +106,7 @@ pub(crate) fn with_crash_points(detail: &Detail) -> anyhow::Result<PathBuf> {
 /// What cargo prints when it is asked this; what it says besides only when it fails.
 pub(crate) fn quietly(words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> anyhow::Result<Vec<u8>> {
     let words: Vec<_> = words.into_iter().map(|word| word.as_ref().to_owned()).collect();
-    let out = Command::new(env!("CARGO"))
-        .args(&words)
-        .current_dir(root())
-        .output()
-        .context("cargo cannot be run")?;
+    let out = cargo_command().args(&words).current_dir(root()).output().context("cargo cannot be run")?;
     if !out.status.success() {
         let said = [out.stdout, out.stderr].concat();
         let words = words.join(OsStr::new(" "));
@@ -118,7 +117,7 @@ pub(crate) fn quietly(words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> any
 
 /// Hides what cargo says unless it fails, and tells how many crates are done.
 fn cargo(words: &[&str], env: &[(&str, &str)], detail: &Detail) -> anyhow::Result<()> {
-    let mut child = Command::new(env!("CARGO"))
+    let mut child = cargo_command()
         .args(words)
         .args(["--quiet", "--message-format", "json-render-diagnostics"])
         .envs(env.iter().copied())
