@@ -53,12 +53,16 @@ fn writable_by_others(folder: &Path, file: &Path) -> Option<(PathBuf, String)> {
 
 fn complaint(place: &Path) -> Option<String> {
     let Ok(meta) = place.metadata() else { return Some("cannot be examined".to_owned()) };
-    let (owner, mode) = (meta.uid(), meta.mode());
-    if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
+    find_other_writer(meta.uid(), meta.gid(), meta.mode(), nix::unistd::geteuid().as_raw())
+}
+
+/// Who but root and the user of this process could replace a file with this owner, group and mode.
+fn find_other_writer(owner: u32, group: u32, mode: u32, user: u32) -> Option<String> {
+    if owner != 0 && owner != user {
         return Some(format!("belongs to user {owner}, who could replace it; mend with `chown 0:0`"));
     }
     // Members of group 0 are root's own.
-    if mode & 0o002 != 0 || (mode & 0o020 != 0 && meta.gid() != 0) {
+    if mode & 0o002 != 0 || (mode & 0o020 != 0 && group != 0) {
         return Some(format!(
             "has mode {:o}, so others than root can write it; mend with `chmod go-w`",
             mode & 0o7777

@@ -198,7 +198,7 @@ pub fn executable() -> anyhow::Result<PathBuf> {
                 )
             })
         }
-        None => executable::executable("manifold-controller", "manifold-controller"),
+        None => executable::executable("manifold-controller"),
     }
 }
 

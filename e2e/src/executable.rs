@@ -8,21 +8,22 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 
+use crate::cargo_command::cargo_command;
 use crate::project;
 
 /// The program that misbehaves on demand; see `src/bin/fake_delegate.rs`.
 pub fn fake_delegate() -> anyhow::Result<PathBuf> {
-    executable("manifold-e2e", "fake-delegate")
+    executable("fake-delegate")
 }
 
 /// An executable of the workspace, in the profile of the running test; brought up to date once per process.
-pub fn executable(package: &str, name: &str) -> anyhow::Result<PathBuf> {
+pub fn executable(name: &str) -> anyhow::Result<PathBuf> {
     static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(known) = built.get(name) {
         return Ok(known.clone());
     }
-    let path = build(package, name)?;
+    let path = build(name)?;
     built.insert(name.to_string(), path.clone());
     Ok(path)
 }
@@ -44,7 +45,7 @@ pub fn install(executable: &Path, folder: &Path, names: &[&str]) -> anyhow::Resu
     Ok(())
 }
 
-fn build(package: &str, name: &str) -> anyhow::Result<PathBuf> {
+fn build(name: &str) -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe().context("the test executable has no path")?;
     // target/PROFILE/deps/TEST
     let folder =
@@ -54,8 +55,11 @@ fn build(package: &str, name: &str) -> anyhow::Result<PathBuf> {
     if is_up_to_date(&built).unwrap_or_default() {
         return Ok(built);
     }
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(project::root()).args(["build", "--quiet", "--package", package, "--bin", name]);
+    let mut cargo = cargo_command();
+    // `cargo xtask test` sets it for libtest; build scripts would run again because of it.
+    cargo.env_remove("RUSTC_BOOTSTRAP");
+    // Of the whole workspace, so that it shares the libraries of the tests.
+    cargo.current_dir(project::root()).args(["build", "--quiet", "--workspace", "--bin", name]);
     if folder.ends_with("release") {
         cargo.arg("--release");
     }

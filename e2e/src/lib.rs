@@ -10,6 +10,7 @@
 pub mod api_client;
 pub mod api_server;
 pub mod audit;
+pub mod cargo_command;
 pub mod certificates;
 pub mod child;
 pub mod cluster;

@@ -57,11 +57,29 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 /// The same as a part of `cargo xtask test`, on a cluster of its own that is taken away in the end.
-pub(crate) fn in_test(suite: &Suite, filter: Option<&str>, tally: &mut Tally) -> anyhow::Result<()> {
+pub(crate) fn in_test(
+    suite: &Suite,
+    built: &Executables,
+    filter: Option<&str>,
+    tally: &mut Tally,
+) -> anyhow::Result<()> {
     let place = Place::at(&std::env::temp_dir().join(format!("manifold-cluster-{}", std::process::id())));
-    let outcome = up::run(&place, &up::Options { nodes: 2, ..up::Options::default() })
+    let executables = || cluster_executables(built);
+    let outcome = up::run_with(&place, &up::Options { nodes: 2, ..up::Options::default() }, executables)
         .and_then(|()| each(suite, &environment(&place, None)?, filter, tally));
     outcome.and(cluster::down(&place))
+}
+
+/// Those of the test run, for the cluster's images.
+fn cluster_executables(built: &Executables) -> anyhow::Result<manifold_e2e::cluster::Executables> {
+    let find = |variable| {
+        let found = built.iter().find(|(name, _)| *name == variable).map(|(_, path)| path.clone());
+        found.with_context(|| format!("the test run built no executable for {variable}"))
+    };
+    Ok(manifold_e2e::cluster::Executables {
+        shim: find("MANIFOLD_EXECUTABLE")?,
+        controller: find("MANIFOLD_CONTROLLER")?,
+    })
 }
 
 /// What the tests are told by variables.

@@ -3,6 +3,7 @@
 mod able;
 mod bench;
 mod build;
+mod cache;
 mod chart;
 mod cluster;
 mod conformance;
@@ -46,6 +47,8 @@ enum Verb {
     Images(images::Options),
     /// Renders the plain manifests and the table of values from the chart
     Manifests(chart::Options),
+    /// Lists or cleans what is built once for every clone: Kubernetes, Helm, the guest kernel
+    Cache(cache::Options),
     /// Builds the release executables `manifold` and `manifold-controller` and prints their paths
     Build,
 }
@@ -71,6 +74,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Guest(options) => guest::run(&options),
         Verb::Images(options) => images::run(&options),
         Verb::Manifests(options) => chart::run(&options),
+        Verb::Cache(options) => cache::run(&options),
         Verb::Build => build_both(),
     }
 }
@@ -79,6 +83,7 @@ fn build_both() -> anyhow::Result<()> {
     let shim = progress::watched("`manifold`, static, link-time optimised", build::release)?;
     let controller =
         progress::watched("`manifold-controller`, static, link-time optimised", build::release_controller)?;
+    build::check_release(&shim)?;
     [shim, controller].iter().for_each(|path| progress::line(&path.display().to_string()));
     Ok(())
 }

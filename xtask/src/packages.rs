@@ -1,9 +1,12 @@
 //! The Debian packages that the demo, the tests and the benchmark need, installed when a program of theirs is missing.
 
+use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
+use manifold_e2e::project;
+use nix::fcntl::{Flock, FlockArg};
 
 use crate::progress;
 
@@ -69,8 +72,14 @@ pub(crate) fn for_bench() -> anyhow::Result<()> {
     install(DEMO.iter().chain(BENCH))
 }
 
-fn install<'a>(needs: impl Iterator<Item = &'a Need>) -> anyhow::Result<()> {
-    let missing: Vec<&str> = needs.filter(|n| !is_there(n.program)).map(|n| n.package).collect();
+fn install(needs: impl Iterator<Item = &'static Need>) -> anyhow::Result<()> {
+    let needs: Vec<&Need> = needs.collect();
+    if missing(&needs).is_empty() {
+        return Ok(());
+    }
+    let _one_at_a_time = lock()?;
+    // Another process may have installed them meanwhile.
+    let missing = missing(&needs);
     if missing.is_empty() {
         return Ok(());
     }
@@ -80,6 +89,21 @@ fn install<'a>(needs: impl Iterator<Item = &'a Need>) -> anyhow::Result<()> {
         words.extend(&missing);
         apt(&words)
     })
+}
+
+fn missing(needs: &[&Need]) -> Vec<&'static str> {
+    needs.iter().filter(|need| !is_there(need.program)).map(|need| need.package).collect()
+}
+
+/// `apt-get update` fails where another one runs, and several tests may be the first to need a package.
+fn lock() -> anyhow::Result<Flock<File>> {
+    let folder = project::cache();
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make the cache folder `{}`", folder.display()))?;
+    let file = File::create(folder.join("packages.lock")).context("cannot open the lock of the packages")?;
+    Flock::lock(file, FlockArg::LockExclusive)
+        .map_err(|(_, errno)| std::io::Error::from(errno))
+        .context("cannot lock the installation of packages")
 }
 
 /// At its place on Debian, or anywhere on the PATH: other systems have other places.

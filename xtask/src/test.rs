@@ -3,8 +3,11 @@
 //! Two lanes run beside each other, for each of them waits a good deal: the controller's suites and then the real cluster;
 //! all other suites and then the guest kernel.
 
+mod changed;
+mod durations;
 mod in_guest;
 mod prepare;
+mod selection;
 pub(crate) mod suite;
 pub(crate) mod tally;
 mod verdict;
@@ -13,9 +16,11 @@ use std::time::Instant;
 
 use manifold_e2e::guest;
 
+use crate::build::timings;
 use crate::{able, build, conformance, e2e, progress};
 use in_guest::Part;
 use prepare::Built;
+use selection::Selection;
 use suite::{Executables, Suite, report};
 use tally::Tally;
 
@@ -30,24 +35,22 @@ pub(crate) struct Options {
     /// Only tests whose name contains this
     #[arg(long)]
     filter: Option<String>,
-}
-
-impl Options {
-    fn wants_cluster(&self) -> bool {
-        self.only.as_deref().is_none_or(|only| only == e2e::SUITE)
-    }
-
-    fn is_whole(&self) -> bool {
-        self.only.is_none() && self.filter.is_none()
-    }
+    /// Only suites that the files which differ from a revision can affect
+    #[arg(long, value_name = "REV", num_args = 0..=1, default_missing_value = "HEAD", conflicts_with = "only")]
+    changed: Option<String>,
+    /// Says at the end where the time of the builds went
+    #[arg(long)]
+    timings: bool,
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let begin = Instant::now();
     able::check("test")?;
     progress::line("Preparing");
+    let selection = Selection::from_options(options)?;
+    timings::collect(options.timings);
     let mut tally = Tally::default();
-    let built = prepare::all(options, &mut tally)?;
+    let built = prepare::all(options, &selection, &mut tally)?;
     progress::line("Testing");
     let (on_host, of_controller) =
         progress::beside(|| host_lane(&built, options), || controller_lane(&built, options));
@@ -55,16 +58,22 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     tally.join(of_controller?);
     let survey = conformance::Survey::read(&build::root())?;
     progress::line(&survey.total());
-    let passed = options.is_whole().then_some(&tally.passed);
+    let is_whole = selection.is_everything() && options.filter.is_none();
+    let passed = is_whole.then_some(&tally.passed);
     let claims = survey.verify(passed).and_then(|()| survey.verify_types(&build::root(), passed));
     tally.tell();
+    tally.durations.print();
+    if options.timings {
+        timings::print();
+    }
     progress::line(&format!("Took {}", progress::seconds(begin.elapsed())));
     if let Err(wrong) = &claims {
         progress::line(&format!("{wrong:#}"));
     }
     let failed = tally.bad.len() + usize::from(claims.is_err());
     progress::line(&format!("{} passed, {failed} failed, {} skipped", tally.good, tally.skipped.len()));
-    if failed > 0 || tally.good == 0 { std::process::exit(1) } else { Ok(()) }
+    let is_empty = tally.good == 0 && options.changed.is_none();
+    if failed > 0 || is_empty { std::process::exit(1) } else { Ok(()) }
 }
 
 /// All suites but the controller's, and what they leave to the guest kernel.
@@ -82,7 +91,7 @@ fn controller_lane(built: &Built, options: &Options) -> anyhow::Result<Tally> {
     run_suites(suites, built, options, &mut tally)?;
     if let Some(suite) = &built.of_cluster {
         // A cluster that does not start is a failure like any other: the rest of the run is still told.
-        if let Err(wrong) = e2e::in_test(suite, options.filter.as_deref(), &mut tally) {
+        if let Err(wrong) = e2e::in_test(suite, &built.executables, options.filter.as_deref(), &mut tally) {
             progress::line(&format!("{wrong:#}"));
             tally.bad.push("the tests on the cluster".to_owned());
         }

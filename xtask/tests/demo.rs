@@ -19,7 +19,7 @@ fn turn() -> MutexGuard<'static, ()> {
 
 fn manifold() -> PathBuf {
     let given = std::env::var_os("MANIFOLD_EXECUTABLE").filter(|path| !path.is_empty());
-    given.map_or_else(|| executable::executable("manifold", "manifold").unwrap(), PathBuf::from)
+    given.map_or_else(|| executable::executable("manifold").unwrap(), PathBuf::from)
 }
 
 fn demo(executable: &Path, words: &[&str]) -> Output {

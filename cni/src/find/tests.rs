@@ -88,10 +88,11 @@ fn a_link_is_followed_only_to_a_place_that_is_as_safe() {
 // Proves: S-1
 #[test]
 fn a_folder_of_another_user_is_refused() {
-    assert!(nix::unistd::geteuid().is_root(), "this test needs root, to give a folder away");
-    let given = folder();
-    put(given.path(), "bridge", 0o755);
-    std::os::unix::fs::chown(given.path(), Some(1001), Some(1001)).expect("given away");
-    let error = find(&kind(), &[given.path().to_owned()]).expect_err("1001 can replace it").to_string();
-    assert!(error.contains("user 1001") && error.contains("chown 0:0"), "{error}");
+    for (owner, user) in [(1001, 0), (1001, 1002)] {
+        let error = find_other_writer(owner, 0, 0o755, user).expect("1001 can replace it");
+        assert!(error.contains("user 1001") && error.contains("chown 0:0"), "{error}");
+    }
+    for (owner, user) in [(0, 0), (0, 1001), (1001, 1001)] {
+        assert_eq!(find_other_writer(owner, 0, 0o755, user), None);
+    }
 }

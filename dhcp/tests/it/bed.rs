@@ -28,7 +28,7 @@ pub(crate) struct Answer {
 pub(crate) fn manifold() -> PathBuf {
     match std::env::var_os("MANIFOLD_EXECUTABLE").filter(|path| !path.is_empty()) {
         Some(path) => path.into(),
-        None => executable::executable("manifold", "manifold").unwrap(),
+        None => executable::executable("manifold").unwrap(),
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) const DEFAULT_NETWORK: &str = "v1.multus-cni.io/default-network";
 
 /// The executable under test: the one that the caller names, else a debug build.
 pub(crate) fn manifold() -> PathBuf {
-    named_or("MANIFOLD_EXECUTABLE", || executable::executable("manifold", "manifold").unwrap())
+    named_or("MANIFOLD_EXECUTABLE", || executable::executable("manifold").unwrap())
 }
 
 /// The one that can be killed at a named point (feature `crash-points`).

@@ -1,6 +1,5 @@
 //! Starting the cluster, a step at a time.
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use manifold_e2e::cluster::{Cluster, Executables, Place};
@@ -28,11 +27,20 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(place: &Place, options: &Options) -> anyhow::Result<()> {
+    run_with(place, options, executables)
+}
+
+/// The same with executables that are asked for only where the cluster has to be started.
+pub(crate) fn run_with(
+    place: &Place,
+    options: &Options,
+    executables: impl FnOnce() -> anyhow::Result<Executables>,
+) -> anyhow::Result<()> {
     let _lock = Cluster::lock(place)?;
     let begin = Instant::now();
     let cluster = match Cluster::at(place) {
         Ok(cluster) => cluster,
-        Err(_) => start(place, options)?,
+        Err(_) => start(place, options, executables)?,
     };
     if !options.bare {
         progress::step("nodes ready", || cluster.wait_ready())?;
@@ -42,7 +50,11 @@ pub(crate) fn run(place: &Place, options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn start(place: &Place, options: &Options) -> anyhow::Result<Cluster> {
+fn start(
+    place: &Place,
+    options: &Options,
+    executables: impl FnOnce() -> anyhow::Result<Executables>,
+) -> anyhow::Result<Cluster> {
     packages::for_cluster()?;
     progress::watched("Kubernetes in one executable (cached; about ten minutes the first time)", |detail| {
         cluster_binary(&mut |step| detail.say(step)).map(drop)
@@ -57,41 +69,44 @@ fn start(place: &Place, options: &Options) -> anyhow::Result<Cluster> {
         progress::step("Manifold by hand", || cluster.install_by_hand(&executables))?;
         progress::step("Manifold ready", || cluster.wait_by_hand())?;
     } else if !options.bare {
-        install(&cluster, &options.set)?;
+        install(&cluster, &options.set, &executables()?)?;
     }
     Ok(cluster)
 }
 
 /// The images and the chart, and what they bring about.
-fn install(cluster: &Cluster, values: &[String]) -> anyhow::Result<()> {
-    let executables = executables()?;
+fn install(cluster: &Cluster, values: &[String], executables: &Executables) -> anyhow::Result<()> {
     progress::watched("Helm (cached; some minutes the first time)", |detail| {
         Helm::ensure(Generation::Four, &mut |step| detail.say(step)).map(drop)
     })?;
-    progress::step("images of Manifold on every node", || cluster.load(&executables))?;
+    progress::step("images of Manifold on every node", || cluster.load(executables))?;
     let flags: Vec<&str> = values.iter().flat_map(|value| ["--set", value.as_str()]).collect();
     progress::step("helm install", || cluster.install(&flags))?;
     progress::step("Manifold ready", || cluster.wait_installed())
 }
 
-/// Those that are given, or fresh builds.
-pub(crate) fn executables() -> anyhow::Result<Executables> {
-    Ok(Executables { shim: shim()?, controller: controller()? })
+/// Those that the environment names, or fresh builds of the profile `fast`.
+fn executables() -> anyhow::Result<Executables> {
+    if let (Some(shim), Some(controller)) = (build::given()?, build::given_controller()?) {
+        return Ok(Executables { shim, controller });
+    }
+    let built = progress::watched("`manifold` and `manifold-controller`, static", build::fast)?;
+    Ok(Executables {
+        shim: build::given()?.unwrap_or(built.shim),
+        controller: build::given_controller()?.unwrap_or(built.controller),
+    })
 }
 
-/// The one that is given, or a fresh build.
-fn shim() -> anyhow::Result<PathBuf> {
-    match build::given()? {
-        Some(executable) => Ok(executable),
-        None => progress::watched("`manifold`, static, link-time optimised", build::release),
-    }
-}
-
-fn controller() -> anyhow::Result<PathBuf> {
-    match build::given_controller()? {
-        Some(executable) => Ok(executable),
-        None => {
-            progress::watched("`manifold-controller`, static, link-time optimised", build::release_controller)
-        }
-    }
+/// Those that the environment names, or the link-time optimised builds that users get: for measurements.
+pub(crate) fn release_executables() -> anyhow::Result<Executables> {
+    let shim = match build::given()? {
+        Some(shim) => shim,
+        None => progress::watched("`manifold`, static, link-time optimised", build::release)?,
+    };
+    let what = "`manifold-controller`, static, link-time optimised";
+    let controller = match build::given_controller()? {
+        Some(controller) => controller,
+        None => progress::watched(what, build::release_controller)?,
+    };
+    Ok(Executables { shim, controller })
 }

@@ -72,7 +72,7 @@ fn executable() -> anyhow::Result<PathBuf> {
             Ok(given)
         }
         None => {
-            progress::watched("building manifold (static, optimised; minutes the first time)", build::release)
+            progress::watched("building `manifold` (static; some minutes the first time)", build::fast_shim)
         }
     }
 }

@@ -69,6 +69,11 @@ fn built(name: &'static str, arch: Arch) -> anyhow::Result<PathBuf> {
     })
 }
 
+/// Fails where an executable of this machine's architecture needs a dynamic linker.
+pub(crate) fn check_static(path: &Path) -> anyhow::Result<()> {
+    elf::check(path, Arch::here())
+}
+
 fn reference(image: &str) -> String {
     format!("{REGISTRY}/manifold-{image}:{}", env!("CARGO_PKG_VERSION"))
 }

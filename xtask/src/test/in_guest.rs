@@ -42,7 +42,7 @@ fn script(parts: &[Part<'_>]) -> anyhow::Result<String> {
         let (folder, executable) = (quoted(part.folder)?, quoted(part.executable)?);
         let tests = part.tests.join(" ");
         script.push_str(&format!(
-            "(cd {folder} && CARGO_MANIFEST_DIR={folder} exec {executable} --ignored --test-threads=2 --exact {tests}) \
+            "(cd {folder} && CARGO_MANIFEST_DIR={folder} RUSTC_BOOTSTRAP=1 exec {executable} -Zunstable-options --report-time --ignored --test-threads=2 --exact {tests}) \
              2>/run/said-aside\n\
              code=$?; cat /run/said-aside; printf '\\n{END} %s\\n' $code\n"
         ));

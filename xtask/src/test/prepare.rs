@@ -1,16 +1,12 @@
 //! What the tests need before the first of them runs: packages, programs that are not ours, and builds of ours.
 
-use std::path::{Path, PathBuf};
-
-use anyhow::bail;
+use std::path::PathBuf;
 
 use super::Options;
+use super::selection::Selection;
 use super::suite::{self, Suite};
 use super::tally::Tally;
 use crate::{build, packages, progress};
-
-/// The size a node is asked to hold, of the release executable. Bytes.
-const MOST_BYTES: u64 = 12 * 1024 * 1024;
 
 /// What was built.
 pub(super) struct Built {
@@ -20,41 +16,45 @@ pub(super) struct Built {
     pub(super) of_cluster: Option<Suite>,
 }
 
-/// Link-time optimisation keeps one processor busy for minutes, so everything else is made beside it.
-pub(super) fn all(options: &Options, tally: &mut Tally) -> anyhow::Result<Built> {
+/// The executables have another target folder than the tests, so cargo builds both at the same time.
+pub(super) fn all(options: &Options, selection: &Selection, tally: &mut Tally) -> anyhow::Result<Built> {
     packages::for_test()?;
-    let (release, rest) = progress::beside(released, || others(options, tally));
-    let (release, mut built) = (release?, rest?);
-    built.executables.push(("MANIFOLD_EXECUTABLE", release));
+    let fast = || progress::watched("both executables, static", build::fast);
+    let (pair, rest) = progress::beside(fast, || others(options, selection, tally));
+    let (pair, mut built) = (pair?, rest?);
+    built.executables.push(("MANIFOLD_EXECUTABLE", pair.shim));
+    built.executables.push(("MANIFOLD_CONTROLLER", pair.controller));
+    if let Err(wrong) = check_existing_release() {
+        progress::line(&format!("{wrong:#}"));
+        tally.bad.push("size of the release executable".to_owned());
+    }
     Ok(built)
 }
 
-fn others(options: &Options, tally: &mut Tally) -> anyhow::Result<Built> {
-    programs(options)?;
-    let crash = progress::watched("executable with crash points", build::with_crash_points)?;
-    let controller = progress::watched("the controller", build::controller_for_tests)?;
+fn others(options: &Options, selection: &Selection, tally: &mut Tally) -> anyhow::Result<Built> {
+    programs(selection)?;
     if options.only.is_none()
         && let Err(wrong) = progress::step("lints", lints)
     {
         progress::line(&format!("{wrong:#}"));
         tally.bad.push("lints".to_owned());
     }
-    Ok(Built {
-        executables: vec![("MANIFOLD_CRASH_EXECUTABLE", crash), ("MANIFOLD_CONTROLLER", controller)],
-        suites: progress::step("test executables", || suite::all(options.only.as_deref()))?,
-        of_cluster: options.wants_cluster().then(suite::of_cluster).transpose()?,
-    })
+    let suites = progress::step("test executables", || suite::all(selection))?;
+    let crash = progress::watched("executable with crash points", build::with_crash_points)?;
+    let of_cluster = selection.wants_cluster().then(suite::of_cluster).transpose()?;
+    Ok(Built { executables: vec![("MANIFOLD_CRASH_EXECUTABLE", crash)], suites, of_cluster })
 }
 
-/// `manifold` as users get it. The controller's own is built when the cluster wants it, beside the other lane.
-fn released() -> anyhow::Result<PathBuf> {
-    let shim = progress::watched("release executable, static, link-time optimised", build::release)?;
-    check_size(&shim)?;
-    Ok(shim)
+/// A release is built for images and benchmarks, not for tests; one that is there already is held to its promises.
+fn check_existing_release() -> anyhow::Result<()> {
+    match build::existing_release() {
+        Some(path) => build::check_release(&path),
+        None => Ok(()),
+    }
 }
 
 /// Programs that are not ours, built at pinned versions.
-fn programs(options: &Options) -> anyhow::Result<()> {
+fn programs(selection: &Selection) -> anyhow::Result<()> {
     use manifold_e2e::helm::{Generation, Helm};
     progress::watched("control plane (etcd, kube-apiserver, kubectl in one executable; cached)", |detail| {
         manifold_e2e::cluster_binary::cluster_binary(&mut |step| detail.say(step)).map(drop)
@@ -66,18 +66,7 @@ fn programs(options: &Options) -> anyhow::Result<()> {
         let ensure = |generation| Helm::ensure(generation, &mut |step| detail.say(step)).map(drop);
         ensure(Generation::Three).and_then(|()| ensure(Generation::Four))
     })?;
-    if options.wants_cluster() { packages::for_cluster() } else { Ok(()) }
-}
-
-fn check_size(path: &Path) -> anyhow::Result<()> {
-    let bytes = std::fs::metadata(path)?.len();
-    progress::line(&format!("  `manifold` is {:.1} MB", bytes as f64 / 1e6));
-    if bytes > MOST_BYTES {
-        bail!(
-            "`manifold` has {bytes} bytes, more than the {MOST_BYTES} it may have; look at what was linked in"
-        );
-    }
-    Ok(())
+    if selection.wants_cluster() { packages::for_cluster() } else { Ok(()) }
 }
 
 fn lints() -> anyhow::Result<()> {

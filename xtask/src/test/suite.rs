@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use serde::Deserialize;
 
+use super::selection::Selection;
 use super::tally::Tally;
 use super::verdict::Outcome;
 use crate::{build, progress};
@@ -52,9 +53,11 @@ impl Suite {
         Ok(())
     }
 
+    /// With the time of each test, which libtest of a stable compiler prints only when it is let.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
-        command.current_dir(&self.folder).env("CARGO_MANIFEST_DIR", &self.folder);
+        command.current_dir(&self.folder).env("CARGO_MANIFEST_DIR", &self.folder).env("RUSTC_BOOTSTRAP", "1");
+        command.args(["-Zunstable-options", "--report-time"]);
         command
     }
 
@@ -73,9 +76,9 @@ pub(super) fn report(name: &str, outcome: &Outcome, took: &str) {
 }
 
 /// Builds all tests and tells where they are; those of the cluster, which need it, are not among them.
-pub(super) fn all(only: Option<&str>) -> anyhow::Result<Vec<Suite>> {
+pub(super) fn all(selection: &Selection) -> anyhow::Result<Vec<Suite>> {
     let mut found = built(&[] as &[&str])?;
-    found.retain(|suite| only.is_none_or(|only| suite.name.contains(only)));
+    found.retain(|suite| selection.covers(&suite.name));
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
 }

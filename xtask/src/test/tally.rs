@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::durations::Durations;
 use super::verdict::Outcome;
 use crate::progress;
 
@@ -13,11 +14,13 @@ pub(crate) struct Tally {
     pub(crate) bad: Vec<String>,
     /// What was not run, and what would let it.
     pub(crate) skipped: Vec<String>,
+    pub(super) durations: Durations,
 }
 
 impl Tally {
     pub(crate) fn add(&mut self, suite: &str, outcome: Outcome) {
         self.good += outcome.passed.len();
+        self.durations.add(suite, outcome.durations);
         self.passed
             .extend(outcome.passed.iter().map(|name| name.rsplit("::").next().unwrap_or(name).to_owned()));
         if !outcome.failed.is_empty() {
@@ -32,6 +35,7 @@ impl Tally {
         self.good += other.good;
         self.bad.extend(other.bad);
         self.skipped.extend(other.skipped);
+        self.durations.join(other.durations);
     }
 
     /// What a person must know at the end.

@@ -3,6 +3,8 @@
 //! A test that is left out is no success. `#[ignore]` is for a test with a reason that stands here: it needs the guest
 //! kernel, or it is no test of its own. Any other ignored test is a failure.
 
+use std::time::Duration;
+
 /// A test that is ignored for a reason with this word is run in the guest kernel.
 const GUEST: &str = "guest";
 /// How the reason begins of a test that needs a program which nobody can fetch; then comes the variable that names it.
@@ -24,6 +26,8 @@ pub(crate) struct Outcome {
     pub(crate) for_guest: Vec<String>,
     /// Those that need a program which a variable names: test and variable.
     pub(crate) to_be_given: Vec<(String, String)>,
+    /// How long tests took, where that was printed.
+    pub(crate) durations: Vec<(String, Duration)>,
     /// Everything the executable printed.
     pub(crate) text: String,
 }
@@ -33,6 +37,9 @@ impl Outcome {
     pub(crate) fn read(text: String, failure: Option<String>) -> Self {
         let mut outcome = Self::default();
         for (name, verdict) in text.lines().filter_map(said_of_a_test) {
+            let (verdict, took) = split_time(verdict);
+            outcome.durations.extend(took.map(|took| (name.to_owned(), took)));
+            let Some(verdict) = Verdict::read(verdict) else { continue };
             match verdict {
                 Verdict::Passed => outcome.passed.push(name.to_owned()),
                 Verdict::Failed => outcome.failed.push(name.to_owned()),
@@ -59,14 +66,30 @@ enum Verdict<'a> {
     Ignored(&'a str),
 }
 
-fn said_of_a_test(line: &str) -> Option<(&str, Verdict<'_>)> {
+impl<'a> Verdict<'a> {
+    fn read(word: &'a str) -> Option<Self> {
+        Some(match word {
+            "ok" => Self::Passed,
+            "FAILED" => Self::Failed,
+            ignored => Self::Ignored(ignored.strip_prefix("ignored")?.trim_start_matches(", ")),
+        })
+    }
+}
+
+/// The name of a test, and what is said of it.
+fn said_of_a_test(line: &str) -> Option<(&str, &str)> {
     let (name, verdict) = line.strip_prefix("test ")?.split_once(" ... ")?;
-    let verdict = match verdict {
-        "ok" => Verdict::Passed,
-        "FAILED" => Verdict::Failed,
-        ignored => Verdict::Ignored(ignored.strip_prefix("ignored")?.trim_start_matches(", ")),
-    };
     Some((name.trim_end_matches(" - should panic"), verdict))
+}
+
+/// `ok <1.234s>` is a verdict and a time.
+fn split_time(verdict: &str) -> (&str, Option<Duration>) {
+    let split = verdict.strip_suffix("s>").and_then(|rest| rest.rsplit_once(" <"));
+    let Some((word, seconds)) = split else { return (verdict, None) };
+    match seconds.parse() {
+        Ok(seconds) => (word, Duration::try_from_secs_f64(seconds).ok()),
+        Err(_) => (verdict, None),
+    }
 }
 
 #[cfg(test)]
@@ -87,6 +110,15 @@ mod tests {
         check("test a::b - should panic ... ok", &["a::b"], &[], &[]);
         check("test a::b ... FAILED", &[], &["a::b"], &[]);
         check("test result: ok. 1 passed; 0 failed; 0 ignored", &[], &[], &[]);
+    }
+
+    #[test]
+    fn the_time_of_a_test_is_read_beside_its_verdict() {
+        let outcome = Outcome::read("test a::b ... ok <1.250s>\ntest c ... FAILED <0.001s>\n".into(), None);
+        assert_eq!((outcome.passed, outcome.failed), (vec!["a::b".to_owned()], vec!["c".to_owned()]));
+        let took = |ms| Duration::from_millis(ms);
+        assert_eq!(outcome.durations, [("a::b".to_owned(), took(1250)), ("c".to_owned(), took(1))]);
+        assert_eq!(Outcome::read("test a ... ok\n".into(), None).durations, []);
     }
 
     #[test]

@@ -104,7 +104,7 @@ fn prepare(options: &Options) -> anyhow::Result<Parts> {
     let whole = |path: &Option<PathBuf>| path.as_deref().map(absolute).transpose();
     Ok(Parts {
         place: Place::at(&named.map_or_else(|| PathBuf::from(FOLDER), PathBuf::from)),
-        executables: up::executables()?,
+        executables: up::release_executables()?,
         reference: absolute(&options.peers.cni_path)?,
         multus: whole(&options.peers.multus)?,
         thick: whole(&options.peers.multus_shim)?.zip(whole(&options.peers.multus_daemon)?),

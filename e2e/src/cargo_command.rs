@@ -1,23 +1,29 @@
-//! The cargo that xtask starts, in the environment that a shell would give it.
+//! The cargo that xtask and tests start, in the environment that a shell would give it.
 //!
-//! `cargo xtask` is `cargo run`, which sets `CARGO_PKG_NAME`, `CARGO_MANIFEST_DIR` and others for xtask. Build scripts
-//! that ask to be run again when one of them changes (`ring`'s does) would run again at every change between
+//! `cargo run` and `cargo test` set `CARGO_PKG_NAME`, `CARGO_MANIFEST_DIR` and others for the program that they run. Build
+//! scripts that ask to run again when one of them changes (`ring`'s does) would run again at every change between
 //! `cargo build` and `cargo xtask`, and everything above them would be compiled again.
 
+use std::env;
 use std::ffi::{OsStr, OsString};
 use std::process::Command;
 
-/// What `cargo run` sets for the program that it runs: names, and beginnings of names.
+/// What cargo sets for the program that it runs: names, and a beginning of names.
 const SET_BY_CARGO_RUN: [&str; 4] =
     ["CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_BIN_NAME", "CARGO_CRATE_NAME"];
 const PREFIX_SET_BY_CARGO_RUN: &str = "CARGO_PKG_";
 
-/// Cargo without the variables that describe xtask's own package.
-pub(super) fn cargo_command() -> Command {
-    command_without(env!("CARGO"), std::env::vars_os())
+/// Cargo without the variables that describe the package of the running program.
+pub fn cargo_command() -> Command {
+    command_without(program(), env::vars_os())
 }
 
-fn command_without(program: &str, environment: impl Iterator<Item = (OsString, OsString)>) -> Command {
+/// The cargo that runs this program, else the one that built it.
+fn program() -> OsString {
+    env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into())
+}
+
+fn command_without(program: OsString, environment: impl Iterator<Item = (OsString, OsString)>) -> Command {
     let mut command = Command::new(program);
     for (name, _) in environment.filter(|(name, _)| is_set_by_cargo_run(name)) {
         command.env_remove(name);
@@ -66,9 +72,9 @@ mod tests {
     fn command_of_xtask() -> Command {
         let set = ["CARGO_PKG_NAME", "CARGO_PKG_VERSION_PRE", "CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH"]
             .map(|name| (OsString::from(name), OsString::from("of xtask")));
-        let mut command = Command::new(env!("CARGO"));
+        let mut command = Command::new(program());
         command.envs(set.clone());
-        for (name, _) in command_without("cargo", std::env::vars_os().chain(set)).get_envs() {
+        for (name, _) in command_without(program(), env::vars_os().chain(set)).get_envs() {
             command.env_remove(name);
         }
         command
