@@ -35,6 +35,7 @@ mod files;
 mod firewall;
 mod links;
 mod machine;
+mod netlink;
 mod sysctl;
 mod traffic;
 
@@ -172,9 +173,15 @@ fn look_into(place: &str, netns: &Path) -> anyhow::Result<Facts> {
         return Ok(facts);
     }
     let tool = Tool { netns };
-    let links = links::look(place, &tool, &mut facts)?;
-    traffic::look(place, &tool, &links, &mut facts)?;
-    firewall::look(place, &tool, &mut facts)?;
+    let present = netlink::look(place, netns, &mut facts)?;
+    let links = links::look(place, &tool, &present, &mut facts)?;
+    if present.shaping {
+        traffic::look(place, &tool, &links, &mut facts)?;
+    }
+    if present.tables {
+        firewall::look(place, &tool, &mut facts)?;
+    }
+    firewall::look_at_legacy(place, &tool, &mut facts)?;
     sysctl::look(place, netns, &mut facts)?;
     Ok(facts)
 }

@@ -5,6 +5,9 @@
 
 use super::fact::{Fields, Kind};
 
+/// Queueing disciplines that every link has that nobody shaped.
+pub(super) const DEFAULT_QDISCS: [&str; 5] = ["noqueue", "noop", "mq", "pfifo_fast", "fq_codel"];
+
 /// Things that are not looked at.
 pub(super) fn thing(kind: Kind, name: &str, fields: &Fields) -> bool {
     let is = |field: &str, value: &str| fields.get(field).is_some_and(|found| found == value);
@@ -23,10 +26,7 @@ pub(super) fn thing(kind: Kind, name: &str, fields: &Fields) -> bool {
         Kind::Group => !is("/state", "permanent"),
         // An address brings them, an IPv6 address only when nobody else turned out to have it: told by the address.
         Kind::Route => is("/table", "local") && is("/protocol", "kernel"),
-        // What every link has that nobody shaped.
-        Kind::Qdisc => {
-            ["noqueue", "noop", "mq", "pfifo_fast", "fq_codel"].iter().any(|kind| is("/kind", kind))
-        }
+        Kind::Qdisc => DEFAULT_QDISCS.iter().any(|kind| is("/kind", kind)),
         // A counter under the name of a setting.
         Kind::Sysctl => name == "net/netfilter/nf_conntrack_count",
         // host-local keeps a folder for each network, the last address given, and its lock, for ever.

@@ -15,7 +15,7 @@ pub(super) fn look(place: &str, tool: &Tool<'_>, facts: &mut Facts) -> anyhow::R
             facts.add(place, Kind::Firewall, name(kind, object), flatten(object));
         }
     }
-    legacy(place, tool, facts)
+    Ok(())
 }
 
 /// `rule inet filter input`
@@ -25,7 +25,8 @@ fn name(kind: &str, object: &Value) -> String {
     [kind].into_iter().chain(words).collect::<Vec<_>>().join(" ")
 }
 
-fn legacy(place: &str, tool: &Tool<'_>, facts: &mut Facts) -> anyhow::Result<()> {
+/// The tables of the old iptables.
+pub(super) fn look_at_legacy(place: &str, tool: &Tool<'_>, facts: &mut Facts) -> anyhow::Result<()> {
     for (tables, save) in
         [("ip_tables_names", "iptables-legacy-save"), ("ip6_tables_names", "ip6tables-legacy-save")]
     {

@@ -1,31 +1,62 @@
-//! What rtnetlink knows of a namespace: links, addresses, routes, rules, neighbours, and what bridges forward.
+//! What rtnetlink knows of a namespace: links, addresses, routes, neighbours, and what bridges forward.
 
 use serde_json::Value;
 
 use super::Tool;
 use super::fact::{Facts, Kind, flatten};
+use super::netlink::Present;
 
 /// Returns the names of the links, for what is asked link by link.
-pub(super) fn look(place: &str, tool: &Tool<'_>, facts: &mut Facts) -> anyhow::Result<Vec<String>> {
-    let [links, nexthops, permanent, proxies] = tool.lists(
+pub(super) fn look(
+    place: &str,
+    tool: &Tool<'_>,
+    present: &Present,
+    facts: &mut Facts,
+) -> anyhow::Result<Vec<String>> {
+    let [links, nexthops, permanent, proxies, routes] = tool.lists(
         &["ip", "-d"],
-        ["address show", "nexthop show", "neigh show nud permanent", "neigh show proxy"],
+        [
+            "address show",
+            "nexthop show",
+            "neigh show nud permanent",
+            "neigh show proxy",
+            "route show table all",
+        ],
     )?;
+    let has_bridge = links.iter().any(is_bridge);
     let names = links.into_iter().map(|link| add_link(place, link, facts)).collect();
     each(place, Kind::Nexthop, &nexthops, &["id"], facts);
     each(place, Kind::Neighbour, &permanent, &["dst", "dev"], facts);
     each(place, Kind::Neighbour, &proxies, &["dst", "dev"], facts);
-    // Without a family, ip shows the rules of IPv4 only.
-    for family in ["-4", "-6"] {
-        let [routes, rules] = tool.lists(&["ip", family], ["route show table all", "rule show"])?;
-        each(place, Kind::Route, &routes, &["type", "dst", "dev", "table"], facts);
-        each(place, Kind::Rule, &rules, &["priority", "src", "table"], facts);
+    routes.into_iter().for_each(|route| add_route(place, route, facts));
+    if has_bridge || present.forwarding {
+        look_at_bridges(place, tool, facts)?;
     }
+    Ok(names)
+}
+
+fn is_bridge(link: &Value) -> bool {
+    link.pointer("/linkinfo/info_kind").is_some_and(|kind| kind == "bridge")
+}
+
+fn look_at_bridges(place: &str, tool: &Tool<'_>, facts: &mut Facts) -> anyhow::Result<()> {
     let [forwarding, groups, vlans] = tool.lists(&["bridge"], ["fdb show", "mdb show", "vlan show"])?;
     each(place, Kind::Forwarding, &forwarding, &["mac", "ifname", "vlan", "dst"], facts);
     add_groups(place, &groups, facts);
     add_vlans(place, &vlans, facts);
-    Ok(names)
+    Ok(())
+}
+
+/// What nearly every route is, is left out of names and sentences.
+fn add_route(place: &str, mut route: Value, facts: &mut Facts) {
+    if let Some(object) = route.as_object_mut() {
+        for (key, usual) in [("type", "unicast"), ("table", "main"), ("scope", "global")] {
+            if object.get(key).is_some_and(|value| value == usual) {
+                object.remove(key);
+            }
+        }
+    }
+    facts.add(place, Kind::Route, named(&route, &["type", "dst", "dev", "table"]), flatten(&route));
 }
 
 fn each(place: &str, kind: Kind, list: &[Value], name: &[&str], facts: &mut Facts) {
