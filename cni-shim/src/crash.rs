@@ -1,19 +1,8 @@
 //! Named points at which a test may end the executable, to show that DEL cleans up after a death anywhere.
 //!
-//! Compiled to nothing in a release: only the feature `crash-points` looks at the environment.
-
-/// The points of ADD, in order. `attach` points carry the number of the attachment: `attached-0`, `attached-1`, …
-pub const POINTS: [&str; 9] = [
-    "locked",
-    "planned",
-    "before-record",
-    "recorded",
-    "attaching",
-    "attached",
-    "routed",
-    "saved",
-    "published",
-];
+//! Compiled to nothing in a release: only the feature `crash-points` looks at the environment. The points of ADD, in
+//! order: `locked`, `planned`, `before-record`, `recorded`, for each attachment `attaching-N` and `attached-N`, `routed`,
+//! `published`, `saved`.
 
 /// Ends this process with SIGKILL when the environment names this point.
 #[cfg(feature = "crash-points")]

@@ -199,10 +199,6 @@ impl Entry {
         self.attachments.iter().enumerate().rev().filter(|(_, a)| a.owes_del())
     }
 
-    pub fn is_clean(&self) -> bool {
-        self.attachments.iter().all(|a| !a.owes_del())
-    }
-
     pub fn is_parked(&self, now: Uptime) -> bool {
         self.failures.is_some_and(|f| f.is_parked(now))
     }

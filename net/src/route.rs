@@ -88,7 +88,6 @@ pub struct RouteFilter {
 }
 
 pub const MAIN_TABLE: u32 = 254;
-pub const LOCAL_TABLE: u32 = 255;
 /// The [`Route::protocol`] of routes that come and go with an address.
 pub const BY_KERNEL: u8 = 2;
 

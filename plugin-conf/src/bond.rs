@@ -53,8 +53,6 @@ const LEAST_MTU: u32 = 68;
 pub struct BondMode(u8);
 
 impl BondMode {
-    pub const ACTIVE_BACKUP: Self = Self(1);
-
     pub fn number(self) -> u8 {
         self.0
     }

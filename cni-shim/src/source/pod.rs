@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use manifold_cni::name::{BadName, printable};
-use manifold_crds::keys::{CONFIG_SOURCE, DEFAULT_NETWORK, NETWORK_STATUS, NETWORKS};
+use manifold_crds::keys::{CONFIG_SOURCE, DEFAULT_NETWORK, NETWORKS};
 use manifold_crds::{Namespace, PodName, PodUid};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{Kind, SourceError};
 
 /// The only annotations that are ever read; a pod may carry 256 KiB of others (S-13).
-const KEYS: [&str; 4] = [NETWORKS, NETWORK_STATUS, DEFAULT_NETWORK, CONFIG_SOURCE];
+const KEYS: [&str; 3] = [NETWORKS, DEFAULT_NETWORK, CONFIG_SOURCE];
 
 /// The pod that the runtime names in `CNI_ARGS`. The names are checked, so they may stand in a URL or a file name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,10 +75,6 @@ impl Annotations {
 
     pub fn default_network(&self) -> Option<&str> {
         self.get(DEFAULT_NETWORK)
-    }
-
-    pub fn network_status(&self) -> Option<&str> {
-        self.get(NETWORK_STATUS)
     }
 
     pub fn is_static(&self) -> bool {
