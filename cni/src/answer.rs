@@ -7,10 +7,12 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::dispatch::never_unknown_container;
+use crate::json::any_case::respell_map;
 use crate::name::{one_line, printable};
 use crate::process::{Ended, NoEnd};
 use crate::{CniError, Executed, Verb, code};
 
+const ERROR_KEYS: [&str; 3] = ["code", "msg", "details"];
 /// Keys that a result has and an error has not.
 const RESULT_KEYS: [&str; 6] = ["interfaces", "ips", "ip4", "ip6", "routes", "supportedVersions"];
 
@@ -76,7 +78,9 @@ fn failure(who: &str, ended: &Ended) -> CniError {
 /// The error object on stdout, if that is what stands there: a `code` with a `msg`, and nothing of a result.
 fn stated(stdout: &[u8]) -> Option<CniError> {
     crate::json::strict(stdout).ok()?;
-    let Ok(Value::Object(keys)) = serde_json::from_slice(stdout) else { return None };
+    let Ok(Value::Object(mut keys)) = serde_json::from_slice(stdout) else { return None };
+    respell_map(&mut keys, &ERROR_KEYS);
+    respell_map(&mut keys, &RESULT_KEYS);
     if !(keys.contains_key("code") && keys.contains_key("msg"))
         || RESULT_KEYS.iter().any(|k| keys.contains_key(*k))
     {

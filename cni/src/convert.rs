@@ -15,8 +15,11 @@ use crate::name::printable;
 use crate::version::{Family, UnknownVersion};
 use crate::{CniError, CniResult, Dns, IpConfig, Route, Version, code};
 
+mod spelling;
 #[cfg(test)]
 mod tests;
+
+pub use spelling::{DNS as DNS_KEYS, ROUTE as ROUTE_KEYS, route as respell_route};
 
 /// Keys that the model owns. In `extra` they would stand twice in the output.
 const OWN_KEYS: [&str; 7] = ["cniVersion", "interfaces", "ips", "routes", "dns", "ip4", "ip6"];
@@ -31,6 +34,7 @@ impl CniResult {
         else {
             return Ok((Self::default(), fallback));
         };
+        spelling::result(&mut keys);
         let version = version_of(keys.remove("cniVersion"), fallback)?;
         let result = match version.family() {
             Family::Ip4Ip6 => old_shape(keys)?,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use crate::config::PluginConf;
+use crate::json::is_key;
 use crate::name::printable;
 use crate::{AttachmentId, CniError, NetworkName, RawObject, Version};
 
@@ -20,6 +21,12 @@ pub const VALID_ATTACHMENTS: &str = "cni.dev/valid-attachments";
 pub const ATTACHMENTS: &str = "cni.dev/attachments";
 /// Keys with this prefix are the runtime's and never come from a configuration (CNI-DRV-5).
 const RESERVED_PREFIX: &str = "cni.dev/";
+/// Keys that only the runtime says.
+const OWNED: [&str; 3] = ["capabilities", "runtimeConfig", "prevResult"];
+
+fn is_reserved(key: &str) -> bool {
+    key.get(..RESERVED_PREFIX.len()).is_some_and(|begin| is_key(begin, RESERVED_PREFIX))
+}
 
 /// What the runtime adds to a plugin object.
 #[derive(Clone, Copy, Debug)]
@@ -39,11 +46,8 @@ impl Derived<'_> {
     /// The bytes for the plugin's stdin.
     pub fn bytes(&self, plugin: &PluginConf) -> Vec<u8> {
         let mut keys = plugin.raw.clone();
-        // Ours to say, never the configuration's.
-        keys.retain(|key| {
-            !matches!(key, "capabilities" | "runtimeConfig" | "prevResult")
-                && !key.starts_with(RESERVED_PREFIX)
-        });
+        // Ours to say, never the configuration's, in whatever case a plugin might read it.
+        keys.retain(|key| !OWNED.iter().any(|owned| is_key(key, owned)) && !is_reserved(key));
         keys.set("cniVersion", &self.version.as_str());
         keys.set("name", self.name);
         let runtime = self.runtime_config(plugin);

@@ -9,8 +9,10 @@ use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+pub mod any_case;
 mod strict;
 
+pub use any_case::is_key;
 pub use strict::{locate, strict};
 
 /// Deeper input is refused before anything recurses over it (F-INP-5).
@@ -52,13 +54,29 @@ impl RawObject {
         Ok(serde_json::from_slice(bytes)?)
     }
 
+    /// The value under `key`, which may be written in any case ([`any_case`]).
     pub fn get(&self, key: &str) -> Option<&RawValue> {
-        self.0.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_ref())
+        self.find(key).map(|(_, value)| value.as_ref())
+    }
+
+    /// How the key that counts as `key` is written.
+    pub fn spelling_of(&self, key: &str) -> Option<&str> {
+        self.find(key).map(|(written, _)| written.as_str())
+    }
+
+    fn find(&self, key: &str) -> Option<&(String, Box<RawValue>)> {
+        let at = any_case::position(self.0.iter().enumerate().map(|(n, (k, _))| (n, k.as_str())), key)?;
+        self.0.get(at)
     }
 
     /// The value under `key` as a type; absent and `null` are both `None`.
     pub fn get_as<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, serde_json::Error> {
-        self.get(key).map_or(Ok(None), |raw| serde_json::from_str(raw.get()))
+        self.get(key).map_or(Ok(None), |raw| any_case::from_str(raw.get()))
+    }
+
+    /// The whole object as a type.
+    pub fn read_as<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        any_case::from_slice(&self.to_vec())
     }
 
     pub fn contains(&self, key: &str) -> bool {
@@ -77,7 +95,7 @@ impl RawObject {
         self.0.iter().map(|(k, v)| (k.as_str(), v.as_ref()))
     }
 
-    /// Sets or replaces a key, keeping its place when it was there.
+    /// Sets or replaces a key that is written exactly so, keeping its place when it was there.
     pub fn set_raw(&mut self, key: &str, value: Box<RawValue>) {
         match self.0.iter_mut().find(|(k, _)| k == key) {
             Some((_, old)) => *old = value,
@@ -85,9 +103,11 @@ impl RawObject {
         }
     }
 
+    /// Sets a key of ours. Where it is written in another case too, that goes: a plugin in Go would read the last one.
     pub fn set(&mut self, key: &str, value: &impl Serialize) {
         let raw = serde_json::value::to_raw_value(value).expect("values of ours have string keys only");
         self.set_raw(key, raw);
+        self.retain(|written| written == key || !is_key(written, key));
     }
 
     pub fn remove(&mut self, key: &str) -> Option<Box<RawValue>> {

@@ -30,7 +30,7 @@ pub struct Input {
 impl Input {
     /// The configuration as the plugin's own type.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, CniError> {
-        serde_json::from_slice(&self.config.to_vec()).map_err(|e| {
+        self.config.read_as().map_err(|e| {
             let why = crate::json::BadJson::from(e).why;
             CniError::new(
                 code::DECODE,

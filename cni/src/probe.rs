@@ -49,7 +49,7 @@ fn named(plugin: &str, answer: &[u8]) -> Result<Vec<String>, CniError> {
     let wrong =
         |why: String| CniError::new(code::DECODE, format!("plugin `{plugin}` answered VERSION {why}"));
     let answer: Answer =
-        serde_json::from_slice(answer).map_err(|e| wrong(format!("with something else: {e}")))?;
+        crate::json::any_case::from_slice(answer).map_err(|e| wrong(format!("with something else: {e}")))?;
     match answer.supported_versions {
         Some(versions) if !versions.is_empty() => Ok(versions),
         _ if answer.cni_version == "0.2.0" => Ok(vec!["0.1.0".to_owned(), "0.2.0".to_owned()]),

@@ -108,11 +108,12 @@ impl<'a> Maker<'a> {
     }
 
     fn values(&mut self, want: &Want, list: &NetworkList) -> Result<Values, Refusal> {
-        let (values, refused) = capability::values(want.role, want.selection.as_ref(), list, self.runtime)?;
-        for refusal in refused {
+        let delivery = capability::values(want.role, want.selection.as_ref(), list, self.runtime)?;
+        for refusal in delivery.refused {
             self.dropped(want, refusal)?;
         }
-        Ok(values)
+        self.notes.extend(delivery.notes.into_iter().map(|note| format!("network `{}`: {note}", want.source)));
+        Ok(delivery.values)
     }
 
     fn device(

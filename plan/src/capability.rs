@@ -1,16 +1,19 @@
 //! Which values each attachment's plugins get from the runtime, and whether somebody takes them.
 //!
-//! A request that no plugin of the network declares would be lost without a word, so it is refused (P-COR-6). What the
-//! runtime itself passes goes to the default network only: its ports and addresses are meant for one interface
+//! A request that no plugin of the network declares, or reads from CNI_ARGS, would be lost without a word, so it is
+//! refused (P-COR-6). What the runtime itself passes goes to the default network only: its ports and addresses are meant for one interface
 //! (NPWG-7.5-1, S-13).
 
 use std::collections::BTreeMap;
 
+use manifold_cni::name::printable;
 use manifold_cni::{NetworkList, PluginConf};
 use manifold_crds::{IpRequest, Selection};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
+use crate::by_args::{self, Reach};
+use crate::check_config::ipam_type;
 use crate::{Refusal, Role, RuntimeInput};
 
 /// Runtime values by capability. Each plugin still gets only those it declares.
@@ -29,26 +32,40 @@ fn declares(plugin: &PluginConf, capability: &str) -> bool {
     plugin.capabilities.get(capability).copied().unwrap_or_default()
 }
 
-/// The values of one attachment, and a refusal for each request that no plugin takes.
+/// What becomes of the requests of one attachment.
+#[derive(Debug, Default)]
+pub struct Delivery {
+    pub values: Values,
+    /// For each request that no plugin takes.
+    pub refused: Vec<Refusal>,
+    /// For each of which nobody here can tell.
+    pub notes: Vec<String>,
+}
+
+/// The values of one attachment, and what becomes of requests that no plugin declares.
 pub fn values(
     role: Role,
     selection: Option<&Selection>,
     list: &NetworkList,
     runtime: &RuntimeInput,
-) -> Result<(Values, Vec<Refusal>), Refusal> {
-    let mut values = if role == Role::Default { runtime.runtime_config.clone() } else { Values::new() };
-    let mut refused = Vec::new();
+) -> Result<Delivery, Refusal> {
+    let values = if role == Role::Default { runtime.runtime_config.clone() } else { Values::new() };
+    let mut delivery = Delivery { values, ..Delivery::default() };
     for (key, capability, value) in selection.map(requests).unwrap_or_default() {
         if declared(list, capability) {
-            values.insert(capability.to_owned(), value);
-        } else {
-            refused.push(missing(key, capability));
+            delivery.values.insert(capability.to_owned(), value);
+            continue;
+        }
+        match by_args::reach(list, key) {
+            Reach::Read => {}
+            Reach::Perhaps(plugin) => delivery.notes.push(perhaps(key, capability, &plugin)),
+            Reach::Nobody => delivery.refused.push(missing(key, capability)),
         }
     }
     if let Some(selection) = selection {
         prefixes(&selection.ips, list)?;
     }
-    Ok((values, refused))
+    Ok(delivery)
 }
 
 /// What the selection asks for: its key, the capability's name, the value.
@@ -76,9 +93,20 @@ pub(crate) fn raw<T: Serialize + ?Sized>(value: &T) -> Box<RawValue> {
     to_raw_value(value).expect("values of ours have string keys only")
 }
 
+fn perhaps(key: &str, capability: &str, plugin: &str) -> String {
+    let arg = by_args::arg_of(key).unwrap_or(key);
+    let plugin = printable(plugin);
+    format!(
+        "the pod asks for `{key}`, and no plugin of the network has the capability `{capability}`; it has an effect only \
+         if `{plugin}` reads `{arg}` from CNI_ARGS"
+    )
+}
+
 fn missing(key: &str, capability: &str) -> Refusal {
+    let or_reads =
+        by_args::arg_of(key).map(|arg| format!(" or reads `{arg}` from CNI_ARGS")).unwrap_or_default();
     Refusal::new(
-        format!("the pod asks for `{key}`, and no plugin of the network has the capability `{capability}`"),
+        format!("the pod asks for `{key}`, and no plugin of the network has the capability `{capability}`{or_reads}"),
         format!(
             "add `\"capabilities\": {{\"{capability}\": true}}` to the plugin of the network that can do it, or drop `{key}` \
              from the pod's annotation"
@@ -89,9 +117,7 @@ fn missing(key: &str, capability: &str) -> Refusal {
 /// Static addresses are set as they are written, so a prefix length is needed (F-INP-4).
 fn prefixes(ips: &[IpRequest], list: &NetworkList) -> Result<(), Refusal> {
     let is_static = |plugin: &PluginConf| {
-        let ipam: Option<manifold_cni::RawObject> = plugin.raw.get_as("ipam").ok().flatten();
-        let kind = ipam.and_then(|ipam| ipam.get_as::<String>("type").ok().flatten());
-        declares(plugin, "ips") && kind.as_deref() == Some("static")
+        ipam_type(plugin).as_deref() == Some("static")
     };
     match ips.iter().find(|ip| ip.prefix_len.is_none()) {
         Some(bare) if list.plugins.iter().any(is_static) => Err(Refusal::new(

@@ -22,7 +22,9 @@ mod tests;
 mod top;
 
 pub use finding::{Finding, Severity};
+pub(crate) use chain::ipam_type;
 pub use kinds::bundled_types;
+pub(crate) use kinds::{Kind, kind};
 pub(crate) use read::read;
 
 use finding::Draft;

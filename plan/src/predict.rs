@@ -3,7 +3,7 @@
 //!
 //! An upper bound for results as plugins give them: each address asked for or configured, or two where IPAM chooses.
 
-use manifold_cni::NetworkList;
+use manifold_cni::{NetworkList, RawObject};
 use manifold_crds::Selection;
 use serde_json::Value;
 
@@ -26,11 +26,11 @@ pub fn entry(display: &str, list: &NetworkList, selection: Option<&Selection>, d
 }
 
 /// The room for what a plugin object sets itself: addresses of `static`, DNS.
-fn configured(raw: &manifold_cni::RawObject) -> usize {
-    let ipam: Value = raw.get_as("ipam").ok().flatten().unwrap_or_default();
-    let count = |key: &str| ipam.get(key).and_then(Value::as_array).map_or(0, Vec::len);
+fn configured(raw: &RawObject) -> usize {
+    let ipam: RawObject = raw.get_as("ipam").ok().flatten().unwrap_or_default();
+    let count = |key: &str| ipam.get_as::<Vec<Value>>(key).ok().flatten().map_or(0, |list| list.len());
     let dns = raw.get("dns").map_or(0, |dns| dns.get().len());
-    let ipam_dns = ipam.get("dns").map_or(0, |dns| dns.to_string().len());
+    let ipam_dns = ipam.get("dns").map_or(0, |dns| dns.get().len());
     let conf = raw.get_as::<Value>("runtimeConfig").ok().flatten().map_or(0, |v| v.to_string().len());
     (count("addresses") + count("ranges")) * ADDRESS + dns + ipam_dns + conf
 }

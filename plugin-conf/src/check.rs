@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use manifold_cni::convert::{DNS_KEYS, ROUTE_KEYS};
 use manifold_cni::{CniArgs, RawObject, Version};
 
 use crate::keys::{self, Owner};
@@ -11,7 +12,8 @@ use crate::{
     BandwidthConf, BondConf, BridgeConf, DhcpConf, DummyConf, FirewallConf, HostLocalConf, IpvlanConf,
     LoopbackConf, MacvlanConf, PortmapConf, PtpConf, SbrConf, StaticConf, TapConf, TuningConf, VlanConf,
     VrfConf, bandwidth, bond, bridge, dhcp, dummy, firewall, fit, host_device, host_local, ip_range, ipam,
-    ipvlan, loopback, macvlan, portmap, ptp, runtime, sbr, sriov, static_ipam, tap, tuning, vlan_link, vrf,
+    ipvlan, loopback, macvlan, portmap, ptp, runtime, sbr, sriov, static_ipam, tap, tuning, vlan, vlan_link,
+    vrf,
 };
 
 /// Everything that can be told from the configuration alone. Types that are not bundled pass: their own plugin knows.
@@ -53,7 +55,7 @@ pub fn check(type_name: &str, config: &RawObject) -> Result<Vec<Note>, Problem> 
             common(config)?;
             return ipam_notes(type_name, config);
         }
-        _ => return Ok(Vec::new()),
+        _ => return Ok(keys::odd_case(config, keys::LIST, "")),
     };
     common(config)?;
     let known: Vec<&str> = keys::PROTOCOL.iter().chain(own).copied().collect();
@@ -63,6 +65,8 @@ pub fn check(type_name: &str, config: &RawObject) -> Result<Vec<Note>, Problem> 
         Some(_) => Owner::Shared,
     };
     let mut notes = keys::unknown(config, &known, "", type_name, owner);
+    notes.extend(odd_case_inside(config, &[("dns", DNS_KEYS), ("vlanTrunk", vlan::TRUNK_KEYS)], ""));
+    notes.extend(odd_case_of_requests(config)?);
     notes.extend(oddities(type_name, config, ipam_type.is_some())?);
     notes.extend(chained_notes(type_name, config)?);
     match ipam_type {
@@ -105,6 +109,30 @@ fn oddities(type_name: &str, config: &RawObject, has_ipam: bool) -> Result<Vec<N
         "bond" => list_notes(config, "", "links", bond::LINK_KEYS, "bond"),
         _ => Vec::new(),
     })
+}
+
+/// Notes on keys in another case in the objects, or lists of objects, under these keys.
+fn odd_case_inside(object: &RawObject, inside: &[(&str, &[&str])], place: &str) -> Vec<Note> {
+    let mut notes = Vec::new();
+    for (key, known) in inside {
+        if let Ok(Some(one)) = object.get_as::<RawObject>(key) {
+            notes.extend(keys::odd_case(&one, known, &format!("{place}/{key}")));
+        }
+        let entries: Vec<RawObject> = object.get_as(key).ok().flatten().unwrap_or_default();
+        for (n, entry) in entries.iter().enumerate() {
+            notes.extend(keys::odd_case(entry, known, &format!("{place}/{key}/{n}")));
+        }
+    }
+    notes
+}
+
+/// The same for `args.cni`, which pods and definitions ask by.
+fn odd_case_of_requests(config: &RawObject) -> Result<Vec<Note>, Problem> {
+    let args = fit::object(config, "args")?;
+    let mut notes = keys::odd_case(&args, &["cni"], "/args");
+    let cni = fit::object(&args, "cni").map_err(|p| p.under("/args"))?;
+    notes.extend(keys::odd_case(&cni, keys::REQUESTS, "/args/cni"));
+    Ok(notes)
 }
 
 /// Notes on the keys of each object of a list.
@@ -153,6 +181,7 @@ fn ipam_notes(ipam_type: &str, config: &RawObject) -> Result<Vec<Note>, Problem>
             let mut notes = keys::unknown(&section, dhcp::KEYS, "/ipam", "dhcp", Owner::Ours);
             notes.extend(list_notes(&section, "/ipam", "request", dhcp::REQUEST_KEYS, "dhcp"));
             notes.extend(list_notes(&section, "/ipam", "provide", dhcp::PROVIDE_KEYS, "dhcp"));
+            notes.extend(DhcpConf::notes(config)?);
             Ok(notes)
         }
         _ => Ok(Vec::new()),
@@ -176,6 +205,7 @@ fn host_local_notes(config: &RawObject) -> Result<Vec<Note>, Problem> {
             notes.extend(keys::unknown(range, ip_range::KEYS, &place, "host-local", Owner::Ours));
         }
     }
+    notes.extend(odd_case_inside(&section, &[("routes", ROUTE_KEYS)], "/ipam"));
     Ok(notes)
 }
 
@@ -183,6 +213,7 @@ fn static_notes(config: &RawObject, conf: &StaticConf) -> Result<Vec<Note>, Prob
     let section = ipam::section(config)?;
     let mut notes = keys::unknown(&section, static_ipam::KEYS, "/ipam", "static", Owner::Ours);
     notes.extend(list_notes(&section, "/ipam", "addresses", static_ipam::ADDRESS_KEYS, "static"));
+    notes.extend(odd_case_inside(&section, &[("routes", ROUTE_KEYS), ("dns", DNS_KEYS)], "/ipam"));
     if conf.addresses.is_empty() && !declares(config, "ips")? {
         notes.push(Note {
             pointer: "/ipam/addresses".into(),
@@ -225,7 +256,7 @@ mod tests {
         let notes = notes("bridge", raw);
         let expected = [
             ("/isGatway", "did you mean `isGateway`?"),
-            ("/ipam/datadir", "did you mean `dataDir`?"),
+            ("/ipam/datadir", "is read as `dataDir`"),
             ("/ipam/ranges/0/0/range_start", "did you mean `rangeStart`?"),
         ];
         assert_eq!(notes.len(), expected.len(), "{notes:?}");
@@ -236,6 +267,37 @@ mod tests {
         let [(pointer, sentence)] = &self::notes("macvlan", stranger)[..] else { panic!("one note") };
         assert_eq!(pointer, "/colour~0~1");
         assert!(sentence.contains("has no effect"), "{sentence}");
+    }
+
+    // Proves: COMPAT-6
+    #[test]
+    fn a_key_in_another_case_is_read_and_noted() {
+        let raw = r#"{"IsGateway":true,"isGateway":true,"hairpinmode":true,"DNS":{"Search":["a"]},"VlanTrunk":[{"minid":1,"maxID":9}],
+            "Args":{"CNI":{"MAC":"02:00:00:00:00:01","Mine":1}},
+            "IPAM":{"Type":"host-local","Ranges":[[{"Subnet":"10.1.0.0/16","rangestart":"10.1.0.9"}]],"routes":[{"DST":"0.0.0.0/0"}]}}"#;
+        let told = notes("bridge", raw);
+        let expected = [
+            "/IsGateway",
+            "/hairpinmode",
+            "/DNS",
+            "/VlanTrunk",
+            "/Args",
+            "/IPAM",
+            "/dns/Search",
+            "/vlanTrunk/0/minid",
+            "/args/CNI",
+            "/args/cni/MAC",
+            "/ipam/Type",
+            "/ipam/Ranges",
+            "/ipam/ranges/0/0/Subnet",
+            "/ipam/ranges/0/0/rangestart",
+            "/ipam/routes/0/DST",
+        ];
+        assert_eq!(told.iter().map(|(pointer, _)| pointer.as_str()).collect::<Vec<_>>(), expected);
+        assert!(told[0].1.contains("no effect beside `isGateway`"), "{}", told[0].1);
+        assert!(told[1].1.contains("is read as `hairpinMode`; write"), "{}", told[1].1);
+        refused("bridge", r#"{"IPAM":{"Type":"host-local","Subnet":"x"}}"#, "/ipam/subnet");
+        refused("bridge", r#"{"VLAN":5000}"#, "/VLAN");
     }
 
     // Proves: PLG-CAL-2
@@ -256,7 +318,7 @@ mod tests {
             ("portmap", r#""snat":false,"capabilities":{"portMappings":true}"#, "snta", "snat"),
             ("bandwidth", r#""ingressRate":8000,"ingressBurst":8000"#, "egresRate", "egressRate"),
             ("sbr", r#""gateways":["10.0.0.1"]"#, "gateway", "gateways"),
-            ("vrf", r#""vrfname":"blue""#, "vrfName", "vrfname"),
+            ("vrf", r#""vrfname":"blue""#, "vrf_name", "vrfname"),
             ("firewall", r#""ingressPolicy":"open""#, "ingresPolicy", "ingressPolicy"),
         ] {
             assert_eq!(notes(kind, &format!("{{{good}}}")), [], "{kind}");
@@ -289,6 +351,8 @@ mod tests {
             ("vlan", r#"{"master":"eth0","vlanId":5,"vlan_id":5}"#, "/vlan_id"),
             ("tap", r#"{"owner":1,"onwer":1}"#, "/onwer"),
             ("dhcp", r#"{"ipam":{"type":"dhcp","priorty":1}}"#, "/ipam/priorty"),
+            ("dhcp", r#"{"ipam":{"type":"dhcp","request":[{"skipDefault":false}]}}"#, "/ipam/request/0"),
+            ("dhcp", r#"{"ipam":{"type":"dhcp","provide":[{"option":12}]}}"#, "/ipam/provide/0"),
             (
                 "macvlan",
                 r#"{"ipam":{"type":"dhcp","provide":[{"option":12,"value":"x","arg":""}]}}"#,
@@ -310,7 +374,7 @@ mod tests {
         refused("host-device", r#"{"pciBusID":"x"}"#, "/pciBusID");
         refused("sriov", r#"{"vlan":5000}"#, "/vlan");
         refused("vlan", r#"{"master":"eth0"}"#, "/vlanId");
-        refused("macvlan", r#"{"ipam":{"type":"dhcp","provide":[{"option":12}]}}"#, "/ipam/provide/0");
+        refused("macvlan", r#"{"ipam":{"type":"dhcp","provide":[{"option":0}]}}"#, "/ipam/provide");
     }
 
     #[test]

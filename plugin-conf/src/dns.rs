@@ -19,8 +19,7 @@ impl<'de> Deserialize<'de> for DnsConf {
         let Some(raw) = Option::<RawObject>::deserialize(d)? else { return Ok(Self::default()) };
         let written = |field: &&str| raw.get(field).is_some_and(|v| v.get() != "null" && v.get() != "\"\"");
         let any_field = FIELDS.iter().any(written);
-        let dns = serde_json::from_slice(&raw.to_vec())
-            .map_err(|e| serde::de::Error::custom(crate::problem::why(&e)))?;
+        let dns = raw.read_as().map_err(|e| serde::de::Error::custom(crate::problem::why(&e)))?;
         Ok(Self { dns, any_field })
     }
 }

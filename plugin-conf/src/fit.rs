@@ -1,6 +1,7 @@
 //! Turns raw JSON into a typed configuration, and says which key is at fault when it does not fit.
 //!
-//! `null` stands for "not given", as it does for the plugins this must be a drop-in for.
+//! `null` stands for "not given", as it does for the plugins this must be a drop-in for. A key may be written in any case
+//! ([`manifold_cni::json::any_case`]): every reader of this crate comes through here or through [`RawObject`].
 
 use manifold_cni::RawObject;
 use serde::de::DeserializeOwned;
@@ -10,19 +11,19 @@ use crate::problem::{Problem, plain, step, why};
 /// The whole object as `T`; on a misfit, a pointer to the first key that does not fit.
 pub fn fit<T: DeserializeOwned>(config: &RawObject) -> Result<T, Problem> {
     let given = given(config);
-    serde_json::from_slice(&given.to_vec()).map_err(|e| blame::<T>(&given, e))
+    given.read_as().map_err(|e| blame::<T>(&given, e))
 }
 
 /// As [`fit`], leaving out every key that does not fit: for DEL, which must work on what ADD once accepted, whatever
 /// the configuration says today.
 pub fn fit_leniently<T: DeserializeOwned + Default>(config: &RawObject) -> T {
     let mut given = given(config);
-    if let Ok(all) = serde_json::from_slice(&given.to_vec()) {
+    if let Ok(all) = given.read_as() {
         return all;
     }
     let bad: Vec<String> = misfits::<T>(&given).map(|(key, _)| key.to_owned()).collect();
     given.retain(|key| !bad.iter().any(|b| b == key));
-    serde_json::from_slice(&given.to_vec()).unwrap_or_default()
+    given.read_as().unwrap_or_default()
 }
 
 /// The object under `key`; absent and `null` are an empty object.
@@ -58,7 +59,7 @@ fn misfits<T: DeserializeOwned>(config: &RawObject) -> impl Iterator<Item = (&st
     config.iter().filter_map(|(key, value)| {
         let mut alone = RawObject::default();
         alone.set_raw(key, value.to_owned());
-        serde_json::from_slice::<T>(&alone.to_vec()).err().map(|e| (key, e))
+        alone.read_as::<T>().err().map(|e| (key, e))
     })
 }
 

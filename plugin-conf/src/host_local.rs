@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use manifold_cni::convert::respell_route;
 use manifold_cni::{CniArgs, RawObject, Route, Version};
 use serde_json::value::RawValue;
 
@@ -162,7 +163,7 @@ pub(crate) fn routes(section: &RawObject) -> Result<Vec<Route>, Problem> {
     let raw: Vec<Box<RawValue>> =
         fit::key(section, "routes").map_err(|p| p.under("/ipam"))?.unwrap_or_default();
     let read = |(n, one): (usize, Box<RawValue>)| {
-        serde_json::from_str(one.get()).map_err(|e| {
+        route(&one).map_err(|e| {
             let why = plain("routes", &e);
             Problem::new(
                 format!("/ipam/routes/{n}"),
@@ -171,6 +172,12 @@ pub(crate) fn routes(section: &RawObject) -> Result<Vec<Route>, Problem> {
         })
     };
     raw.into_iter().enumerate().map(read).collect()
+}
+
+fn route(raw: &RawValue) -> Result<Route, serde_json::Error> {
+    let mut keys = serde_json::from_str(raw.get())?;
+    respell_route(&mut keys);
+    serde_json::from_value(keys.into())
 }
 
 /// A plugin's working folder is the runtime's business, so a relative path would mean something else each time.

@@ -3,8 +3,8 @@
 //! A plugin reads its own type (`BridgeConf::read(&input.config)`) and gets a value in which every rule holds that
 //! can be told from the configuration alone. The plan and the admission webhook call [`check()`] for the same rules,
 //! so a definition is refused when it is written, in the words that the pod's event would have had.
-//! Keys are matched exactly, but for those that a runtime brings ([`runtime`]). Keys that are not ours are never an
-//! error: they may belong to a delegate.
+//! Keys are read in any case, as plugins in Go read them ([`fit`]); one that is not in its own spelling is noted
+//! ([`keys`]). Keys that are not ours are never an error: they may belong to a delegate.
 
 pub mod address;
 pub mod bandwidth;

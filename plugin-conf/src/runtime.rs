@@ -1,61 +1,16 @@
-//! What the runtime brings by capability (`runtimeConfig`), under the spellings that this crate reads.
+//! What the runtime brings by capability (`runtimeConfig`).
 //!
-//! The plugins that runtimes are written against are in Go, whose JSON reader takes a key in any case. So a runtime whose
-//! structures name no keys sends `HostPort` where the conventions say `hostPort`, as containerd does, and nobody sees
-//! it. Every reader of this crate comes through [`config`], where each known key gets its own spelling; where both stand
-//! there, the exact one counts. What a configuration itself says is matched exactly: a slip there is told.
+//! A runtime whose structures name no keys sends `HostPort` where the conventions say `hostPort`, as containerd does. It
+//! works, because keys are read in any case.
 
 use manifold_cni::RawObject;
-use serde_json::value::{RawValue, to_raw_value};
 
+use crate::fit;
 use crate::problem::Problem;
-use crate::{bandwidth, fit, ip_range, portmap};
-
-/// The capabilities, and the keys of the objects that their values are, or are lists of.
-const KNOWN: [(&str, &[&str]); 8] = [
-    ("portMappings", portmap::MAPPING_KEYS),
-    ("bandwidth", bandwidth::KEYS),
-    ("ipRanges", ip_range::KEYS),
-    ("dns", &["servers", "searches", "options"]),
-    ("ips", &[]),
-    ("mac", &[]),
-    ("deviceID", &[]),
-    ("infinibandGUID", &[]),
-];
 
 /// `runtimeConfig`; absent and `null` are an empty object.
 pub fn config(config: &RawObject) -> Result<RawObject, Problem> {
-    let names = KNOWN.map(|(name, _)| name);
-    let mut runtime = respelt(&fit::object(config, "runtimeConfig")?, &names);
-    for (name, keys) in KNOWN {
-        if let Some(value) = runtime.get(name).and_then(|value| inside(value, keys)) {
-            runtime.set_raw(name, value);
-        }
-    }
-    Ok(runtime)
-}
-
-fn respelt(object: &RawObject, known: &[&str]) -> RawObject {
-    let mut spelt = RawObject::default();
-    for (key, value) in object.iter() {
-        let name = known.iter().copied().find(|name| name.eq_ignore_ascii_case(key)).unwrap_or(key);
-        if name == key || !object.contains(name) {
-            spelt.set_raw(name, value.to_owned());
-        }
-    }
-    spelt
-}
-
-/// The value with its objects respelt, in lists too. `None`: there are none, or the reader will say what is wrong.
-fn inside(value: &RawValue, keys: &[&str]) -> Option<Box<RawValue>> {
-    let text = value.get();
-    if text.starts_with('{') {
-        return to_raw_value(&respelt(&serde_json::from_str(text).ok()?, keys)).ok();
-    }
-    let items: Vec<Box<RawValue>> = text.starts_with('[').then(|| serde_json::from_str(text).ok())??;
-    let items: Vec<Box<RawValue>> =
-        items.into_iter().map(|item| inside(&item, keys).unwrap_or(item)).collect();
-    to_raw_value(&items).ok()
+    fit::object(config, "runtimeConfig")
 }
 
 #[cfg(test)]
@@ -65,47 +20,33 @@ mod tests {
     use super::*;
     use crate::host_local::HostLocalConf;
     use crate::mac::{self, Sources};
-    use crate::{HostDeviceConf, SriovConf, StaticConf, TuningConf};
+    use crate::{HostDeviceConf, SriovConf, StaticConf, TuningConf, portmap};
 
     fn object(raw: &str) -> RawObject {
         RawObject::parse(raw.as_bytes()).unwrap()
     }
 
-    #[track_caller]
-    fn spelt(runtime: &str, expected: &str) {
-        let found = config(&object(&format!(r#"{{"runtimeConfig":{runtime}}}"#))).unwrap();
-        assert_eq!(String::from_utf8(found.to_vec()).unwrap(), expected);
-    }
-
+    // Proves: COMPAT-6
     #[test]
     fn a_known_key_in_any_case_is_the_key_and_the_exact_one_wins() {
-        spelt(r#"{"MAC":"x","IPS":["y"]}"#, r#"{"mac":"x","ips":["y"]}"#);
-        spelt(r#"{"Mac":"x","mac":"y"}"#, r#"{"mac":"y"}"#);
-        spelt(r#"{"mac":"y","Mac":"x"}"#, r#"{"mac":"y"}"#);
-        spelt(
-            r#"{"portMappings":[{"HostPort":1,"hostPort":2,"HOSTIP":"","Other":3}]}"#,
-            r#"{"portMappings":[{"hostPort":2,"hostIP":"","Other":3}]}"#,
-        );
-        spelt(
-            r#"{"DNS":{"Servers":["a"],"Searches":[],"Options":null}}"#,
-            r#"{"dns":{"servers":["a"],"searches":[],"options":null}}"#,
-        );
+        let mac = |runtime: &str| {
+            let raw = object(&format!(r#"{{"RuntimeConfig":{runtime}}}"#));
+            mac::requested(&raw, &CniArgs::default(), Sources::WithConfigKey).unwrap().map(|m| m.to_string())
+        };
+        let (first, second) = ("02:00:00:00:00:01", "02:00:00:00:00:02");
+        assert_eq!(mac(&format!(r#"{{"MAC":"{first}"}}"#)).as_deref(), Some(first));
+        assert_eq!(mac(&format!(r#"{{"Mac":"{first}","mac":"{second}"}}"#)).as_deref(), Some(second));
+        assert_eq!(mac(&format!(r#"{{"mac":"{second}","Mac":"{first}"}}"#)).as_deref(), Some(second));
+        assert_eq!(mac(&format!(r#"{{"macs":"{first}","ma":"{second}"}}"#)), None);
+        let raw =
+            object(r#"{"runtimeConfig":{"portMappings":[{"HostPort":1,"hostPort":2,"containerPort":3}]}}"#);
+        assert_eq!(portmap::mappings(&raw).unwrap()[0].host_port, 2);
     }
 
     #[test]
-    fn what_is_not_known_or_not_of_its_shape_stays_as_it_came() {
-        for same in [
-            "{}",
-            r#"{"io.kubernetes.cri.pod-annotations":{"HostPort":"1"},"aliases":["A"],"CNIDeviceInfoFile":"/x"}"#,
-            r#"{"portMappings":"x","bandwidth":[1,"2",null],"ipRanges":[["x"]],"mac":1e999}"#,
-            r#"{"macs":"x","ma":"y"}"#,
-        ] {
-            spelt(same, same);
-        }
-        spelt("null", "{}");
+    fn what_is_not_of_its_shape_is_refused_and_none_is_empty() {
+        assert!(config(&object(r#"{"runtimeConfig":null}"#)).unwrap().is_empty());
         assert_eq!(config(&object(r#"{"runtimeConfig":[]}"#)).unwrap_err().pointer, "/runtimeConfig");
-        // The key itself is libcni's, which writes it so.
-        assert!(config(&object(r#"{"RuntimeConfig":{"mac":"x"}}"#)).unwrap().is_empty());
     }
 
     #[test]

@@ -39,6 +39,9 @@ impl Trunk {
     }
 }
 
+/// Of one entry of a trunk.
+pub const TRUNK_KEYS: &[&str] = &["id", "minID", "maxID"];
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct TrunkEntry {

@@ -235,3 +235,22 @@ proptest! {
         let _ = NetworkList::parse(format!(r#"{{"name":"n","plugins":[{{"type":"a","{key}":{value}}}]}}"#).as_bytes());
     }
 }
+
+// Proves: COMPAT-6
+#[test]
+fn keys_of_a_list_are_read_in_any_case_and_leave_as_they_came() {
+    let plugin = r#"{"Type":"a","Capabilities":{"mac":true},"IPAM":{"Type":"b"},"isgateway":true}"#;
+    let raw = format!(
+        r#"{{"CNIVersion":"0.4.0","Name":"n","Plugins":[{plugin},{{"TYPE":"x","type":"c"}}],"disablecheck":true,"DisableGC":"true"}}"#
+    );
+    let read = list(&raw);
+    assert_eq!(kinds(&read), ["a", "c"]);
+    assert_eq!((read.version(), read.require_name().expect("named").as_str()), (Version::V0_4_0, "n"));
+    assert!(read.disable_check && read.disable_gc);
+    let first = read.plugins.first().expect("two");
+    assert_eq!(first.capabilities.get("mac"), Some(&true));
+    assert_eq!(String::from_utf8(first.raw.to_vec()).expect("UTF-8"), plugin);
+    // What is wrong is found at its place, however its key is written.
+    let odd = refused("{\"Name\":\"n\",\n\"Plugins\":[{\"Type\":7}]}", code::DECODE, "/plugins/0/type");
+    assert_eq!(odd.position, Some((2, 20)));
+}

@@ -287,3 +287,28 @@ proptest! {
         let _ = CniResult::parse(format!(r#"{{"cniVersion":"{version}","{key}":{value}}}"#).as_bytes(), Version::NEWEST);
     }
 }
+
+// Proves: COMPAT-6
+#[test]
+fn a_result_is_read_in_any_case_and_unknown_keys_keep_theirs() {
+    let odd = json!({
+        "CniVersion": "1.0.0", "Mine": 1,
+        "Interfaces": [{"Name": "eth0", "MAC": "02:00:00:00:00:01", "SandBox": "/run/netns/a", "Mine": 2}],
+        "IPs": [{"Address": "10.1.2.3/24", "GateWay": "10.1.2.1", "INTERFACE": 0}],
+        "ROUTES": [{"DST": "0.0.0.0/0", "GW": "10.1.2.1", "MTU": 1400}],
+        "DNS": {"NameServers": ["10.0.0.53"], "SEARCH": ["a"]},
+    });
+    assert_eq!(
+        print(&parse(&odd), Version::V1_0_0),
+        json!({
+            "cniVersion": "1.0.0", "Mine": 1,
+            "interfaces": [{"name": "eth0", "mac": "02:00:00:00:00:01", "sandbox": "/run/netns/a", "Mine": 2}],
+            "ips": [{"address": "10.1.2.3/24", "gateway": "10.1.2.1", "interface": 0}],
+            "routes": [{"dst": "0.0.0.0/0", "gw": "10.1.2.1", "mtu": 1400}],
+            "dns": {"nameservers": ["10.0.0.53"], "search": ["a"]},
+        })
+    );
+    let old = json!({"cniversion": "0.2.0", "IP4": {"IP": "10.1.2.3/24", "Gateway": "10.1.2.1", "Routes": [{"Dst": "0.0.0.0/0"}]}});
+    let read = parse(&old);
+    assert_eq!((read.ips.len(), read.routes.len()), (1, 1));
+}

@@ -142,3 +142,24 @@ fn the_device_is_told_under_both_names() {
     let expected = r#"{"type":"sriov","deviceID":"0000:03:02.1","pciBusID":"0000:03:02.1"}"#;
     assert_eq!(String::from_utf8(raw.to_vec()).expect("UTF-8"), expected);
 }
+
+// Proves: COMPAT-6, S-13
+#[test]
+fn what_only_the_runtime_says_cannot_be_said_in_another_case() {
+    let forged = json!({
+        "type": "a", "Name": "x", "CNIVERSION": "0.1.0", "RuntimeConfig": {"mac": "x"}, "PREVRESULT": {}, "prevRe\u{17f}ult": {},
+        "Capabilities": {"mac": true}, "CNI.dev/valid-attachments": [], "isgateway": true, "IPAM": {"Type": "b"},
+    });
+    let got = derived(forged, |_| {});
+    let kept =
+        json!({"type": "a", "name": "net", "cniVersion": "1.1.0", "isgateway": true, "IPAM": {"Type": "b"}});
+    assert_eq!(got, kept);
+    let mut raw = RawObject::parse(br#"{"DeviceID":"x","Args":{"CNI":{"a":1,"b":2}}}"#).expect("an object");
+    inject_device(&mut raw, "0000:03:02.1");
+    merge_cni_args(&mut raw, &values(&[("a", "9")])).expect("objects");
+    let got: Value = serde_json::from_slice(&raw.to_vec()).expect("JSON");
+    assert_eq!(
+        got,
+        json!({"deviceID": "0000:03:02.1", "pciBusID": "0000:03:02.1", "args": {"cni": {"a": 9, "b": 2}}})
+    );
+}

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::any_case::position as position_of_key;
 use super::{BadJson, MAX_DEPTH};
 use crate::name::printable;
 
@@ -63,12 +64,9 @@ pub fn locate(bytes: &[u8], pointer: &str) -> Option<(usize, usize)> {
         let step = step.replace("~1", "/").replace("~0", "~");
         value = match value.get().as_bytes().first()? {
             b'{' => {
-                serde_json::from_str::<Pairs<'_>>(value.get())
-                    .ok()?
-                    .0
-                    .into_iter()
-                    .find(|(k, _)| *k == step)?
-                    .1
+                let pairs = serde_json::from_str::<Pairs<'_>>(value.get()).ok()?.0;
+                let keys = pairs.iter().enumerate().map(|(n, (k, _))| (n, k.as_str()));
+                pairs.get(position_of_key(keys, &step)?)?.1
             }
             b'[' => {
                 let items: Vec<&RawValue> = serde_json::from_str(value.get()).ok()?;
@@ -105,7 +103,7 @@ fn end_of(before: &[u8]) -> (usize, usize) {
 }
 
 /// The keys of an object with values that borrow from the text.
-struct Pairs<'a>(Vec<(String, &'a RawValue)>);
+pub(super) struct Pairs<'a>(pub(super) Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {

@@ -183,7 +183,7 @@ impl<'a> Link<'a> {
 }
 
 /// `ipam.type`, where it can be read; what cannot is the plugin's own rules' to tell.
-fn ipam_type(plugin: &PluginConf) -> Option<String> {
+pub(crate) fn ipam_type(plugin: &PluginConf) -> Option<String> {
     let ipam: RawObject = plugin.raw.get_as("ipam").ok()??;
     ipam.get_as::<String>("type").ok()?.filter(|t| !t.is_empty())
 }

@@ -6,7 +6,7 @@ use manifold_plugin_conf::spelling::nearest;
 use super::finding::Draft;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Makes an interface. `veth`: with a second end on the node, where traffic can be shaped.
     Interface { veth: bool },
     /// Makes one too, and can stand on that of a plugin before it.
@@ -72,7 +72,7 @@ pub fn bundled_types() -> impl Iterator<Item = &'static str> {
     TYPES.iter().map(|(name, _)| *name)
 }
 
-pub(super) fn kind(name: &str) -> Option<Kind> {
+pub(crate) fn kind(name: &str) -> Option<Kind> {
     TYPES.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
 }
 

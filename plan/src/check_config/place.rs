@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use manifold_cni::json::is_key;
+
 use super::slip::{self, Spot};
 
 /// All places of one text that is well-formed JSON.
@@ -19,7 +21,7 @@ impl<'a> Spots<'a> {
     }
 
     pub(super) fn knows(&self, pointer: &str) -> bool {
-        self.by_pointer.contains_key(pointer)
+        self.spot(pointer).is_some()
     }
 
     /// The value; where there is none, what should have held it.
@@ -32,10 +34,16 @@ impl<'a> Spots<'a> {
         self.find(pointer).map(|spot| line_and_column(self.text, spot.key.unwrap_or(spot.value)))
     }
 
+    /// The pointer's keys may stand there in another case, as they are read in any. Of several the last counts.
+    fn spot(&self, pointer: &str) -> Option<&Spot> {
+        let written = || self.by_pointer.iter().filter(|(written, _)| is_key(written, pointer));
+        self.by_pointer.get(pointer).or_else(|| written().map(|(_, spot)| spot).max_by_key(|spot| spot.value))
+    }
+
     fn find(&self, pointer: &str) -> Option<&Spot> {
         let mut pointer = pointer;
         loop {
-            match self.by_pointer.get(pointer) {
+            match self.spot(pointer) {
                 Some(spot) => return Some(spot),
                 None => pointer = pointer.rsplit_once('/')?.0,
             }
@@ -69,5 +77,9 @@ mod tests {
         assert_eq!(spots.of_value("/d~0/x/y"), Some((3, 9)));
         assert_eq!(spots.of_value("/x"), Some((1, 1)));
         assert_eq!(Spots::of("{").of_value("/x"), None);
+        // A key is the same key in any case, and its own spelling comes first.
+        assert_eq!(spots.of_key("/A~1B/1/C"), Some((2, 15)));
+        assert_eq!(Spots::of("{\"A\":1,\"a\":2,\"AA\":3,\"aA\":4}").of_key("/a"), Some((1, 8)));
+        assert_eq!(Spots::of("{\"A\":1,\"a\":2,\"AA\":3,\"aA\":4}").of_key("/aa"), Some((1, 21)));
     }
 }

@@ -78,8 +78,8 @@ fn of_parser(e: BadConfig, fix: &str) -> Finding {
 
 /// How to mend a key of the protocol.
 fn mend(text: &str, pointer: &str) -> String {
-    let whole: Value = serde_json::from_str(text).unwrap_or_default();
-    let value = whole.pointer(pointer).unwrap_or(&Value::Null);
+    let value = value_at(text, pointer).unwrap_or_default();
+    let value = &value;
     match pointer.rsplit('/').next().unwrap_or_default() {
         "cniVersion" | "cniVersions" => version(value),
         "plugins" => "write `\"plugins\": [{\"type\": …}, …]`, a list of plugin objects".to_owned(),
@@ -143,6 +143,18 @@ fn no_type(text: &str, pointer: &str) -> String {
 }
 
 fn object_at(text: &str, pointer: &str) -> Option<RawObject> {
-    let whole: Value = serde_json::from_str(text).ok()?;
-    RawObject::parse(whole.pointer(pointer)?.to_string().as_bytes()).ok()
+    RawObject::parse(value_at(text, pointer)?.to_string().as_bytes()).ok()
+}
+
+/// What a pointer leads to, its keys in any case.
+fn value_at(text: &str, pointer: &str) -> Option<Value> {
+    let mut value: Value = serde_json::from_str(text).ok()?;
+    for step in pointer.split('/').skip(1) {
+        value = match &value {
+            Value::Array(items) => items.get(step.parse::<usize>().ok()?)?.clone(),
+            Value::Object(_) => RawObject::parse(value.to_string().as_bytes()).ok()?.get_as(step).ok()??,
+            _ => return None,
+        };
+    }
+    Some(value)
 }

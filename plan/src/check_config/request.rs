@@ -7,6 +7,7 @@ use manifold_plugin_conf::spelling::nearest;
 
 use super::finding::Draft;
 use super::kinds::{self, Kind};
+use crate::by_args::READ_MAC;
 
 /// What pods, runtimes and Manifold hand over.
 const KNOWN: &[&str] = &[
@@ -82,7 +83,7 @@ fn takers(capability: &str) -> Option<Takers> {
         "portMappings" => Some(Takers::Types(&["portmap"])),
         "bandwidth" => Some(Takers::Types(&["bandwidth"])),
         "ips" | "ipRanges" => Some(Takers::Interfaces),
-        "mac" => Some(Takers::Types(&["bridge", "macvlan", "sriov", "tap", "tuning"])),
+        "mac" => Some(Takers::Types(READ_MAC)),
         _ => None,
     }
 }

@@ -22,7 +22,6 @@ impl Plugin for Dummy {
     }
 
     fn add(&self, input: &Input, at: &Attachment) -> Result<CniResult, CniError> {
-        at.args.require_known(&[])?;
         read(input)?;
         let ipam = Ipam::of(input, crate::bundled)?;
         let pod = sandbox::open(&at.netns)?;

@@ -29,7 +29,6 @@ impl Plugin for Ipvlan {
     }
 
     fn add(&self, input: &Input, at: &Attachment) -> Result<CniResult, CniError> {
-        at.args.require_known(&[])?;
         let conf = read(input)?;
         let ipam = Ipam::of(input, crate::bundled)?;
         let given = input.prev_result.as_ref().filter(|prev| !prev.ips.is_empty());

@@ -22,7 +22,6 @@ impl Plugin for Vlan {
     }
 
     fn add(&self, input: &Input, at: &Attachment) -> Result<CniResult, CniError> {
-        at.args.require_known(&[])?;
         let conf = read(input)?;
         let ipam = Ipam::of(input, crate::bundled)?;
         let (host, pod) = (Net::here().told()?, sandbox::open(&at.netns)?);

@@ -96,11 +96,11 @@ fn absolute(netns: &std::path::Path) -> Result<PathBuf, CniError> {
 }
 
 fn wishes(conf: &DhcpConf, args: &CniArgs) -> Result<Wishes, CniError> {
-    let defaults = DEFAULTS.into_iter().filter(|_| conf.asks_for_router_and_mask());
+    let defaults = DEFAULTS.into_iter().filter(|_| conf.asks_for_router_and_mask);
     let mut parameters: Vec<u8> = defaults.collect();
-    for option in &conf.request {
-        if !parameters.contains(&option.code) {
-            parameters.push(option.code);
+    for code in &conf.request {
+        if !parameters.contains(code) {
+            parameters.push(*code);
         }
     }
     let mut provide = Vec::new();
