@@ -2,6 +2,7 @@
 //!
 //! Keys that we do not know stay: the file is copied from one side to the other, and a newer minor version may say more.
 
+use manifold_cni::json::any_case::respell_map;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -56,6 +57,10 @@ impl Device {
     }
 }
 
+const KEYS: [&str; 6] = ["type", "version", "pci", "vdpa", "vhost-user", "memif"];
+/// The keys that a description must have, of all kinds; what is optional is passed on as it is written.
+const DEVICE_KEYS: [&str; 6] = ["pci-address", "parent-device", "driver", "path", "mode", "role"];
+
 /// The value under a key that must be there.
 fn take<T: DeserializeOwned>(keys: &mut Map<String, Value>, key: &str) -> Result<T, String> {
     let value = keys.remove(key).ok_or_else(|| format!("`{key}` is missing"))?;
@@ -66,7 +71,11 @@ impl TryFrom<Map<String, Value>> for DeviceInfo {
     type Error = String;
 
     fn try_from(mut keys: Map<String, Value>) -> Result<Self, String> {
+        respell_map(&mut keys, &KEYS);
         let kind: String = take(&mut keys, "type")?;
+        if let Some(Value::Object(device)) = keys.get_mut(&kind) {
+            respell_map(device, &DEVICE_KEYS);
+        }
         let device = Device::take(&kind, &mut keys)?;
         Ok(Self { version: take(&mut keys, "version")?, device, extra: keys })
     }

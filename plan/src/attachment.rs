@@ -112,7 +112,8 @@ impl<'a> Maker<'a> {
         for refusal in delivery.refused {
             self.dropped(want, refusal)?;
         }
-        self.notes.extend(delivery.notes.into_iter().map(|note| format!("network `{}`: {note}", want.source)));
+        self.notes
+            .extend(delivery.notes.into_iter().map(|note| format!("network `{}`: {note}", want.source)));
         Ok(delivery.values)
     }
 

@@ -106,7 +106,9 @@ fn missing(key: &str, capability: &str) -> Refusal {
     let or_reads =
         by_args::arg_of(key).map(|arg| format!(" or reads `{arg}` from CNI_ARGS")).unwrap_or_default();
     Refusal::new(
-        format!("the pod asks for `{key}`, and no plugin of the network has the capability `{capability}`{or_reads}"),
+        format!(
+            "the pod asks for `{key}`, and no plugin of the network has the capability `{capability}`{or_reads}"
+        ),
         format!(
             "add `\"capabilities\": {{\"{capability}\": true}}` to the plugin of the network that can do it, or drop `{key}` \
              from the pod's annotation"
@@ -116,9 +118,7 @@ fn missing(key: &str, capability: &str) -> Refusal {
 
 /// Static addresses are set as they are written, so a prefix length is needed (F-INP-4).
 fn prefixes(ips: &[IpRequest], list: &NetworkList) -> Result<(), Refusal> {
-    let is_static = |plugin: &PluginConf| {
-        ipam_type(plugin).as_deref() == Some("static")
-    };
+    let is_static = |plugin: &PluginConf| ipam_type(plugin).as_deref() == Some("static");
     match ips.iter().find(|ip| ip.prefix_len.is_none()) {
         Some(bare) if list.plugins.iter().any(is_static) => Err(Refusal::new(
             format!("the pod asks for the address `{bare}`, and IPAM `static` needs a prefix length with it"),

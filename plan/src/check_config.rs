@@ -21,8 +21,8 @@ mod slip;
 mod tests;
 mod top;
 
-pub use finding::{Finding, Severity};
 pub(crate) use chain::ipam_type;
+pub use finding::{Finding, Severity};
 pub use kinds::bundled_types;
 pub(crate) use kinds::{Kind, kind};
 pub(crate) use read::read;

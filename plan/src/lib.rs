@@ -10,6 +10,7 @@ pub mod allocation;
 pub mod args;
 mod attachment;
 mod auxiliary;
+mod by_args;
 pub mod capability;
 pub mod check_config;
 pub mod device_file;

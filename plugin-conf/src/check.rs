@@ -12,8 +12,8 @@ use crate::{
     BandwidthConf, BondConf, BridgeConf, DhcpConf, DummyConf, FirewallConf, HostLocalConf, IpvlanConf,
     LoopbackConf, MacvlanConf, PortmapConf, PtpConf, SbrConf, StaticConf, TapConf, TuningConf, VlanConf,
     VrfConf, bandwidth, bond, bridge, dhcp, dummy, firewall, fit, host_device, host_local, ip_range, ipam,
-    ipvlan, loopback, macvlan, portmap, ptp, runtime, sbr, sriov, static_ipam, tap, tuning, vlan, vlan_link,
-    vrf,
+    ipv6, ipvlan, loopback, macvlan, portmap, ptp, runtime, sbr, sriov, static_ipam, tap, tuning, vlan,
+    vlan_link, vrf,
 };
 
 /// Everything that can be told from the configuration alone. Types that are not bundled pass: their own plugin knows.
@@ -58,7 +58,11 @@ pub fn check(type_name: &str, config: &RawObject) -> Result<Vec<Note>, Problem> 
         _ => return Ok(keys::odd_case(config, keys::LIST, "")),
     };
     common(config)?;
-    let known: Vec<&str> = keys::PROTOCOL.iter().chain(own).copied().collect();
+    let mut known: Vec<&str> = keys::PROTOCOL.iter().chain(own).copied().collect();
+    if ipv6::READERS.contains(&type_name) {
+        ipv6::is_kept(config)?;
+        known.push(ipv6::KEY);
+    }
     let ipam_type = ipam::ipam_type(config)?;
     let owner = match ipam_type.as_ref().map(|t| t.as_str()) {
         None | Some("host-local" | "static" | "dhcp") => Owner::Ours,
@@ -371,6 +375,9 @@ mod tests {
         }
         refused("tap", r#"{"mac":"00:00:00:00:00:00"}"#, "/mac");
         refused("dummy", "{}", "/ipam");
+        refused("macvlan", r#"{"ipv6":"no"}"#, "/ipv6");
+        assert_eq!(notes("macvlan", r#"{"ipv6":"keep"}"#), []);
+        assert_eq!(notes("tuning", r#"{"ipv6":"keep"}"#).len(), 1);
         refused("host-device", r#"{"pciBusID":"x"}"#, "/pciBusID");
         refused("sriov", r#"{"vlan":5000}"#, "/vlan");
         refused("vlan", r#"{"master":"eth0"}"#, "/vlanId");

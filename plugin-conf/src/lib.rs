@@ -20,6 +20,7 @@ pub mod host_device;
 pub mod host_local;
 pub mod ip_range;
 pub mod ipam;
+pub mod ipv6;
 pub mod ipvlan;
 pub mod keys;
 pub mod loopback;

@@ -135,9 +135,6 @@ pub struct PortMapping {
     pub host_ip: Option<IpAddr>,
 }
 
-/// Of one mapping, as the runtime names them.
-pub(crate) const MAPPING_KEYS: &[&str] = &["hostPort", "containerPort", "protocol", "hostIP"];
-
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct RawMapping {

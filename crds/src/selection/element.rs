@@ -4,7 +4,7 @@
 use std::str::FromStr;
 
 use manifold_cni::RawObject;
-use manifold_cni::json::{BadJson, strict};
+use manifold_cni::json::{BadJson, is_key, strict};
 use manifold_cni::name::printable;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -108,9 +108,10 @@ impl Element {
         }
     }
 
-    /// Keys without a dot belong to the standard, so an unknown one can only be a mistake (NPWG-4.1.2.1.1-1).
+    /// Keys without a dot belong to the standard, so an unknown one can only be a mistake (NPWG-4.1.2.1.1-1). A known one
+    /// may be in any case, as Multus reads it.
     fn known_keys(&self) -> Result<(), BadSelection> {
-        let odd = self.object.keys().find(|k| !k.contains('.') && !KEYS.contains(k));
+        let odd = self.object.keys().find(|k| !k.contains('.') && !KEYS.iter().any(|name| is_key(k, name)));
         odd.map_or(Ok(()), |key| {
             let hint = nearest(key).map_or_else(
                 || "a private key has a dot in it, like `example.com/key`".to_owned(),

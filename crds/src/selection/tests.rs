@@ -147,9 +147,31 @@ fn name_is_needed_and_an_empty_namespace_is_the_pods() {
 #[test]
 fn a_key_with_a_dot_is_somebodys_own_and_another_unknown_key_is_a_slip() {
     accepted_key("org.example.colour", json!({"any": ["thing"]}));
-    refused(r#"[{"name":"a","IPs":["10.0.0.1"]}]"#, &["`IPs`", "did you mean `ips`?"]);
+    refused(r#"[{"name":"a","IPsx":["10.0.0.1"]}]"#, &["`IPsx`", "did you mean `ips`?"]);
     refused(r#"[{"name":"a","defaultRoute":["10.0.0.1"]}]"#, &["did you mean `default-route`?"]);
     refused(r#"[{"name":"a","colour":"red"}]"#, &["`colour`", "no such key"]);
+}
+
+// Proves: COMPAT-6
+#[test]
+fn a_known_key_is_read_in_any_case_and_the_exact_one_wins() {
+    let odd = one(&json!({
+        "Name": "a", "NAMESPACE": "b", "InterfaceRequest": "x0", "IPs": ["10.0.0.1/24"], "MAC": "02:00:00:00:00:01",
+        "Default-Route": ["10.0.0.9"], "CNI-Args": {"Mine": 1, "mine": 2}, "deviceid": "d",
+        "PortMappings": [{"HostPort": 80, "containerport": 8080, "hostIp": "10.0.0.2"}],
+        "bandwidth": {"IngressRate": 8, "ingressburst": 9},
+    }));
+    let exact = one(&json!({
+        "name": "a", "namespace": "b", "interface": "x0", "ips": ["10.0.0.1/24"], "mac": "02:00:00:00:00:01",
+        "default-route": ["10.0.0.9"], "cni-args": {"Mine": 1, "mine": 2}, "deviceID": "d",
+        "portMappings": [{"hostPort": 80, "containerPort": 8080, "hostIP": "10.0.0.2"}],
+        "bandwidth": {"ingressRate": 8, "ingressBurst": 9},
+    }));
+    assert_eq!(format!("{odd:?}"), format!("{exact:?}"));
+    let args = |s: &Selection| String::from_utf8(s.cni_args.as_ref().unwrap().to_vec()).unwrap();
+    assert_eq!(args(&odd), r#"{"Mine":1,"mine":2}"#);
+    assert_eq!(one(&json!({"Name": "x", "name": "a", "NAME": "y"})).network.to_string(), "shop/a");
+    refused(r#"[{"name":"a","Mac":"x"}]"#, &["element 1", "`mac`"]);
 }
 
 // Proves: NPWG-4.1.2.1.3-1, F-INP-4
@@ -274,9 +296,9 @@ fn ports_are_whole_numbers_with_a_known_protocol() {
 // Shows part of: NPWG-4.1.2.1.7-1
 #[test]
 fn a_key_of_a_mapping_or_a_limit_that_nobody_reads_is_refused_by_name() {
-    let mapping = json!({"hostPort": 80, "containerPort": 80, "hostIp": "10.0.0.1"});
+    let mapping = json!({"hostPort": 80, "containerPort": 80, "host_ip": "10.0.0.1"});
     let text = json!([{"name": "n", "portMappings": [mapping]}]).to_string();
-    refused(&text, &["`portMappings`", "unknown field `hostIp`", "`hostIP`"]);
+    refused(&text, &["`portMappings`", "unknown field `host_ip`", "`hostIP`"]);
     let text = json!([{"name": "n", "bandwidth": {"ingressRate": 1, "egresRate": 1}}]).to_string();
     refused(&text, &["`bandwidth`", "unknown field `egresRate`", "`egressRate`"]);
 }

@@ -29,7 +29,7 @@ pub struct PortMapping {
     pub host_ip: Option<IpAddr>,
 }
 
-/// A key that is not known would be lost in silence: `hostIp` opens a port on every address instead of one.
+/// A key that is not known would be lost in silence: `host_ip` opens a port on every address instead of one.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RawPortMapping {

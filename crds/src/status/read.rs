@@ -1,10 +1,12 @@
 //! Reads status annotations, ours and those of others: with and without prefix lengths, with `default` left out, with
-//! keys that we never write. What cannot be understood in an entry is left out of it; only a value that is no list of
+//! keys that we never write, with keys in any case. What cannot be understood in an entry is left out of it; only a value that is no list of
 //! maps is refused (NPWG-5.4-1).
 
 use std::net::IpAddr;
 
+use manifold_cni::convert::DNS_KEYS;
 use manifold_cni::json::BadJson;
+use manifold_cni::json::any_case::respell_map;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -21,12 +23,19 @@ pub fn parse(text: &str) -> Result<Vec<NetworkStatus>, BadJson> {
     Ok(entries.unwrap_or_default().into_iter().map(Foreign::read).collect())
 }
 
+const KEYS: [&str; 10] =
+    ["name", "interface", "ips", "mac", "mtu", "default", "dns", "device-info", "gateway", "default-route"];
+
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct Foreign(Map<String, Value>);
 
 impl Foreign {
     fn read(mut self) -> NetworkStatus {
+        respell_map(&mut self.0, &KEYS);
+        if let Some(Value::Object(dns)) = self.0.get_mut("dns") {
+            respell_map(dns, DNS_KEYS);
+        }
         NetworkStatus {
             name: self.take("name").unwrap_or_default(),
             interface: self.take("interface").filter(|i: &String| !i.is_empty()),

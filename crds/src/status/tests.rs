@@ -242,6 +242,24 @@ fn any_status() -> impl Strategy<Value = NetworkStatus> {
         })
 }
 
+// Proves: COMPAT-6
+#[test]
+fn a_status_is_read_in_any_case() {
+    let exact = json!([{
+        "name": "a/b", "interface": "net1", "ips": ["10.0.0.1"], "mac": "02:00:00:00:00:01", "mtu": 1400, "default": true,
+        "dns": {"nameservers": ["10.0.0.53"]}, "gateway": ["10.0.0.9"], "default-route": ["10.0.0.9"],
+        "device-info": {"type": "pci", "version": "1.1.0", "pci": {"pci-address": "0000:03:02.1"}},
+    }]);
+    let odd = json!([{
+        "Name": "a/b", "Interface": "net1", "IPs": ["10.0.0.1"], "MAC": "02:00:00:00:00:01", "MTU": 1400, "Default": true,
+        "DNS": {"NameServers": ["10.0.0.53"]}, "Gateway": ["10.0.0.9"], "Default-Route": ["10.0.0.9"],
+        "Device-Info": {"Type": "pci", "Version": "1.1.0", "PCI": {"PCI-Address": "0000:03:02.1"}},
+    }]);
+    let read = parse(&odd.to_string()).unwrap();
+    assert_eq!(read, parse(&exact.to_string()).unwrap());
+    assert!(read[0].device_info.is_some() && read[0].mtu == Some(1400) && !read[0].dns.is_empty());
+}
+
 proptest! {
     #[test]
     fn what_is_written_reads_back(entries in proptest::collection::vec(any_status(), 0..4)) {

@@ -27,6 +27,72 @@ fn the_interface_has_the_addresses_the_mac_and_the_name_that_were_asked_for() {
     assert_eq!(sandbox.links(), Vec::<String>::new());
 }
 
+// Proves: COMPAT-3
+#[test]
+fn addresses_and_mac_are_those_asked_for_where_the_definition_declares_no_capability() {
+    let node = Node::new("by-args");
+    let plain = |ipam| node.macvlan(&["10.60.0.0/24"]).with("capabilities", json!({})).with("ipam", ipam);
+    node.define(
+        "fixed",
+        &plain(json!({"type": "static", "routes": [{"dst": "10.61.0.0/16", "gw": "10.60.0.1"}]})),
+    );
+    node.define("pool", &plain(node.ipam(&["10.62.0.0/24"])));
+    let selection = json!([
+        {"name": "fixed", "mac": "02:00:00:00:00:42", "ips": ["10.60.0.7/24"]},
+        {"name": "pool", "mac": "02:00:00:00:00:43", "ips": ["10.62.0.77"]},
+    ]);
+    let sandbox = node.sandbox_with("cart", &[(NETWORKS, &selection.to_string())]);
+    let runtime = node.runtime();
+    runtime.add(&sandbox.pod).unwrap().must_succeed();
+    for (ifname, mac, address) in
+        [("net1", "02:00:00:00:00:42", "10.60.0.7"), ("net2", "02:00:00:00:00:43", "10.62.0.77")]
+    {
+        assert_eq!(kernel::mac(&sandbox.netns, ifname), mac);
+        assert_eq!(kernel::addresses(&sandbox.netns, ifname), [address]);
+    }
+    runtime.check(&sandbox.pod).unwrap().must_succeed();
+    runtime.del(&sandbox.pod).unwrap().must_succeed();
+    assert_eq!(node.leases("pool"), Vec::<String>::new());
+}
+
+// Proves: COMPAT-6
+#[test]
+fn keys_of_definitions_and_annotations_are_read_in_any_case() {
+    let node = Node::new("any-case");
+    node.install_fakes(&["fake"]);
+    node.define(
+        "storage",
+        &json!({"CNIVersion": "1.0.0", "Plugins": [
+            {"Type": "bridge", "Bridge": "mf-odd", "isgateway": true, "Capabilities": {"ips": true}, "IPAM": {
+                "Type": "host-local", "datadir": node.folder("networks"),
+                "Ranges": [[{"Subnet": "10.50.0.0/24", "rangestart": "10.50.0.100"}]]}},
+        ]}),
+    );
+    let mut odd = node.fake(&json!({}));
+    odd.as_object_mut().unwrap().remove("type");
+    node.define(
+        "foreign",
+        &odd.with("Type", json!("fake"))
+            .with("IsGateway", json!(true))
+            .with("RuntimeConfig", json!({"mac": "x"})),
+    );
+    let selection =
+        json!([{"Name": "storage", "Interface": "data0", "IPs": ["10.50.0.107"]}, {"Name": "foreign"}]);
+    let sandbox = node.sandbox_with("cart", &[(NETWORKS, &selection.to_string())]);
+    let runtime = node.runtime();
+    runtime.add(&sandbox.pod).unwrap().must_succeed();
+    assert_eq!(kernel::addresses(&sandbox.netns, "data0"), ["10.50.0.107"]);
+    let calls = manifold_e2e::trace::read(&node.folder("trace")).unwrap();
+    let call = calls.iter().find(|call| call.verb == "ADD").unwrap();
+    // An executed plugin gets its keys as they are written, without what only a runtime may say.
+    assert_eq!(call.input("/IsGateway"), &json!(true));
+    assert_eq!(call.input("/Type"), &json!("fake"));
+    assert_eq!(call.input("/RuntimeConfig"), &json!(null));
+    runtime.check(&sandbox.pod).unwrap().must_succeed();
+    runtime.del(&sandbox.pod).unwrap().must_succeed();
+    assert_eq!(sandbox.links(), Vec::<String>::new());
+}
+
 // Proves: MLT-EXE-3, CNI-ADD-4
 #[test]
 fn a_name_that_is_taken_in_the_pod_is_refused_and_its_owner_stays() {

@@ -174,7 +174,9 @@ fn what_the_pod_asks_for_reaches_every_plugin_that_can_do_it_on_add_and_on_del()
 #[test]
 fn a_request_that_no_plugin_can_do_fails_the_pod_before_anything_is_touched() {
     let node = node_of_fakes("capability");
-    node.define("cannot", &node.fake(&json!({})).with("capabilities", json!({"ips": false})));
+    // A plugin that is known to read neither address from CNI_ARGS: of any other only it can tell.
+    let routed = json!({"cniVersion": "1.0.0", "type": "ptp", "ipam": {"type": "dhcp"}});
+    node.define("cannot", &routed.with("capabilities", json!({"ips": false})));
     let all = everything();
     let keys = [
         ("ips", "ips"),

@@ -58,8 +58,32 @@ fn a_missing_key_that_is_there_misspelt_is_told_so() {
     );
     let no_plugins = r#"{"cniVersion": "1.0.0", "plugin": [{"type": "bridge"}]}"#;
     one(no_plugins, Error, ("", 1, 1), ["it has no plugin", "did you mean `plugins` where `plugin` stands?"]);
-    let no_type = r#"{"plugins": [{"Type": "bridge"}]}"#;
-    one(no_type, Error, ("/plugins/0", 1, 14), ["has no `type`", "did you mean `type` where `Type` stands?"]);
+    let no_type = r#"{"plugins": [{"tpye": "bridge"}]}"#;
+    one(no_type, Error, ("/plugins/0", 1, 14), ["has no `type`", "did you mean `type` where `tpye` stands?"]);
+}
+
+// Proves: COMPAT-6
+#[test]
+fn a_key_in_another_case_is_no_error_and_is_told_at_its_place() {
+    let read = |key: &'static str| ["is read as", key];
+    one(r#"{"plugins": [{"Type": "bridge"}]}"#, Warning, ("/plugins/0/Type", 1, 15), read("`type`"));
+    one(r#"{"Plugins": [{"type": "bridge"}]}"#, Warning, ("/Plugins", 1, 2), read("`plugins`"));
+    one(r#"{"type": "bridge", "isgateway": true}"#, Warning, ("/isgateway", 1, 20), read("`isGateway`"));
+    one(r#"{"CNIVersion": "1.0.0", "type": "bridge"}"#, Warning, ("/CNIVersion", 1, 2), read("`cniVersion`"));
+    // An error inside is told where it is, too.
+    one(
+        r#"{"plugins": [{"type": "bridge", "VLAN": 9999}]}"#,
+        Error,
+        ("/plugins/0/VLAN", 1, 41),
+        ["9999", "1 to 4094"],
+    );
+    let inside =
+        r#"{"type": "macvlan", "master": "e", "ipam": {"type": "host-local", "Subnet": "10.0.0.0"}}"#;
+    let found = examine_config(inside, &policy()).1;
+    assert!(
+        found.iter().any(|f| f.severity == Error && (f.line, f.column) == (Some(1), Some(77))),
+        "{found:?}"
+    );
 }
 
 // Proves: F-INP-5

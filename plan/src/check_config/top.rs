@@ -26,15 +26,14 @@ pub(super) fn keys(config: &str) -> Vec<Draft> {
     }
     let known = |key: &&str| KEYS.iter().any(|name| is_key(key, name));
     let strangers = top.keys().filter(|k| !known(k) && !k.starts_with("cni.dev/"));
-    let strangers = strangers
-        .map(|key| {
-            let shown = printable(key);
-            let pointer = format!("/{}", printable(&key.replace('~', "~0").replace('/', "~1")));
-            let sentence = format!("a list has no key `{shown}`, so it has no effect");
-            Draft::warning(&pointer, sentence).fix(match nearest(key, KEYS.iter().copied()) {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None => "move it into the plugin that it is for".to_owned(),
-            })
-        });
+    let strangers = strangers.map(|key| {
+        let shown = printable(key);
+        let pointer = format!("/{}", printable(&key.replace('~', "~0").replace('/', "~1")));
+        let sentence = format!("a list has no key `{shown}`, so it has no effect");
+        Draft::warning(&pointer, sentence).fix(match nearest(key, KEYS.iter().copied()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => "move it into the plugin that it is for".to_owned(),
+        })
+    });
     odd(KEYS).into_iter().chain(strangers).collect()
 }

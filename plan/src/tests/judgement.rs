@@ -14,6 +14,9 @@ fn both_refuse(bed: &Bed) {
     assert_eq!(refused.refusal, by_node);
 }
 
+/// A network that gives no pod what it asks for.
+const DEAF: &str = r#"{"type":"ptp","ipam":{"type":"dhcp"}}"#;
+
 #[track_caller]
 fn passes(bed: &Bed) -> Judged {
     judge(&bed.pod, &bed.policy, &bed.found).unwrap()
@@ -22,9 +25,10 @@ fn passes(bed: &Bed) -> Judged {
 // Proves: P-COR-8
 #[test]
 fn the_sentence_is_the_nodes() {
-    for networks in ["a,,b", "other/n", "a@eth0", "a@lo", r#"[{"name":"a","ips":["10.0.0.1"]}]"#] {
+    for networks in ["a,,b", "other/n", "a@eth0", "a@lo"] {
         both_refuse(&Bed::asking(networks));
     }
+    both_refuse(&Bed::asking(r#"[{"name":"a","ips":["10.0.0.1"]}]"#).nad("shop", "a", DEAF));
     both_refuse(&Bed::asking("bad").nad("shop", "bad", "{"));
     both_refuse(&Bed::asking("a").with(|bed| bed.nad_mut("a").terminating_since = Some("now".into())));
     both_refuse(&Bed::asking("a").default_annotation("other/n"));
@@ -87,6 +91,7 @@ fn a_definition_on_the_node_that_is_being_deleted_is_refused() {
 #[test]
 fn dropped_requests_are_told() {
     let bed = Bed::asking(r#"[{"name":"a","mac":"02:00:00:00:00:01"}]"#)
+        .nad("shop", "a", DEAF)
         .with(|bed| bed.policy.compat.drop_unsupported_requests = true);
     assert!(passes(&bed).dropped[0].contains("`mac`"));
 }

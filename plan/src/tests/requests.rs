@@ -6,10 +6,14 @@ use super::support::*;
 use crate::Allocation;
 
 /// A bed whose pod asks network `d` for `keys`; `d` is a list of two plugins of which the second has `capabilities`.
+/// Neither reads anything from CNI_ARGS.
 fn bed(keys: &Value, capabilities: &Value) -> Bed {
     let mut element = keys.clone();
     element["name"] = json!("d");
-    let config = json!({"plugins": [{"type": "one"}, {"type": "two", "capabilities": capabilities}]});
+    let config = json!({"plugins": [
+        {"type": "ptp", "ipam": {"type": "dhcp"}},
+        {"type": "portmap", "capabilities": capabilities},
+    ]});
     Bed::asking(&json!([element]).to_string()).nad("shop", "d", &config.to_string())
 }
 
@@ -39,6 +43,63 @@ fn ips_need_the_capability_and_arrive_verbatim() {
 #[test]
 fn mac_needs_the_capability() {
     needs("mac", &json!("02-00-00-00-00-0A"), "mac", &json!("02:00:00:00:00:0a"));
+}
+
+/// A pod that asks network `d`, of this configuration, for an address and a MAC address.
+fn asking_by_args(config: &Value) -> (Bed, Bed) {
+    let of = |key: &str, value: Value| {
+        let networks = json!([{"name": "d", key: value}]).to_string();
+        Bed::asking(&networks).nad("shop", "d", &config.to_string())
+    };
+    (of("ips", json!(["10.0.0.7/24"])), of("mac", json!("02:00:00:00:00:0a")))
+}
+
+// Proves: COMPAT-3, MLT-EXE-6
+#[test]
+fn ips_and_mac_without_a_capability_reach_whoever_reads_them_from_cni_args() {
+    let fixed = json!({"type": "static"});
+    for (config, ips, mac) in [
+        (json!({"type": "macvlan", "ipam": fixed}), true, true),
+        (json!({"type": "bridge", "IPAM": {"Type": "host-local", "subnet": "10.0.0.0/24"}}), true, true),
+        (json!({"plugins": [{"type": "ptp", "ipam": fixed}, {"type": "tuning"}]}), true, true),
+        (json!({"type": "tap", "ipam": {"type": "dhcp"}}), false, true),
+        (json!({"type": "host-device", "device": "eth1", "ipam": fixed}), true, false),
+        (json!({"type": "host-device", "device": "eth1", "ipam": {"type": "dhcp"}}), false, false),
+        (json!({"type": "vlan", "master": "eth1", "vlanId": 5}), false, false),
+        (
+            json!({"plugins": [{"type": "ptp", "ipam": {"type": "dhcp"}}, {"type": "sbr", "ipam": fixed}]}),
+            false,
+            false,
+        ),
+        // Of somebody else's plugin nobody here knows what it reads.
+        (json!({"type": "ovs"}), true, true),
+        (json!({"type": "ipvlan", "master": "eth1", "ipam": {"type": "whereabouts"}}), true, false),
+    ] {
+        let (with_ips, with_mac) = asking_by_args(&config);
+        for (bed, works, key, arg) in
+            [(with_ips, ips, "ips", ";IP=10.0.0.7/24"), (with_mac, mac, "mac", ";MAC=02:00:00:00:00:0a")]
+        {
+            if !works {
+                bed.refused(&["`shop/d`", &format!("`{key}`"), "CNI_ARGS"]);
+                continue;
+            }
+            let planned = bed.at(1);
+            assert!(planned.args.to_string().ends_with(arg), "{config}: {}", planned.args);
+            assert_eq!(values(&planned), json!({}), "{config}");
+        }
+    }
+}
+
+// Proves: COMPAT-3
+#[test]
+fn a_request_of_which_only_a_foreign_plugin_can_tell_is_noted() {
+    let (with_ips, _) =
+        asking_by_args(&json!({"type": "macvlan", "master": "eth1", "ipam": {"type": "whereabouts"}}));
+    let notes = with_ips.plan().notes;
+    assert!(notes.iter().any(|n| n.contains("only if `whereabouts` reads `IP` from CNI_ARGS")), "{notes:?}");
+    let (with_ips, _) =
+        asking_by_args(&json!({"type": "macvlan", "master": "eth1", "ipam": {"type": "static"}}));
+    assert!(with_ips.plan().notes.iter().all(|n| !n.contains("CNI_ARGS")));
 }
 
 // Proves: NPWG-4.1.2.1.7-3, NPWG-4.1.2.1.7-4, NPWG-4.1.2.1.7-5, NPWG-4.1.2.1.7-6
@@ -77,6 +138,10 @@ fn static_addresses_need_a_prefix() {
     let ask =
         |ip: &str| Bed::asking(&json!([{"name": "d", "ips": [ip]}]).to_string()).nad("shop", "d", &config);
     ask("10.0.0.1").refused(&["`10.0.0.1`", "prefix"]);
+    // The same where the address comes by CNI_ARGS alone.
+    let bare = json!([{"name": "d", "ips": ["10.0.0.1"]}]).to_string();
+    let without = json!({"type": "macvlan", "ipam": {"type": "static"}}).to_string();
+    Bed::asking(&bare).nad("shop", "d", &without).refused(&["`10.0.0.1`", "prefix"]);
     assert_eq!(values(&ask("10.0.0.1/24").at(1)), json!({"ips": ["10.0.0.1/24"]}));
 }
 

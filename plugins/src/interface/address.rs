@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use manifold_cni::{CniError, CniResult};
+use manifold_cni::{CniError, CniResult, Input};
 use manifold_net::{AddressOptions, Dad, Family, Link, Net, Route, RouteAdd};
+use manifold_plugin_conf::ipv6;
 
 use super::failure::Told;
 use super::settings::{self, Ipv6, Settings};
@@ -24,6 +25,8 @@ pub(crate) struct Plan {
     pub(crate) gateway_v6: Option<IpAddr>,
     /// Without their link.
     pub(crate) routes: Vec<Route>,
+    /// IPv6 stays although no address is of it.
+    pub(crate) keeps_ipv6: bool,
 }
 
 /// Decides; touches nothing. `own` is the index of the link among the result's interfaces.
@@ -65,8 +68,18 @@ impl Plan {
         self.addresses.iter().any(|ip| ip.addr().is_ipv6())
     }
 
+    /// The plan with what the network's author says of IPv6 beside the addresses.
+    pub(crate) fn for_network(mut self, input: &Input) -> Result<Self, CniError> {
+        self.keeps_ipv6 = ipv6::is_kept(&input.config).map_err(|problem| problem.into_error(&input.name))?;
+        Ok(self)
+    }
+
     pub(crate) fn ipv6(&self) -> Ipv6 {
-        if self.has_v6() { Ipv6::Addresses } else { Ipv6::Off }
+        match self.keeps_ipv6 {
+            _ if self.has_v6() => Ipv6::Addresses,
+            true => Ipv6::PodsBusiness,
+            false => Ipv6::Off,
+        }
     }
 
     /// Over its own gateway, else the first one of its family, else directly. An IPv4 route in the scope of the link says

@@ -120,7 +120,14 @@ fn attach<'a>(
     result.ips.iter_mut().for_each(|ip| ip.interface = Some(1));
     // The host's end first: duplicate address detection in the pod needs somebody to ask.
     host.set_up(pair.outer.index).told()?;
-    address::apply(undo, pod, &pair.inner, &address::plan(&result, 1)?, &[], input.deadline)?;
+    address::apply(
+        undo,
+        pod,
+        &pair.inner,
+        &address::plan(&result, 1)?.for_network(input)?,
+        &[],
+        input.deadline,
+    )?;
     for way in &ways {
         way.route_in_pod(pod, &pair.inner)?;
     }

@@ -13,8 +13,8 @@ pub(crate) enum Ipv6 {
     /// It has IPv4 addresses only: none at all, not even a link-local one, or whoever sends router advertisements on
     /// this network could reroute the pod (S-10). Must be set before the link is up.
     Off,
-    /// It has no addresses from us: what runs over it is the pod's business, which may well be IPv6 of its own. So
-    /// IPv6 stays, and only what routers advertise is not taken.
+    /// It has no addresses from us, or the network's author says `ipv6: keep`: what runs over it is the pod's business,
+    /// which may well be IPv6 of its own. So IPv6 stays, and only what routers advertise is not taken.
     PodsBusiness,
 }
 

@@ -54,7 +54,14 @@ pub(crate) fn furnish<'a>(
     if let Some(result) = &mut result {
         result.interfaces = vec![interface(link, at)];
         result.ips.iter_mut().for_each(|ip| ip.interface = Some(0));
-        address::apply(undo, pod, link, &address::plan(result, 0)?, finish.settings, input.deadline)?;
+        address::apply(
+            undo,
+            pod,
+            link,
+            &address::plan(result, 0)?.for_network(input)?,
+            finish.settings,
+            input.deadline,
+        )?;
     } else {
         settings::write(pod, &link.name, &Settings { ipv6: Ipv6::PodsBusiness, further: finish.settings })?;
         pod.set_up(link.index).told()?;

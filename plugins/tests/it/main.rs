@@ -19,6 +19,7 @@ mod differential;
 mod dummy;
 mod executed_ipam;
 mod faults;
+mod habits;
 mod host_device;
 mod host_local;
 mod ipam_bed;

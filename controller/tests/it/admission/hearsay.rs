@@ -63,14 +63,14 @@ fn a_watch_that_hears_nothing_refuses_nobody_whose_network_is_there() {
     until("what is missing is told", || {
         ask(&target, "nothing").2.contains("no such NetworkAttachmentDefinition")
     });
-    let ips = json!([{"name": "plain", "ips": ["10.1.0.1/24"]}]).to_string();
+    let ips = json!([{"name": "deaf", "ips": ["10.1.0.1/24"]}]).to_string();
     until("what it cannot do is refused", || ask(&target, &ips).1.contains("capability `ips`"));
 }
 
 #[test]
 fn with_the_api_server_silent_only_what_the_pod_itself_says_counts() {
     let target = Target::start();
-    let ips = json!([{"name": "plain", "ips": ["10.1.0.1/24"]}]).to_string();
+    let ips = json!([{"name": "deaf", "ips": ["10.1.0.1/24"]}]).to_string();
     until("it is refused while it can be read", || !ask(&target, &ips).0);
     target.api.stop();
     for networks in ["nothing", &ips] {

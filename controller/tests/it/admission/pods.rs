@@ -8,6 +8,8 @@ use super::bed::{Outcome, bed, definition, definitions, pod, pods, request, unti
 const NETWORKS: &str = "k8s.v1.cni.cncf.io/networks";
 const DEFAULT: &str = "v1.multus-cni.io/default-network";
 const PLAIN: &str = r#"{"cniVersion": "1.0.0", "type": "fake"}"#;
+/// Known to take neither an address nor a MAC address from a pod, by capability or by CNI_ARGS.
+const DEAF: &str = r#"{"cniVersion": "1.0.0", "type": "ptp", "ipam": {"type": "dhcp"}}"#;
 const ABLE: &str = r#"{"cniVersion": "1.0.0", "type": "fake", "capabilities": {"ips": true, "mac": true}}"#;
 
 /// Makes the networks that these tests name, once.
@@ -16,7 +18,7 @@ fn networks() {
     MADE.call_once(|| {
         let bed = bed();
         bed.api.ensure_namespace("shop").unwrap();
-        for (name, config) in [("plain", PLAIN), ("able", ABLE)] {
+        for (name, config) in [("plain", PLAIN), ("able", ABLE), ("deaf", DEAF)] {
             bed.put_definition("shop", name, Some(config));
         }
         bed.put_definition("shop", "on-disk", None);
@@ -60,10 +62,7 @@ fn a_request_that_no_plugin_can_honour_is_refused() {
     let with = |network: &str, key: &str, value: &Value| json!([{"name": network, key: value}]).to_string();
     for (key, value) in [("ips", json!(["10.1.0.7/24"])), ("mac", json!("02:00:00:00:00:07"))] {
         let capability = format!("capability `{key}`");
-        refused(
-            &with("plain", key, &value),
-            &["`shop/plain`", &capability, "interface net1 of pod shop/cart"],
-        );
+        refused(&with("deaf", key, &value), &["`shop/deaf`", &capability, "interface net1 of pod shop/cart"]);
         allowed(&with("able", key, &value));
     }
     let ports = json!([{"hostPort": 80, "containerPort": 80}]);
@@ -164,7 +163,7 @@ fn a_definition_that_was_made_a_moment_ago_counts() {
     networks();
     for turn in 0..20 {
         let name = format!("fresh-{turn}");
-        bed().put_definition("strict", &name, Some(PLAIN));
+        bed().put_definition("strict", &name, Some(DEAF));
         let outcome = bed().dry_run(&Method::POST, &pods("strict"), Some(&pod("cart", &[(NETWORKS, &name)])));
         bed().allowed(&outcome, &[]);
         let path = format!("{}/{name}", definitions("strict"));
@@ -216,8 +215,8 @@ fn the_default_network_annotation_is_judged_too() {
         &["annotation `v1.multus-cni.io/default-network`", "2 networks"],
     );
     bed().refused(
-        &with(r#"[{"name": "plain", "namespace": "shop", "mac": "02:00:00:00:00:01"}]"#),
-        &["`shop/plain`", "capability `mac`"],
+        &with(r#"[{"name": "deaf", "namespace": "shop", "mac": "02:00:00:00:00:01"}]"#),
+        &["`shop/deaf`", "capability `mac`"],
     );
     bed().allowed(&with("shop/plain"), &[]);
 }

@@ -31,6 +31,9 @@ impl Target {
             api.ensure_namespace(namespace).unwrap();
         }
         api.definition("shop", "plain", r#"{"cniVersion": "1.0.0", "type": "fake"}"#).unwrap();
+        // Known to take no address from a pod, by capability or by CNI_ARGS.
+        let deaf = r#"{"cniVersion": "1.0.0", "type": "ptp", "ipam": {"type": "dhcp"}}"#;
+        api.definition("shop", "deaf", deaf).unwrap();
         let client = client(&api);
         let replica = Replica::start(&speaks(&api), Config::default());
         api.client().send("POST", CONFIGURATIONS, &configuration(replica.port, |_| {})).unwrap();

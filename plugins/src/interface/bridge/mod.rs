@@ -202,7 +202,14 @@ impl<'a> Call<'a> {
             result.interfaces.extend(on.map(|vlan| interface(&vlan, String::new())));
             undo.passed("gateway")?;
         }
-        address::apply(undo, pod, inner, &address::plan(&result, OWN)?, further, input.deadline)?;
+        address::apply(
+            undo,
+            pod,
+            inner,
+            &address::plan(&result, OWN)?.for_network(input)?,
+            further,
+            input.deadline,
+        )?;
         if conf.ip_masq {
             let addresses: Vec<_> = result.ips.iter().map(|ip| conf.masqueraded_beyond(ip.address)).collect();
             masquerade::set_up(conf.ip_masq_backend, &Key::of(input, at), &addresses, input.deadline)?;

@@ -5,6 +5,7 @@
 
 mod allow_list;
 mod backup;
+mod ipv6;
 mod verify;
 
 use std::path::Path;
@@ -42,7 +43,8 @@ impl Plugin for Tuning {
         let pod = sandbox::open(&at.netns)?;
         let link = chained::link(&pod, at)?;
         let mut undo = Undo::new(self.after_step);
-        let done = apply(&mut undo, input, at, &conf, &pod, &link);
+        let done = apply(&mut undo, input, at, &conf, &pod, &link)
+            .and_then(|()| ipv6::switch_on(&mut undo, &conf, at, &pod));
         undo.settle(done)?;
         for told in result.interfaces.iter_mut().filter(|told| told.name == at.ifname.as_str()) {
             if let Some(mac) = conf.mac {
