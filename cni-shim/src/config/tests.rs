@@ -43,6 +43,20 @@ fn default_networks_are_only_looked_at_beside_a_cluster_network() {
     assert!(config.default_networks.is_empty());
 }
 
+// Proves: COMPAT-6
+#[test]
+fn the_entrys_own_keys_are_read_in_any_case() {
+    let odd = bare(
+        r#","ClusterNetwork":"c","confdir":"/c","NamespaceIsolation":false,"Compat":{"DropUnsupportedRequests":true}"#,
+    )
+    .unwrap();
+    assert!(matches!(odd.default_network, DefaultNetwork::Cluster(c) if c == "c"));
+    assert_eq!(odd.conf_dir, Path::new("/c"));
+    assert!(odd.compat.drop_unsupported_requests);
+    refused(with(r#","BinDir":"bin""#), 7, "`binDir`");
+    assert_eq!(with(r#","confDir":"/c","ConfDir":"/d""#).unwrap().conf_dir, Path::new("/c"));
+}
+
 // Proves: MLT-CFG-5
 #[test]
 fn bin_dir_comes_before_the_folders_of_the_runtime() {
