@@ -29,6 +29,31 @@ fn said(node: &Node<'_>, name: &str, verb: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
+// Proves: COMPAT-3, COMPAT-6
+#[test]
+fn plugins_of_the_node_take_ips_and_mac_from_cni_args_and_their_keys_in_any_case() {
+    let mut node = Node::new("node-args");
+    node.entry.insert("plugins".into(), json!({"bundled": ["bridge", "host-local"]}));
+    install_recorded(&node, "macvlan", "macvlan");
+    install_recorded(&node, "static", "static");
+    let conf =
+        json!({"cniVersion": "1.0.0", "type": "macvlan", "Master": "eth1", "IPAM": {"Type": "static"}});
+    node.define("fixed", &conf);
+    let asked = json!([{"name": "fixed", "ips": ["10.60.0.7/24"], "mac": "02:00:00:00:00:42"}]).to_string();
+    let sandbox = node.sandbox("cart", &asked);
+    let runtime = node.runtime();
+    runtime.add(&sandbox.pod).unwrap().must_succeed();
+    assert_eq!(kernel::mac(&sandbox.netns, "net1"), "02:00:00:00:00:42");
+    assert!(kernel::addresses(&sandbox.netns, "net1").contains(&"10.60.0.7".to_owned()));
+    let add = said(&node, "macvlan", "ADD");
+    assert_eq!(
+        (&add["Master"], &add["IPAM"], &add["ipam"]),
+        (&json!("eth1"), &json!({"Type": "static"}), &Value::Null)
+    );
+    runtime.del(&sandbox.pod).unwrap().must_succeed();
+    assert_eq!(sandbox.links(), Vec::<String>::new());
+}
+
 // Proves: CNI-CNV-6, CNI-CHK-3
 #[test]
 fn tuning_of_the_node_goes_on_with_the_interface_of_a_bundled_plugin() {
