@@ -8,7 +8,7 @@ use manifold_cni::RawObject;
 use crate::problem::{Problem, step};
 use crate::{address, fit};
 
-/// Addresses `start` to `end`, both included, of one subnet. The gateway is not given out.
+/// Addresses `start` to `end`, both included, of one subnet. Some of them are never given out: see [`Self::reserved_as`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IpRange {
     pub subnet: IpNet,
@@ -36,10 +36,31 @@ impl IpRange {
         self.is_ipv4() == other.is_ipv4() && self.start <= other.end && other.start <= self.end
     }
 
-    /// How many addresses can be given out; the gateway is left out where it lies inside.
+    /// Why an address of the range is never given out, if it is not: as what it serves already.
+    pub fn reserved_as(&self, ip: IpAddr) -> Option<&'static str> {
+        self.reserved().into_iter().find_map(|(reserved, what)| (reserved == ip).then_some(what))
+    }
+
+    /// How many addresses can be given out.
     pub fn capacity(&self) -> u128 {
         let all = (number(self.end) - number(self.start)).saturating_add(1);
-        all - u128::from(self.contains(self.gateway))
+        let mut inside: Vec<IpAddr> =
+            self.reserved().map(|(ip, _)| ip).into_iter().filter(|ip| self.contains(*ip)).collect();
+        inside.sort_unstable();
+        inside.dedup();
+        all - inside.len() as u128
+    }
+
+    /// A range may begin or end with the subnet's own address or its broadcast address. A pod that has one of these
+    /// cannot be reached: its neighbours, or routers, take packets to it for something else. IPv6 has no broadcast.
+    fn reserved(&self) -> [(IpAddr, &'static str); 3] {
+        let network = (self.subnet.network(), "the address of the subnet itself");
+        let last = if self.is_ipv4() {
+            (self.subnet.broadcast(), "the subnet's broadcast address")
+        } else {
+            network
+        };
+        [(self.gateway, "the subnet's gateway"), network, last]
     }
 
     /// Reads one range object; `place` is its pointer.

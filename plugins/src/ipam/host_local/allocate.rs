@@ -24,11 +24,9 @@ pub(super) fn wishes(conf: &HostLocalConf, input: &Input) -> Result<Wishes, CniE
         let at = left.iter().position(|ip| set.contains(*ip));
         let wish = at.map(|at| left.remove(at));
         if let Some(ip) = wish
-            && set.range_of(ip).is_some_and(|r| r.gateway == ip)
+            && let Some(what) = set.range_of(ip).and_then(|range| range.reserved_as(ip))
         {
-            return Err(refuse(format!(
-                "the requested address `{ip}` is the subnet's gateway; ask for another"
-            )));
+            return Err(refuse(format!("the requested address `{ip}` is {what}; ask for another")));
         }
         wishes.push(wish);
     }

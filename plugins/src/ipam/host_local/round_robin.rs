@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use manifold_plugin_conf::ip_range::{RangeSet, after};
 
-/// Every address of a set once, gateways left out, beginning after `last`.
+/// Every address of a set once, beginning after `last`; what is never given out is left out.
 #[derive(Clone, Debug)]
 pub(super) struct RoundRobin<'a> {
     set: &'a RangeSet,
@@ -50,11 +50,11 @@ impl Iterator for RoundRobin<'_> {
     fn next(&mut self) -> Option<IpAddr> {
         loop {
             let ip = self.next.take()?;
-            let gateway = self.set.ranges().get(self.range)?.gateway;
+            let reserved = self.set.ranges().get(self.range)?.reserved_as(ip).is_some();
             if Some(ip) != self.stop {
                 self.next = self.step(ip);
             }
-            if ip != gateway {
+            if !reserved {
                 return Some(ip);
             }
         }
@@ -112,6 +112,21 @@ mod tests {
             Some("10.0.0.1"),
             &[],
         );
+    }
+
+    // Shows part of: PLG-HL-4
+    #[test]
+    fn network_and_broadcast_addresses_are_left_out_where_a_range_names_them() {
+        let whole = r#"[{"subnet":"10.0.0.0/29","rangeStart":"10.0.0.0","rangeEnd":"10.0.0.7"}]"#;
+        let all = ["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"];
+        check(whole, None, &all);
+        check(whole, Some("10.0.0.6"), &all);
+        let v6 = r#"[{"subnet":"fd00::/126","rangeStart":"fd00::","rangeEnd":"fd00::3"}]"#;
+        check(v6, None, &["fd00::2", "fd00::3"]);
+        // The gateway may be one of them.
+        let odd = r#"[{"subnet":"10.0.0.0/30","rangeStart":"10.0.0.0","rangeEnd":"10.0.0.3","gateway":"10.0.0.3"}]"#;
+        check(odd, None, &["10.0.0.1", "10.0.0.2"]);
+        assert_eq!((set(whole).capacity(), set(v6).capacity(), set(odd).capacity()), (5, 2, 2));
     }
 
     #[test]
