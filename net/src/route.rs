@@ -90,6 +90,8 @@ pub struct RouteFilter {
 pub const MAIN_TABLE: u32 = 254;
 /// The [`Route::protocol`] of routes that come and go with an address.
 pub const BY_KERNEL: u8 = 2;
+/// The [`Route::protocol`] of routes that a router advertised.
+pub const BY_ROUTER_ADVERTISEMENT: u8 = 9;
 
 impl Route {
     pub fn new(dst: IpNet) -> Self {

@@ -113,7 +113,7 @@ fn attach<'a>(
     let releasing = ipam.clone();
     undo.done("addresses of IPAM", move || releasing.del(&at.detach()))?;
     let ways = ways(&result.ips)?;
-    forwarding::enable(ways.iter().map(|way| way.gateway))?;
+    forwarding::enable(host, ways.iter().map(|way| way.gateway))?;
     undo.passed("forwarding")?;
     let pair = veth_pair::make(undo, pod, host, &at.ifname, None, conf.mtu.get())?;
     result.interfaces = interfaces(&pair, at);

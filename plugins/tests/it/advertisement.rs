@@ -123,3 +123,54 @@ fn a_ptp_pod_takes_nothing_from_a_rogue_router_and_neither_does_the_host() {
     }
     assert!(!bed.sh("ip -6 addr; ip -6 route").contains(PREFIX));
 }
+
+/// A cable from the host's `name` to a router in a namespace of its own.
+fn router(bed: &Bed, name: &str, accept_ra: &str) -> Pod {
+    let router = bed.pod(name);
+    bed.sh(&format!(
+        "ip link add {name} type veth peer name eth0 netns {}; ip link set {name} up
+         echo {accept_ra} > /proc/sys/net/ipv6/conf/{name}/accept_ra",
+        router.path().display()
+    ));
+    router.sh("ip link set eth0 up");
+    router
+}
+
+fn default_routes(bed: &Bed) -> String {
+    bed.sh("ip -6 route show default")
+}
+
+#[track_caller]
+fn gets_its_default_route(bed: &Bed, router: &Pod, name: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    while !default_routes(bed).contains(&format!("dev {name} ")) {
+        assert!(Instant::now() < deadline, "no route over {name}: {}", default_routes(bed));
+        advertise(&router.netns, "eth0");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+// Proves: COMPAT-15
+#[test]
+fn a_node_keeps_the_default_route_that_a_router_advertised_when_forwarding_begins() {
+    for conf in [json!({"type": "bridge", "bridge": "br0", "isGateway": true}), json!({"type": "ptp"})] {
+        let bed = Bed::new();
+        let [router, _other, _deaf] =
+            [("up0", "1"), ("up1", "1"), ("up2", "0")].map(|(n, ra)| router(&bed, n, ra));
+        gets_its_default_route(&bed, &router, "up0");
+        let before = default_routes(&bed);
+        let conf = with(
+            &conf,
+            json!({"cniVersion": "1.1.0", "name": "blue", "ipam": addresses(&bed, &["fd00:1::/64"])}),
+        );
+        bed.add(&conf, &bed.pod("a")).unwrap();
+        assert_eq!(bed.sh("cat /proc/sys/net/ipv6/conf/all/forwarding"), "1");
+        let way = |text: &str| text.split(" proto").next().map(str::to_owned);
+        assert_eq!(way(&default_routes(&bed)), way(&before));
+        let listens = |name: &str| bed.sh(&format!("cat /proc/sys/net/ipv6/conf/{name}/accept_ra"));
+        assert_eq!(["up0", "up1", "up2"].map(listens), ["2", "1", "0"]);
+        // And takes the next one.
+        bed.sh("ip -6 route del default");
+        gets_its_default_route(&bed, &router, "up0");
+    }
+}

@@ -70,7 +70,7 @@ pub(super) fn put<'a>(
     for gateway in &gateways {
         ensure_address(host, vlan.as_ref().unwrap_or(bridge), *gateway, conf.force_address)?;
     }
-    forwarding::enable(gateways.iter().map(IpNet::addr))?;
+    forwarding::enable(host, gateways.iter().map(IpNet::addr))?;
     Ok(vlan)
 }
 
