@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use manifold_cni::CniError;
+use manifold_net::Link;
 use manifold_plugin_conf::PciAddress;
 
 /// Drivers that give a device to a program instead of the kernel's network.
@@ -35,6 +36,17 @@ impl Sysfs<'_> {
     pub(crate) fn is_at(self, interface: &str, address: &PciAddress) -> bool {
         let device = fs::read_link(self.class_device(interface));
         device.is_ok_and(|path| path.file_name().is_some_and(|name| name == address.as_str()))
+    }
+
+    /// Whether somebody has set the link's MAC address, so that the kernel never changes it by itself. `None` where this
+    /// sysfs shows another network namespace than the link's.
+    pub(crate) fn has_fixed_mac(self, link: &Link) -> Option<bool> {
+        const SET: &str = "3";
+        let folder = self.0.join("class/net").join(&link.name);
+        let value =
+            |file: &str| fs::read_to_string(folder.join(file)).ok().map(|text| text.trim_end().to_owned());
+        let is_it = value("ifindex")? == link.index.to_string() && value("address")? == link.mac?.to_string();
+        is_it.then(|| value("addr_assign_type")).flatten().map(|kind| kind == SET)
     }
 
     pub(crate) fn auxiliary(self, name: &str) -> PathBuf {
@@ -108,6 +120,22 @@ mod tests {
         for missing in ["0000:00:05.0", "0000:00:06.0"] {
             assert!(of(missing).unwrap_err().msg.contains("no network interface"));
         }
+    }
+
+    // Shows part of: COMPAT-18
+    #[test]
+    fn whether_a_mac_address_is_fixed_is_told_of_this_very_link_only() {
+        let root = tree(&["class/net/br0"], &[]);
+        let mac = "fe:00:00:00:00:01";
+        let link = Link { name: "br0".into(), index: 7, mac: mac.parse().ok(), ..Link::default() };
+        let told = |ifindex: &str, kind: &str| {
+            for (file, content) in [("ifindex", ifindex), ("address", mac), ("addr_assign_type", kind)] {
+                fs::write(root.path().join("class/net/br0").join(file), format!("{content}\n")).unwrap();
+            }
+            Sysfs(root.path()).has_fixed_mac(&link)
+        };
+        assert_eq!([told("7", "3"), told("7", "1"), told("8", "3")], [Some(true), Some(false), None]);
+        assert_eq!(Sysfs(root.path()).has_fixed_mac(&Link { name: "br1".into(), ..link.clone() }), None);
     }
 
     // Proves: PLG-HOSTDEV-4

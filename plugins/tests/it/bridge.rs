@@ -128,6 +128,49 @@ fn a_bridge_that_is_there_keeps_its_settings() {
     assert_eq!(bed.sh("cat /proc/sys/net/ipv6/conf/br0/accept_ra"), "0");
 }
 
+fn mac_of(bed: &Bed, link: &str) -> String {
+    bed.sh(&format!("ip -br link show {link}")).split_whitespace().nth(2).unwrap().to_owned()
+}
+
+// Proves: COMPAT-18
+#[test]
+fn a_bridge_of_the_administrator_keeps_its_mac_address_as_pods_come_and_go() {
+    let uplink =
+        "ip link add br0 type bridge; ip link add up0 address fe:00:00:00:00:01 type veth peer name far
+        ip link set up0 master br0 up; ip link set far up; ip link set br0 up";
+    let bed_conf = |bed: &Bed| with(&conf(bed.host_local("10.1.0.0/24")), json!({"isGateway": true}));
+    for gateway in [true, false] {
+        let bed = Bed::new();
+        bed.sh(uplink);
+        let conf = if gateway { bed_conf(&bed) } else { l2() };
+        let (a, b) = (bed.pod("a"), bed.pod("b"));
+        let result = bed.add(&conf, &a).unwrap();
+        assert_eq!(result.interfaces[0].mac, "fe:00:00:00:00:01");
+        bed.add(&conf, &b).unwrap();
+        assert_eq!(mac_of(&bed, "br0"), "fe:00:00:00:00:01");
+        bed.check(&conf, &a, &result).unwrap();
+        bed.del(&conf, &b).unwrap();
+        bed.del(&conf, &a).unwrap();
+        assert_eq!(mac_of(&bed, "br0"), "fe:00:00:00:00:01");
+    }
+    // One that lost its last port has none to keep.
+    let bed = Bed::new();
+    bed.sh(&format!("{uplink}; ip link del up0"));
+    let result = bed.add(&bed_conf(&bed), &bed.pod("a")).unwrap();
+    assert_eq!(mac_of(&bed, "br0"), result.interfaces[0].mac);
+    assert_ne!(result.interfaces[0].mac, result.interfaces[1].mac);
+}
+
+// Shows part of: COMPAT-18
+#[test]
+fn an_empty_bridge_without_gateway_takes_the_mac_address_of_an_uplink_that_comes_later() {
+    let bed = Bed::new();
+    bed.sh("ip link add br0 type bridge");
+    bed.add(&l2(), &bed.pod("a")).unwrap();
+    bed.sh("ip link add up0 address 02:00:00:00:00:01 type veth peer name far; ip link set up0 master br0");
+    assert_eq!(mac_of(&bed, "br0"), "02:00:00:00:00:01");
+}
+
 // Proves: PLG-BRIDGE-12
 #[test]
 fn a_link_of_another_kind_is_not_taken_for_the_bridge() {

@@ -7,19 +7,23 @@ use manifold_net::{BridgeSpec, Link, LinkChange, Mac, Net, sysctl};
 use manifold_plugin_conf::BridgeConf;
 
 use crate::interface::failure::Told;
+use crate::interface::sysfs::Sysfs;
 
 /// One that is there keeps its MTU and its VLAN filtering: they are the administrator's, or an earlier pod's.
 pub(super) fn ensure(host: &Net, conf: &BridgeConf) -> Result<Link, CniError> {
     let name = conf.bridge.as_str();
-    let bridge = match host.link(name).told()? {
-        Some(found) => found,
-        None => create(host, conf)?,
+    let (mut bridge, was_there) = match host.link(name).told()? {
+        Some(found) => (found, true),
+        None => (create(host, conf)?, false),
     };
     if !bridge.is_kind("bridge") {
         let kind = bridge.kind.as_deref().unwrap_or("hardware");
         let text =
             format!("link `{name}` is of kind `{kind}`, not a bridge; choose another `bridge`, or remove it");
         return Err(CniError::failed(text));
+    }
+    if was_there {
+        fix_mac(host, conf, &mut bridge)?;
     }
     ignore_router_advertisements(name)?;
     let change = LinkChange {
@@ -56,6 +60,29 @@ fn create(host: &Net, conf: &BridgeConf) -> Result<Link, CniError> {
         ))),
         made => made.told(),
     }
+}
+
+/// A bridge whose address nobody has set takes the lowest one of its ports. So it would take a pod's, change it as pods
+/// come and go, and neighbours would lose the node or the gateway (COMPAT-18). It gets the one that it has, before a port is
+/// added; once, as setting it makes the host forget the bridge's neighbours. Only a bridge that is empty and carries no
+/// gateway stays open: its first uplink may come after the first pod, and is to give it its address.
+fn fix_mac(host: &Net, conf: &BridgeConf, bridge: &mut Link) -> Result<(), CniError> {
+    if Sysfs::real().has_fixed_mac(bridge) == Some(true) {
+        return Ok(());
+    }
+    let links = host.links().told()?;
+    let ports = links.iter().filter(|link| link.master == Some(bridge.index));
+    let follows_its_ports = match ports.map(|port| port.mac).min() {
+        None => conf.is_gateway(),
+        Some(lowest) => lowest == bridge.mac,
+    };
+    if follows_its_ports {
+        // One that lost its last port has none.
+        let mac = bridge.mac.filter(|mac| !mac.is_zero()).unwrap_or_else(Mac::random);
+        host.set_mac(bridge.index, mac).told()?;
+        bridge.mac = Some(mac);
+    }
+    Ok(())
 }
 
 fn ignore_router_advertisements(name: &str) -> Result<(), CniError> {

@@ -96,10 +96,9 @@ fn ensure_address(host: &Net, link: &Link, wanted: IpNet, force: bool) -> Result
     // Every node may have this very gateway on its bridge: a duplicate is meant, and must not disable it.
     let options = AddressOptions { no_dad: true, ..AddressOptions::default() };
     match host.add_address(link.index, wanted, options) {
-        Err(error) if error.is_exists() => {} // Another pod's ADD was faster.
-        added => added.told()?,
+        Err(error) if error.is_exists() => Ok(()), // Another pod's ADD was faster.
+        added => added.told(),
     }
-    pin_mac(host, link)
 }
 
 /// IPv4 has one address per bridge; IPv6 any number, in subnets apart.
@@ -108,16 +107,6 @@ fn conflicts(present: IpNet, wanted: IpNet) -> bool {
         (IpNet::V4(_), IpNet::V4(_)) => true,
         (IpNet::V6(_), IpNet::V6(_)) => present.contains(&wanted.addr()) || wanted.contains(&present.addr()),
         _ => false,
-    }
-}
-
-/// A bridge takes the lowest address of its ports, so it would change as pods come and go, and every neighbour would
-/// lose the gateway. Set explicitly, even to what it is, it stays.
-fn pin_mac(host: &Net, link: &Link) -> Result<(), CniError> {
-    let current = host.link_by_index(link.index).told()?;
-    match current.and_then(|link| link.mac) {
-        Some(mac) => host.set_mac(link.index, mac).told(),
-        None => Ok(()),
     }
 }
 
