@@ -1,5 +1,7 @@
 //! The `ipam` section: which plugin gives the addresses, if any.
 
+use std::net::IpAddr;
+
 use manifold_cni::{PluginType, RawObject};
 
 use crate::fit;
@@ -8,6 +10,11 @@ use crate::problem::Problem;
 /// The section itself; absent and `null` are empty.
 pub fn section(config: &RawObject) -> Result<RawObject, Problem> {
     fit::object(config, "ipam")
+}
+
+/// `ipam.gateway`, where it is one address. What else a foreign IPAM plugin means by that key is its business.
+pub fn given_gateway(config: &RawObject) -> Option<IpAddr> {
+    section(config).ok()?.get_as::<String>("gateway").ok()??.parse().ok()
 }
 
 /// `ipam.type`. `None` when the section is absent or empty, or names no plugin: no addresses are wanted.

@@ -148,6 +148,52 @@ fn works_with_single_addresses(bed: &Bed, configurations: &[Value]) {
     }
 }
 
+/// A block of the pool as calico-ipam gives it to a node: every address of it may become a pod's.
+fn block(host: u8) -> Value {
+    json!({"cniVersion": "1.0.0", "ips": [{"address": format!("10.201.0.{host}/28")}],
+        "routes": [{"dst": format!("10.201.0.{host}/28")}], "dns": {}})
+}
+
+// Proves: COMPAT-19
+#[test]
+fn a_bridge_takes_no_gateway_out_of_a_foreign_pool_but_one_that_is_named() {
+    let bed = Bed::new();
+    let [conf] = &configurations(&bed, &["bridge"])[..] else { panic!("one configuration") };
+    let conf = with(conf, json!({"isDefaultGateway": true}));
+    let (fake, pod) = (Fake::new(block(0)), bed.pod("refused"));
+    let error = fake.add(&bed, &conf, &pod).unwrap_err();
+    assert!(error.msg.contains("`calico-ipam`") && error.msg.contains("`ipam.gateway`"), "{error}");
+    assert_eq!(fake.verbs(), ["ADD", "DEL"]);
+    assert_eq!(bed.sh("ip -4 -o addr show br0"), "");
+    let named = with(&conf, json!({"ipam": with(&conf["ipam"], json!({"gateway": "10.201.0.14"}))}));
+    for host in [0, 1, 2] {
+        let (fake, pod) = (Fake::new(block(host)), bed.pod(&format!("pod-{host}")));
+        let result = fake.add(&bed, &named, &pod).unwrap();
+        assert_eq!(result.ips[0].gateway.map(|gw| gw.to_string()).as_deref(), Some("10.201.0.14"));
+        assert!(pod.pings("10.201.0.14"), "{}", pod.state());
+    }
+    let error = Fake::new(block(14)).add(&bed, &named, &bed.pod("gateway")).unwrap_err();
+    assert!(error.msg.contains("`10.201.0.14`, which is the gateway's address"), "{error}");
+}
+
+// Proves: COMPAT-19
+#[test]
+fn the_shipped_example_of_calico_ipam_attaches_pods_that_reach_each_other() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/examples/networks/calico-ipam.yaml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, config) = text.split_once("config: |\n").unwrap();
+    let conf: Value = serde_json::from_str(config).unwrap();
+    let bed = Bed::new();
+    let [a, b] = ["a", "b"].map(|id| bed.pod(id));
+    for (pod, host) in [(&a, 2), (&b, 3)] {
+        let fake = Fake::new(block(host));
+        let result = fake.add(&bed, &conf, pod).unwrap();
+        let checked = with_result(&conf, &result);
+        bed.host.run(|| plugin(&conf).check(&fake.input(&checked), &pod.at("eth0", ""))).unwrap().unwrap();
+    }
+    assert!(a.pings("10.201.0.3"), "{}", a.state());
+}
+
 // Proves: PLG-COM-15, PLG-COM-16
 #[test]
 fn an_answer_without_addresses_is_an_error_and_is_released() {

@@ -3,23 +3,67 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use manifold_cni::{CniError, CniResult, Route};
+use manifold_cni::{CniError, CniResult, RawObject, Route};
 use manifold_net::{AddressOptions, BridgeVlan, Family, Link, Net, VethSpec, sysctl};
-use manifold_plugin_conf::BridgeConf;
+use manifold_plugin_conf::{BridgeConf, ipam};
 
 use super::{OWN, port};
 use crate::interface::failure::{Told, gone_is_fine};
 use crate::interface::forwarding;
 use crate::interface::undo::Undo;
 
+/// Where a gateway comes from that IPAM's answer does not name.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Source<'a> {
+    /// An IPAM plugin that keeps the first address of its subnets free, or whose addresses the definition lists.
+    FirstHost,
+    /// Another one may give out every address of its subnets. Only the definition can name one that is free.
+    Given { ipam: &'a str, gateway: Option<IpAddr> },
+}
+
+impl<'a> Source<'a> {
+    pub(super) fn of(ipam: &'a str, config: &RawObject) -> Self {
+        match ipam {
+            "host-local" | "static" | "dhcp" => Self::FirstHost,
+            _ => Self::Given { ipam, gateway: ipam::given_gateway(config) },
+        }
+    }
+
+    fn gateway(self, address: IpNet) -> Result<IpAddr, CniError> {
+        let (ipam, given) = match self {
+            Self::FirstHost => return first_host(address),
+            Self::Given { ipam, gateway } => (ipam, gateway),
+        };
+        given.filter(|gateway| address.contains(gateway)).ok_or_else(|| {
+            CniError::failed(format!(
+                "`isGateway` needs a gateway in the pod's subnet, and IPAM plugin `{ipam}` gave `{address}` without one: \
+                 any other address of that subnet may become a pod's; keep one out of its pool and name it in \
+                 `ipam.gateway`, or turn `isGateway` off"
+            ))
+        })
+    }
+}
+
 /// Points the addresses at the container's interface, and fills in gateways and default routes where the
 /// configuration makes the bridge the gateway. Touches nothing but the result.
-pub(super) fn complete(result: &mut CniResult, conf: &BridgeConf) -> Result<(), CniError> {
+pub(super) fn complete(
+    result: &mut CniResult,
+    conf: &BridgeConf,
+    source: Source<'_>,
+) -> Result<(), CniError> {
     for ip in &mut result.ips {
         ip.interface = Some(OWN);
-        if conf.is_gateway() && ip.gateway.is_none() {
-            ip.gateway = Some(first_host(ip.address)?);
+        if !conf.is_gateway() {
+            continue;
         }
+        let gateway = ip.gateway.map_or_else(|| source.gateway(ip.address), Ok)?;
+        if gateway == ip.address.addr() {
+            return Err(CniError::failed(format!(
+                "IPAM gave the pod `{gateway}`, which is the gateway's address; keep it out of IPAM's pool, or name \
+                 another gateway"
+            )));
+        }
+        ip.gateway = Some(gateway);
     }
     if !conf.is_default_gateway {
         return Ok(());
@@ -185,9 +229,14 @@ mod tests {
     use super::*;
 
     fn completed(conf: &str, result: &str) -> Result<CniResult, CniError> {
-        let conf: BridgeConf = serde_json::from_str(conf).unwrap();
+        completed_for("host-local", conf, result)
+    }
+
+    fn completed_for(ipam: &str, raw: &str, result: &str) -> Result<CniResult, CniError> {
+        let conf: BridgeConf = serde_json::from_str(raw).unwrap();
         let mut result: CniResult = serde_json::from_str(result).unwrap();
-        complete(&mut result, &conf).map(|()| result)
+        let source = Source::of(ipam, &RawObject::parse(raw.as_bytes()).unwrap());
+        complete(&mut result, &conf, source).map(|()| result)
     }
 
     fn routes(result: &CniResult) -> Vec<String> {
@@ -229,6 +278,33 @@ mod tests {
             completed(r#"{"isGateway": true}"#, r#"{"ips": [{"address": "192.168.7.3/32"}]}"#).unwrap_err();
         assert!(error.msg.contains("`192.168.7.3/32`"), "{error}");
         completed("{}", r#"{"ips": [{"address": "192.168.7.3/32"}]}"#).unwrap();
+    }
+
+    // Proves: COMPAT-19
+    #[test]
+    fn a_foreign_ipam_plugin_keeps_its_addresses_and_the_definition_may_name_the_gateway() {
+        let block = r#"{"ips": [{"address": "10.201.0.0/28"}]}"#;
+        let refused = |conf: &str| completed_for("calico-ipam", conf, block).unwrap_err().msg;
+        for conf in [
+            r#"{"isGateway": true}"#,
+            r#"{"isDefaultGateway": true, "ipam": {"gateway": "10.201.0.17"}}"#,
+            r#"{"isGateway": true, "ipam": {"gateway": ["10.201.0.1"]}}"#,
+        ] {
+            let msg = refused(conf);
+            assert!(
+                msg.contains("`calico-ipam` gave `10.201.0.0/28`") && msg.contains("`ipam.gateway`"),
+                "{msg}"
+            );
+        }
+        let given = r#"{"isGateway": true, "ipam": {"gateway": "10.201.0.14"}}"#;
+        let result = completed_for("calico-ipam", given, block).unwrap();
+        assert_eq!(result.ips[0].gateway.map(|gw| gw.to_string()).as_deref(), Some("10.201.0.14"));
+        let itself = r#"{"isGateway": true, "ipam": {"gateway": "10.201.0.0"}}"#;
+        assert!(refused(itself).contains("`10.201.0.0`, which is the gateway's address"));
+        completed_for("calico-ipam", "{}", block).unwrap();
+        // As it names one itself, it has kept it free.
+        let named = r#"{"ips": [{"address": "10.201.0.2/28", "gateway": "10.201.0.1"}]}"#;
+        completed_for("whereabouts", r#"{"isGateway": true}"#, named).unwrap();
     }
 
     // Proves: PLG-BRIDGE-17

@@ -194,7 +194,7 @@ impl<'a> Call<'a> {
         let releasing = ipam.clone();
         undo.done("addresses of IPAM", move || releasing.del(&at.detach()))?;
         result.interfaces = interfaces;
-        gateway::complete(&mut result, conf)?;
+        gateway::complete(&mut result, conf, gateway::Source::of(ipam.kind().as_str(), &input.config))?;
         let further = if conf.enabledad { WITH_DAD } else { WITHOUT_DAD };
         if conf.is_gateway() {
             // Before the pod's addresses: its first packet may go to the gateway.
