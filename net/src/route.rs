@@ -72,6 +72,9 @@ pub enum RouteKind {
 pub enum RouteAdd {
     /// It is an error.
     Create,
+    /// Another way is added in front of it (IPv4: the newest route is used) or beside it (IPv6: a further hop). The same
+    /// way twice is an error.
+    First,
     /// Another way is added behind it: a further hop (IPv6), a further route (IPv4). The same way twice is an error.
     Append,
     /// It is replaced.
@@ -157,6 +160,7 @@ impl Net {
         let flags = NLM_F_CREATE
             | match how {
                 RouteAdd::Create => NLM_F_EXCL,
+                RouteAdd::First => 0,
                 RouteAdd::Append => NLM_F_APPEND,
                 RouteAdd::Replace => NLM_F_REPLACE,
             };

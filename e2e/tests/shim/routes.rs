@@ -124,3 +124,20 @@ fn every_field_of_a_route_is_what_the_kernel_has() {
     runtime.check(&sandbox.pod).unwrap().must_succeed();
     runtime.del(&sandbox.pod).unwrap().must_succeed();
 }
+
+// Proves: COMPAT-11
+#[test]
+fn a_further_network_with_a_default_route_is_the_pods_way_out() {
+    let node = Node::new("quickstart");
+    let ipam = node.ipam(&["192.168.1.0/24"]).with("routes", json!([{"dst": "0.0.0.0/0"}]));
+    node.define("macvlan-conf", &node.macvlan(&[]).with("ipam", ipam));
+    let sandbox = node.sandbox("samplepod", "macvlan-conf");
+    let runtime = node.runtime();
+    runtime.add(&sandbox.pod).unwrap().must_succeed();
+    let both = kernel::default_routes(&sandbox.netns, 4);
+    assert_eq!(both, ["10.244.0.1 over eth0", "192.168.1.1 over net1"]);
+    let way = kernel::ip(&sandbox.netns, "route get 8.8.8.8");
+    assert_eq!((&way[0]["gateway"], &way[0]["dev"]), (&json!("192.168.1.1"), &json!("net1")), "{way:?}");
+    runtime.check(&sandbox.pod).unwrap().must_succeed();
+    runtime.del(&sandbox.pod).unwrap().must_succeed();
+}

@@ -23,33 +23,40 @@ fn to(net: &Net, dst: &str) -> Vec<Route> {
 // Proves: PLG-COM-9
 #[test]
 fn a_second_gateway_for_the_same_destination_is_another_route_in_ipv4() {
-    let net = empty();
-    station(&net);
-    for gateway in ["10.1.0.1", "10.1.0.254"] {
-        net.add_route(&via("192.0.2.0/24", gateway), RouteAdd::Append).unwrap();
+    // Behind the first, which stays the one that is used; or in front of it.
+    for (how, order) in
+        [(RouteAdd::Append, ["10.1.0.1", "10.1.0.254"]), (RouteAdd::First, ["10.1.0.254", "10.1.0.1"])]
+    {
+        let net = empty();
+        station(&net);
+        for gateway in ["10.1.0.1", "10.1.0.254"] {
+            net.add_route(&via("192.0.2.0/24", gateway), how).unwrap();
+        }
+        let gateways: Vec<_> = to(&net, "192.0.2.0/24").into_iter().map(|r| r.gateway).collect();
+        assert_eq!(gateways, order.map(|gateway| Some(ip(gateway))));
+        let chosen = net.route_to(ip("192.0.2.9")).unwrap().unwrap();
+        assert_eq!((chosen.gateway, chosen.src), (Some(ip(order[0])), Some(ip("10.1.0.2"))));
+        assert!(net.add_route(&via("192.0.2.0/24", "10.1.0.1"), how).unwrap_err().is_exists());
     }
-    let gateways: Vec<_> = to(&net, "192.0.2.0/24").into_iter().map(|r| r.gateway).collect();
-    assert_eq!(gateways, [Some(ip("10.1.0.1")), Some(ip("10.1.0.254"))]);
-    // The first one configured stays the one that is used.
-    let chosen = net.route_to(ip("192.0.2.9")).unwrap().unwrap();
-    assert_eq!((chosen.gateway, chosen.src), (Some(ip("10.1.0.1")), Some(ip("10.1.0.2"))));
 }
 
 // Proves: PLG-COM-9
 #[test]
 fn a_second_gateway_for_the_same_destination_is_another_hop_in_ipv6() {
-    let net = empty();
-    let index = station(&net);
-    for gateway in ["fd00::1", "fd00::fe"] {
-        net.add_route(&via("2001:db8::/32", gateway), RouteAdd::Append).unwrap();
+    for how in [RouteAdd::Append, RouteAdd::First] {
+        let net = empty();
+        let index = station(&net);
+        for gateway in ["fd00::1", "fd00::fe"] {
+            net.add_route(&via("2001:db8::/32", gateway), how).unwrap();
+        }
+        let routes = to(&net, "2001:db8::/32");
+        assert_eq!(routes.len(), 1, "{routes:?}");
+        let mut hops = routes[0].multipath.clone();
+        hops.sort_by_key(|hop| hop.gateway);
+        let hop = |gateway| NextHop { gateway: Some(ip(gateway)), oif: index, weight: 1, onlink: false };
+        assert_eq!(hops, [hop("fd00::1"), hop("fd00::fe")]);
+        assert!(routes[0].leaves_by(index));
     }
-    let routes = to(&net, "2001:db8::/32");
-    assert_eq!(routes.len(), 1, "{routes:?}");
-    let mut hops = routes[0].multipath.clone();
-    hops.sort_by_key(|hop| hop.gateway);
-    let hop = |gateway| NextHop { gateway: Some(ip(gateway)), oif: index, weight: 1, onlink: false };
-    assert_eq!(hops, [hop("fd00::1"), hop("fd00::fe")]);
-    assert!(routes[0].leaves_by(index));
 }
 
 #[test]

@@ -74,8 +74,10 @@ impl Plan {
         Ok(self)
     }
 
+    /// A route through an IPv6 gateway needs IPv6 on the link, if only for link-local addresses.
     pub(crate) fn ipv6(&self) -> Ipv6 {
-        match self.keeps_ipv6 {
+        let has_gateway = self.routes.iter().any(|route| route.gateway.is_some_and(|g| g.is_ipv6()));
+        match self.keeps_ipv6 || has_gateway {
             _ if self.has_v6() => Ipv6::Addresses,
             true => Ipv6::PodsBusiness,
             false => Ipv6::Off,
@@ -125,7 +127,7 @@ pub(crate) fn apply<'a>(
     }
     undo.passed("link up")?;
     for route in &plan.routes {
-        pod.add_route(&Route { oif: Some(link.index), ..route.clone() }, RouteAdd::Append).told()?;
+        pod.add_route(&Route { oif: Some(link.index), ..route.clone() }, RouteAdd::First).told()?;
     }
     undo.passed("routes")
 }
@@ -207,5 +209,8 @@ mod tests {
         let v6 = r#"{"interfaces": [{"name": "a"}], "ips": [{"address": "fd00::2/64", "interface": 0}]}"#;
         assert_eq!(plan(&result(v4), 0).unwrap().ipv6(), Ipv6::Off);
         assert_eq!(plan(&result(v6), 0).unwrap().ipv6(), Ipv6::Addresses);
+        let through = r#"{"interfaces": [{"name": "a"}], "ips": [{"address": "10.1.0.2/24", "interface": 0}],
+            "routes": [{"dst": "::/0", "gw": "fe80::1"}]}"#;
+        assert_eq!(plan(&result(through), 0).unwrap().ipv6(), Ipv6::PodsBusiness);
     }
 }

@@ -11,7 +11,7 @@
 //! | what does sysfs tell of a device | [`sysfs`] |
 //! | how is an attachment of one link finished, told of and ended | [`sole_link`] |
 //! | which link is below, and is it there | [`master`] |
-//! | which addresses and routes go on the link, and in which order | [`address`] |
+//! | which addresses and routes go on the link, and in which order | [`address`], [`idle_routes`] |
 //! | which kernel settings does the link get | [`settings`], [`forwarding`] |
 //! | is the attachment still as its result says | [`verify`] |
 //! | is the link in that namespace the one we made | [`ownership`] |
@@ -26,6 +26,7 @@ mod dummy;
 pub(crate) mod failure;
 pub(crate) mod forwarding;
 mod host_device;
+mod idle_routes;
 mod ipvlan;
 mod lent;
 mod loopback;

@@ -14,7 +14,7 @@ use super::masquerade::Key;
 use super::teardown::Teardown;
 use super::undo::{AfterStep, Undo};
 use super::veth_pair::{self, VethPair};
-use super::{address, dns, forwarding, masquerade, ownership, sandbox, verify};
+use super::{address, dns, forwarding, idle_routes, masquerade, ownership, sandbox, verify};
 
 const KIND: &str = "veth";
 const SCOPE_LINK: u8 = 253;
@@ -118,6 +118,7 @@ fn attach<'a>(
     let pair = veth_pair::make(undo, pod, host, &at.ifname, None, conf.mtu.get())?;
     result.interfaces = interfaces(&pair, at);
     result.ips.iter_mut().for_each(|ip| ip.interface = Some(1));
+    idle_routes::leave_out(&mut result, 1, pod)?;
     // The host's end first: duplicate address detection in the pod needs somebody to ask.
     host.set_up(pair.outer.index).told()?;
     address::apply(

@@ -8,7 +8,7 @@ use super::failure::Told;
 use super::settings::{self, Ipv6, Setting, Settings};
 use super::teardown::Teardown;
 use super::undo::Undo;
-use super::{address, dns, ownership, sandbox};
+use super::{address, dns, idle_routes, ownership, sandbox};
 
 /// The pod's neighbours learn at once that an address has moved here.
 pub(crate) const NOTIFY: &[Setting] = &[("ipv4", "arp_notify", "1"), ("ipv6", "ndisc_notify", "1")];
@@ -54,14 +54,9 @@ pub(crate) fn furnish<'a>(
     if let Some(result) = &mut result {
         result.interfaces = vec![interface(link, at)];
         result.ips.iter_mut().for_each(|ip| ip.interface = Some(0));
-        address::apply(
-            undo,
-            pod,
-            link,
-            &address::plan(result, 0)?.for_network(input)?,
-            finish.settings,
-            input.deadline,
-        )?;
+        idle_routes::leave_out(result, 0, pod)?;
+        let plan = address::plan(result, 0)?.for_network(input)?;
+        address::apply(undo, pod, link, &plan, finish.settings, input.deadline)?;
     } else {
         settings::write(pod, &link.name, &Settings { ipv6: Ipv6::PodsBusiness, further: finish.settings })?;
         pod.set_up(link.index).told()?;

@@ -30,6 +30,7 @@ mod macvlan;
 mod masquerade;
 mod meta;
 mod ptp;
+mod routes;
 mod sriov;
 mod static_ipam;
 mod tap;

@@ -17,7 +17,7 @@ use super::masquerade::Key;
 use super::settings::{self, Ipv6, Settings};
 use super::teardown::Teardown;
 use super::undo::{AfterStep, Undo};
-use super::{address, dns, masquerade, ownership, sandbox, sole_link, spoof_check, veth_pair};
+use super::{address, dns, idle_routes, masquerade, ownership, sandbox, sole_link, spoof_check, veth_pair};
 
 /// Where the container's interface stands in the result.
 const OWN: usize = 2;
@@ -195,6 +195,7 @@ impl<'a> Call<'a> {
         undo.done("addresses of IPAM", move || releasing.del(&at.detach()))?;
         result.interfaces = interfaces;
         gateway::complete(&mut result, conf, gateway::Source::of(ipam.kind().as_str(), &input.config))?;
+        idle_routes::leave_out(&mut result, OWN, pod)?;
         let further = if conf.enabledad { WITH_DAD } else { WITHOUT_DAD };
         if conf.is_gateway() {
             // Before the pod's addresses: its first packet may go to the gateway.

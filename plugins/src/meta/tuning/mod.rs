@@ -159,8 +159,10 @@ fn change(pod: &Net, link: &Link, wanted: &LinkChange<'_>) -> Result<(), CniErro
     pod.set_down(link.index).told()?;
     let changed = pod.change(link.index, wanted).told();
     pod.set_up(link.index).told()?;
-    for route in routes.iter().filter(|route| route.protocol != Some(manifold_net::route::BY_KERNEL)) {
-        match pod.add_route(route, RouteAdd::Create) {
+    // Each in front of other interfaces' routes to the same destination, where the interface's own plugin put it; in
+    // reverse, so that they keep their order and gateways come after the routes that lead to them.
+    for route in routes.iter().rev().filter(|route| route.protocol != Some(manifold_net::route::BY_KERNEL)) {
+        match pod.add_route(route, RouteAdd::First) {
             Err(error) if error.is_exists() => {}
             added => added.told()?,
         }
