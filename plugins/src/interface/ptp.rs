@@ -14,7 +14,7 @@ use super::masquerade::Key;
 use super::teardown::Teardown;
 use super::undo::{AfterStep, Undo};
 use super::veth_pair::{self, VethPair};
-use super::{address, dns, forwarding, idle_routes, masquerade, ownership, sandbox, verify};
+use super::{address, dns, forwarding, idle_routes, masquerade, ownership, sandbox, sole_link, verify};
 
 const KIND: &str = "veth";
 const SCOPE_LINK: u8 = 253;
@@ -55,21 +55,19 @@ impl Plugin for Ptp {
 
     fn del(&self, input: &Input, at: &Detachment) -> Result<(), CniError> {
         let conf = PtpConf::read_leniently(&input.config);
-        let mut teardown = Teardown::default();
-        teardown.part(ipam(input).and_then(|ipam| ipam.del(at)));
         let pod = sandbox::find(at.netns.as_deref());
         let reachable = pod.as_ref().ok().and_then(Option::as_ref);
         let known = conf.ip_masq.then(|| masquerade::known_addresses(input, at, reachable)).flatten();
-        teardown
-            .part(pod.and_then(|pod| ownership::delete_veth(input, at, &Net::here().told()?, pod.as_ref())));
-        if conf.ip_masq {
-            teardown.part(masquerade::tear_down(
-                &Key::of_detachment(input, at),
-                known.as_deref(),
-                input.deadline,
-            ));
-        }
-        teardown.finish()
+        // The host's route to the pod goes with the link.
+        sole_link::end(input, at, |teardown| {
+            teardown.part(
+                pod.and_then(|pod| ownership::delete_veth(input, at, &Net::here().told()?, pod.as_ref())),
+            );
+            if conf.ip_masq {
+                let key = Key::of_detachment(input, at);
+                teardown.part(masquerade::tear_down(&key, known.as_deref(), input.deadline));
+            }
+        })
     }
 
     fn status(&self, input: &Input) -> Result<(), CniError> {
@@ -134,9 +132,9 @@ fn attach<'a>(
     }
     undo.passed("routes through the host")?;
     for way in &ways {
-        way.route_in_host(host, &pair.outer)?;
+        way.address_in_host(host, &pair.outer)?;
+        way.route_in_host(undo, host, &pair.outer)?;
     }
-    undo.passed("routes to the pod")?;
     if conf.ip_masq {
         let addresses: Vec<IpNet> = ways.iter().map(|way| way.address).collect();
         let key = Key::of(input, at);
@@ -186,16 +184,43 @@ impl Way {
         Ok(())
     }
 
-    fn route_in_host(&self, host: &Net, link: &Link) -> Result<(), CniError> {
+    fn address_in_host(&self, host: &Net, link: &Link) -> Result<(), CniError> {
         // The same gateway is on every pod's link on purpose, so there is no duplicate to detect.
         let options = AddressOptions { no_dad: true, ..AddressOptions::default() };
-        exists_is_fine(host.add_address(link.index, IpNet::from(self.gateway), options))?;
+        exists_is_fine(host.add_address(link.index, IpNet::from(self.gateway), options))
+    }
+
+    /// One that leads elsewhere is a leftover of the address's former owner, and would go with that one's link: it is
+    /// replaced, and comes back if a later step fails (COMPAT-14).
+    fn route_in_host<'a>(&self, undo: &mut Undo<'a>, host: &'a Net, link: &Link) -> Result<(), CniError> {
         let to_pod = Route {
             oif: Some(link.index),
             scope: Some(SCOPE_HOST),
             ..Route::new(IpNet::from(self.address.addr()))
         };
-        exists_is_fine(host.add_route(&to_pod, RouteAdd::Create))
+        let replaced = match host.add_route(&to_pod, RouteAdd::Create) {
+            Err(error) if error.is_exists() => Self::others_in_host(host, &to_pod)?,
+            added => return added.told().and_then(|()| undo.passed("routes to the pod")),
+        };
+        host.add_route(&to_pod, RouteAdd::Replace).told()?;
+        undo.done("routes to the pod", move || {
+            // A route over a link that is gone by now leads nowhere.
+            let back = replaced.iter().map(|route| host.add_route(route, RouteAdd::Replace));
+            back.filter(|back| !back.as_ref().is_err_and(|error| error.is_no_device()))
+                .collect::<Result<(), _>>()
+                .told()
+        })
+    }
+
+    fn others_in_host(host: &Net, to_pod: &Route) -> Result<Option<Route>, CniError> {
+        let filter = RouteFilter {
+            family: Some(to_pod.family()),
+            table: Some(route::MAIN_TABLE),
+            ..RouteFilter::default()
+        };
+        let mut routes = host.routes(filter).told()?.into_iter();
+        Ok(routes
+            .find(|route| route.dst == to_pod.dst && !to_pod.oif.is_some_and(|oif| route.leaves_by(oif))))
     }
 }
 

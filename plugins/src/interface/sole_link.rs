@@ -86,9 +86,25 @@ pub(crate) fn lease_naming_links<'a>(
     at: &'a Attachment,
 ) -> Result<(CniResult, Vec<Interface>), CniError> {
     let (result, named) = ipam.add_naming_links(at)?;
-    let ipam = ipam.clone();
-    undo.done("addresses of IPAM", move || ipam.del(&at.detach()))?;
+    goes_back_last(undo, ipam, at)?;
     Ok((result, named))
+}
+
+/// An ADD that fails gives the addresses back in the order of DEL: see [`end`].
+pub(crate) fn goes_back_last<'a>(
+    undo: &mut Undo<'a>,
+    ipam: &Ipam<'a>,
+    at: &'a Attachment,
+) -> Result<(), CniError> {
+    const STEP: &str = "addresses of IPAM";
+    let releasing = ipam.clone();
+    let release = move || releasing.del(&at.detach());
+    if is_dhcp(ipam) { undo.done(STEP, release) } else { undo.done_below_all(STEP, release) }
+}
+
+/// Its server is told of the end of a lease over the link.
+fn is_dhcp(ipam: &Ipam<'_>) -> bool {
+    ipam.kind().as_str() == "dhcp"
 }
 
 /// The link as the result tells of it.
@@ -102,18 +118,35 @@ pub(crate) fn interface(link: &Link, at: &Attachment) -> Interface {
     }
 }
 
-/// DEL: the addresses first, then the link. Needs neither its master nor a configuration that still fits.
+/// DEL of a link of this kind. Needs neither its master nor a configuration that still fits.
 pub(crate) fn del(input: &Input, at: &Detachment, kind: &str) -> Result<(), CniError> {
+    end(input, at, |teardown| {
+        teardown.part(sandbox::find(at.netns.as_deref()).and_then(|pod| match pod {
+            Some(pod) => ownership::delete(input, at, &pod, kind),
+            None => Ok(()), // The link went with its namespace.
+        }));
+    })
+}
+
+/// DEL in its order: what uses the addresses goes first, so that nobody gets an address that is in use (COMPAT-14). But a
+/// DHCP server is told of the end over the link (PLG-COM-17).
+pub(crate) fn end(
+    input: &Input,
+    at: &Detachment,
+    take_down: impl FnOnce(&mut Teardown),
+) -> Result<(), CniError> {
     let mut teardown = Teardown::default();
-    teardown.part(release(input, at));
-    teardown.part(sandbox::find(at.netns.as_deref()).and_then(|pod| match pod {
-        Some(pod) => ownership::delete(input, at, &pod, kind),
-        None => Ok(()), // The link went with its namespace.
-    }));
+    if Ipam::of(input, crate::bundled).is_ok_and(|ipam| ipam.as_ref().is_some_and(is_dhcp)) {
+        teardown.part(release(input, at));
+        take_down(&mut teardown);
+    } else {
+        take_down(&mut teardown);
+        teardown.part(release(input, at));
+    }
     teardown.finish()
 }
 
-pub(crate) fn release(input: &Input, at: &Detachment) -> Result<(), CniError> {
+fn release(input: &Input, at: &Detachment) -> Result<(), CniError> {
     Ipam::of(input, crate::bundled)?.map_or(Ok(()), |ipam| ipam.del(at))
 }
 

@@ -35,6 +35,16 @@ impl<'a> Undo<'a> {
         (self.after_step)(step)
     }
 
+    /// As [`Self::done`], but taken back after all others, those before it too: what they made depends on it.
+    pub(crate) fn done_below_all(
+        &mut self,
+        step: &'static str,
+        reversal: impl FnOnce() -> Result<(), CniError> + 'a,
+    ) -> Result<(), CniError> {
+        self.done.insert(0, (step, Box::new(reversal)));
+        (self.after_step)(step)
+    }
+
     /// A step is done that leaves nothing of its own: what it changed goes with an earlier step's object.
     pub(crate) fn passed(&self, step: &'static str) -> Result<(), CniError> {
         (self.after_step)(step)
@@ -105,6 +115,24 @@ mod tests {
         assert_eq!(*log.borrow(), ["rule", "lease", "link"]);
         assert_eq!((error.code, error.msg.as_str()), (7, "no such master"));
         assert_eq!(error.details, "undoing `lease`: the disk is full");
+    }
+
+    #[test]
+    fn what_all_others_depend_on_is_taken_back_last() {
+        let log = RefCell::new(Vec::new());
+        let noted = |step: &'static str| {
+            let log = &log;
+            move || {
+                log.borrow_mut().push(step);
+                Ok(())
+            }
+        };
+        let mut undo = Undo::new(go_on);
+        undo.done("link", noted("link")).unwrap();
+        undo.done_below_all("lease", noted("lease")).unwrap();
+        undo.done("rule", noted("rule")).unwrap();
+        undo.settle::<()>(Err(CniError::failed("no"))).unwrap_err();
+        assert_eq!(*log.borrow(), ["rule", "link", "lease"]);
     }
 
     #[test]

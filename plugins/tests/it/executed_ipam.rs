@@ -74,7 +74,7 @@ fn configurations(bed: &Bed, types: &[&str]) -> Vec<Value> {
     bed.sh("ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up");
     let conf = |plugin: &&str| {
         let bridge = if *plugin == "bridge" { json!({"bridge": "br0"}) } else { json!({}) };
-        let conf = json!({"cniVersion": "1.0.0", "name": "blue", "type": plugin, "master": "up0", "vlanId": 5,
+        let conf = json!({"cniVersion": "1.0.0", "name": "blue", "type": plugin, "master": "up0", "vlanId": 5, "device": "dev0",
             "ipam": {"type": "calico-ipam", "assign_ipv4": "true"}, "etcd_endpoints": "http://127.0.0.1:2379",
             "datastore_type": "kubernetes", "args": {"cni": {"big": 12345678901234567890u64}}});
         with(&conf, bridge)
@@ -227,6 +227,8 @@ fn what_comes_after_it_and_fails_releases_its_addresses_for(types: &[&str]) {
         assert!(error.msg.contains("`10.9.0.0/16` via `172.31.0.1`"), "{error}");
         assert_eq!(fake.verbs(), ["ADD", "DEL"], "{conf}");
         assert!(!runs(&pod.netns, "ip link show eth0"));
+        let seen = std::fs::read_to_string(fake.folder.path().join("link-at-DEL")).unwrap();
+        assert_eq!(seen, "", "the link goes first: {conf}");
     }
 }
 
@@ -273,21 +275,22 @@ fn status_and_gc_reach_it_and_its_code_comes_back_for(types: &[&str]) {
     }
 }
 
-// Proves: PLG-COM-17
+// Proves: PLG-COM-17, COMPAT-14
 #[test]
-fn bridge_removes_the_link_before_the_lease_and_the_others_after() {
-    bridge_removes_the_link_before_the_lease_and_the_others_after_for(HOST);
+fn every_type_removes_the_link_before_the_lease() {
+    every_type_removes_the_link_before_the_lease_for(&[HOST, &["host-device"]].concat());
 }
 
-fn bridge_removes_the_link_before_the_lease_and_the_others_after_for(types: &[&str]) {
+fn every_type_removes_the_link_before_the_lease_for(types: &[&str]) {
     let bed = Bed::new();
+    bed.sh("ip link add dev0 type veth peer name wire");
     for conf in configurations(&bed, types) {
         let (fake, pod) = (Fake::new(with_gateway()), bed.pod("c1"));
         fake.add(&bed, &conf, &pod).unwrap();
         let at = pod.at("eth0", "").detach();
         bed.host.run(|| plugin(&conf).del(&fake.input(&conf), &at)).unwrap().unwrap();
         let seen = std::fs::read_to_string(fake.folder.path().join("link-at-DEL")).unwrap();
-        assert_eq!(seen.is_empty(), conf["type"] == "bridge", "{conf}: {seen}");
+        assert_eq!(seen, "", "{conf}");
     }
 }
 
@@ -300,7 +303,7 @@ fn vlan_ipvlan_and_dummy_use_it_like_the_others() {
     what_comes_after_it_and_fails_releases_its_addresses_for(GUEST);
     its_failure_to_release_does_not_keep_the_link_for(GUEST);
     status_and_gc_reach_it_and_its_code_comes_back_for(GUEST);
-    bridge_removes_the_link_before_the_lease_and_the_others_after_for(GUEST);
+    every_type_removes_the_link_before_the_lease_for(GUEST);
     let bed = Bed::new();
     works_with_single_addresses(&bed, &configurations(&bed, GUEST));
 }

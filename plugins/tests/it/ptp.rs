@@ -1,8 +1,10 @@
 //! `ptp`: a routed pair, where the pod reaches everything through the host.
 
+use manifold_cni::CniError;
+use manifold_plugins::interface::Ptp;
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, same, with};
+use crate::bed::{Bed, Pod, same, with};
 
 fn conf(ipam: Value) -> Value {
     json!({"cniVersion": "1.1.0", "name": "red", "type": "ptp", "ipam": ipam})
@@ -142,4 +144,55 @@ fn check_finds_what_is_broken_on_either_side() {
     let result = bed.add(&conf, &pod).unwrap();
     std::fs::remove_file(bed.leases.path().join("red/10.1.0.2")).unwrap();
     assert!(bed.check(&conf, &pod, &result).is_err(), "IPAM is checked too");
+}
+
+fn one_address(bed: &Bed) -> Value {
+    let range = |subnet: &str, ip: &str| json!([{"subnet": subnet, "rangeStart": ip, "rangeEnd": ip}]);
+    conf(json!({"type": "host-local", "dataDir": bed.leases.path(),
+        "ranges": [range("10.2.0.0/24", "10.2.0.5"), range("fd00:2::/64", "fd00:2::5")]}))
+}
+
+/// Two pods with the addresses of one, as when the first one's leases were given back before its link was gone.
+fn former_owner(bed: &Bed, conf: &Value) -> Pod {
+    let old = bed.pod("old");
+    bed.add(conf, &old).unwrap();
+    std::fs::remove_dir_all(bed.leases.path().join("red")).unwrap();
+    old
+}
+
+// Proves: COMPAT-14
+#[test]
+fn a_hosts_route_to_a_former_owner_is_replaced_and_does_not_go_with_that_one() {
+    let bed = Bed::new();
+    let conf = one_address(&bed);
+    let (old, new) = (former_owner(&bed, &conf), bed.pod("new"));
+    let result = bed.add(&conf, &new).unwrap();
+    let outer = &result.interfaces[0].name;
+    for when in ["after ADD", "after DEL of the former owner"] {
+        let routes = bed.sh("ip route; ip -6 route");
+        for address in ["10.2.0.5", "fd00:2::5"] {
+            assert!(routes.contains(&format!("{address} dev {outer}")), "{when}: {routes}");
+        }
+        bed.check(&conf, &new, &result).unwrap();
+        bed.del(&conf, &old).unwrap();
+    }
+    bed.sh("ping -n -c 1 -W 5 10.2.0.5; ping -n -c 1 -W 5 fd00:2::5");
+}
+
+// Proves: COMPAT-14, PLG-COM-16
+#[test]
+fn an_add_that_fails_puts_a_replaced_route_back() {
+    let bed = Bed::new();
+    let conf = one_address(&bed);
+    let _old = former_owner(&bed, &conf);
+    let before = bed.state();
+    let fails = Ptp {
+        after_step: |step| match step {
+            "routes to the pod" => Err(CniError::failed("injected")),
+            _ => Ok(()),
+        },
+    };
+    let error = bed.add_with(&fails, &conf, &bed.pod("new"), "eth0", "").unwrap_err();
+    assert_eq!((error.msg.as_str(), error.details.as_str()), ("injected", ""));
+    same("host", &before, &bed.state());
 }

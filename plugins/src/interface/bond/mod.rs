@@ -10,7 +10,6 @@ use manifold_plugin_conf::BondConf;
 
 use super::failure::{Told, gone_is_fine};
 use super::sole_link::{self, Addresses, Finish};
-use super::teardown::Teardown;
 use super::undo::{AfterStep, Undo};
 use super::{ownership, sandbox, verify, veth_pair};
 
@@ -68,13 +67,12 @@ impl Plugin for Bond {
 
     /// Needs neither the members nor a configuration that still fits.
     fn del(&self, input: &Input, at: &Detachment) -> Result<(), CniError> {
-        let mut teardown = Teardown::default();
-        teardown.part(sole_link::release(input, at));
-        teardown.part(sandbox::find(at.netns.as_deref()).and_then(|pod| match pod {
-            Some(pod) => take_apart(input, at, &pod),
-            None => Ok(()), // The bond went with its namespace; the kernel returns hardware under its own name.
-        }));
-        teardown.finish()
+        sole_link::end(input, at, |teardown| {
+            teardown.part(sandbox::find(at.netns.as_deref()).and_then(|pod| match pod {
+                Some(pod) => take_apart(input, at, &pod),
+                None => Ok(()), // The bond went with its namespace; the kernel returns hardware under its own name.
+            }));
+        })
     }
 
     fn status(&self, input: &Input) -> Result<(), CniError> {

@@ -14,18 +14,23 @@ use manifold_plugin_conf::mac::{Sources, requested};
 
 use super::failure::Told;
 use super::masquerade::Key;
-use super::settings::{self, Ipv6, Settings};
+use super::settings::{self, Ipv6, Setting, Settings};
 use super::teardown::Teardown;
 use super::undo::{AfterStep, Undo};
-use super::{address, dns, idle_routes, masquerade, ownership, sandbox, sole_link, spoof_check, veth_pair};
+use super::{
+    address, dns, idle_routes, masquerade, ownership, sandbox, sole_link, spoof_check, veth_pair,
+};
 
 /// Where the container's interface stands in the result.
 const OWN: usize = 2;
 /// Neighbours learn at once that the address is here. Whether duplicates of it are looked for is the configuration's
 /// choice: on a bridge of the host the answer costs a second of every pod's start.
-const WITHOUT_DAD: &[(&str, &str, &str)] = &[("ipv6", "accept_dad", "0"), ("ipv4", "arp_notify", "1")];
-const WITH_DAD: &[(&str, &str, &str)] =
-    &[("ipv6", "enhanced_dad", "1"), ("ipv6", "accept_dad", "1"), ("ipv4", "arp_notify", "1")];
+const WITHOUT_DAD: &[Setting] = &[("ipv6", "accept_dad", "0"), ("ipv4", "arp_notify", "1")];
+const WITH_DAD: &[Setting] = &[
+    ("ipv6", "enhanced_dad", "1"),
+    ("ipv6", "accept_dad", "1"),
+    ("ipv4", "arp_notify", "1"),
+];
 
 #[derive(Clone, Copy, Debug)]
 pub struct Bridge {
@@ -70,27 +75,17 @@ impl Plugin for Bridge {
         let pod = sandbox::find(at.netns.as_deref());
         let reachable = pod.as_ref().ok().and_then(Option::as_ref);
         let known = conf.ip_masq.then(|| masquerade::known_addresses(input, at, reachable)).flatten();
-        let mut teardown = Teardown::default();
-        let link =
-            || pod.and_then(|pod| ownership::delete_veth(input, at, &Net::here().told()?, pod.as_ref()));
-        let lease = || sole_link::release(input, at);
-        // The link goes first, so that nobody gets an address that is in use; but a DHCP server is told of the end over
-        // that link (PLG-COM-17).
-        let by_dhcp = |ipam: Option<Ipam<'_>>| ipam.is_some_and(|ipam| ipam.kind().as_str() == "dhcp");
-        if Ipam::of(input, crate::bundled).is_ok_and(by_dhcp) {
-            teardown.part(lease());
-            teardown.part(link());
-        } else {
-            teardown.part(link());
-            teardown.part(lease());
-        }
-        if conf.ip_masq {
-            teardown.part(masquerade::tear_down(&key, known.as_deref(), input.deadline));
-        }
-        if conf.macspoofchk {
-            log(spoof_check::tear_down(&key, input.deadline));
-        }
-        teardown.finish()
+        sole_link::end(input, at, |teardown| {
+            teardown.part(
+                pod.and_then(|pod| ownership::delete_veth(input, at, &Net::here().told()?, pod.as_ref())),
+            );
+            if conf.ip_masq {
+                teardown.part(masquerade::tear_down(&key, known.as_deref(), input.deadline));
+            }
+            if conf.macspoofchk {
+                log(spoof_check::tear_down(&key, input.deadline));
+            }
+        })
     }
 
     fn status(&self, input: &Input) -> Result<(), CniError> {
@@ -191,8 +186,7 @@ impl<'a> Call<'a> {
     ) -> Result<CniResult, CniError> {
         let Self { input, at, conf, .. } = *self;
         let mut result = ipam.add(at)?;
-        let releasing = ipam.clone();
-        undo.done("addresses of IPAM", move || releasing.del(&at.detach()))?;
+        sole_link::goes_back_last(undo, ipam, at)?;
         result.interfaces = interfaces;
         gateway::complete(&mut result, conf, gateway::Source::of(ipam.kind().as_str(), &input.config))?;
         idle_routes::leave_out(&mut result, OWN, pod)?;

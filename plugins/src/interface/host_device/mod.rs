@@ -12,7 +12,6 @@ use manifold_plugin_conf::host_device::Selector;
 use super::failure::Told;
 use super::sole_link::{self, Addresses, Finish};
 use super::sysfs::Sysfs;
-use super::teardown::Teardown;
 use super::undo::{AfterStep, Undo};
 use super::{lent, ownership, sandbox, verify};
 use select::Chosen;
@@ -57,10 +56,7 @@ impl Plugin for HostDevice {
 
     /// Needs neither the selector to lead anywhere nor the namespace.
     fn del(&self, input: &Input, at: &Detachment) -> Result<(), CniError> {
-        let mut teardown = Teardown::default();
-        teardown.part(sole_link::release(input, at));
-        teardown.part(give_back(input, at));
-        teardown.finish()
+        sole_link::end(input, at, |teardown| teardown.part(give_back(input, at)))
     }
 
     fn status(&self, input: &Input) -> Result<(), CniError> {

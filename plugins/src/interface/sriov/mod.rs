@@ -94,12 +94,11 @@ impl Plugin for Sriov {
     /// Works from the record of ADD; without one there are only the addresses to release.
     fn del(&self, input: &Input, at: &Detachment) -> Result<(), CniError> {
         let store = Store(self.state.into());
-        let mut teardown = Teardown::default();
-        teardown.part(sole_link::release(input, at));
-        if let Some(record) = store.read(at.container.as_str(), at.ifname.as_str()) {
-            teardown.part(end(&store, &record, at.netns.as_deref(), input.deadline));
-        }
-        teardown.finish()
+        sole_link::end(input, at, |teardown| {
+            if let Some(record) = store.read(at.container.as_str(), at.ifname.as_str()) {
+                teardown.part(end(&store, &record, at.netns.as_deref(), input.deadline));
+            }
+        })
     }
 
     fn status(&self, input: &Input) -> Result<(), CniError> {
