@@ -15,6 +15,7 @@ use crate::mac::Mac;
 /// The protocol numbers of Ethernet frames.
 pub const IPV4: u16 = 0x0800;
 pub const ARP: u16 = 0x0806;
+pub const IPV6: u16 = 0x86dd;
 pub const BROADCAST: Mac = Mac([0xff; 6]);
 
 /// A socket on one link of the namespace in which it was opened; frames come and go without their Ethernet header.

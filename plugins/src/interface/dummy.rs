@@ -26,7 +26,7 @@ impl Plugin for Dummy {
         let ipam = Ipam::of(input, crate::bundled)?;
         let pod = sandbox::open(&at.netns)?;
         let mut undo = Undo::new(self.after_step);
-        let finish = Finish { settings: &[], dns: None };
+        let finish = Finish { settings: &[], announce: false, dns: None };
         let made = make(&mut undo, &pod, at).and_then(|link| {
             sole_link::furnish(&mut undo, input, at, &pod, &link, Addresses::of(ipam.as_ref()), finish)
         });

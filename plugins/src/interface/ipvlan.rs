@@ -88,7 +88,7 @@ fn attach<'a>(
     pod: &'a Net,
     ipam: Option<&Ipam<'a>>,
 ) -> Result<CniResult, CniError> {
-    let finish = Finish { settings: NOTIFY, dns: Some(&conf.dns) };
+    let finish = Finish { settings: NOTIFY, announce: false, dns: Some(&conf.dns) };
     if let (Some(name), Some(ipam)) = (conf.master.as_ref().filter(|name| name.as_str() == BY_IPAM), ipam)
         && home.link(name.as_str()).told()?.is_none()
     {

@@ -108,7 +108,7 @@ fn furnish<'a>(
     ipam: Option<&Ipam<'a>>,
 ) -> Result<CniResult, CniError> {
     let settings = if ipam.is_some() { NOTIFY } else { &[] };
-    let finish = Finish { settings, dns: Some(&conf.dns) };
+    let finish = Finish { settings, announce: false, dns: Some(&conf.dns) };
     sole_link::furnish(undo, input, at, pod, link, Addresses::of(ipam), finish)
 }
 

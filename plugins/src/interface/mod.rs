@@ -12,6 +12,7 @@
 //! | how is an attachment of one link finished, told of and ended | [`sole_link`] |
 //! | which link is below, and is it there | [`master`] |
 //! | which addresses and routes go on the link, and in which order | [`address`], [`idle_routes`] |
+//! | how do neighbours learn where an address is now | [`announce`] |
 //! | which kernel settings does the link get | [`settings`], [`forwarding`] |
 //! | is the attachment still as its result says | [`verify`] |
 //! | is the link in that namespace the one we made | [`ownership`] |
@@ -19,6 +20,7 @@
 //! | what is taken back when a step fails; what is reported when several do | [`undo`], [`teardown`] |
 
 mod address;
+mod announce;
 mod bond;
 mod bridge;
 mod dns;

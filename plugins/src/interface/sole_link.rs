@@ -8,7 +8,7 @@ use super::failure::Told;
 use super::settings::{self, Ipv6, Setting, Settings};
 use super::teardown::Teardown;
 use super::undo::Undo;
-use super::{address, dns, idle_routes, ownership, sandbox};
+use super::{address, announce, dns, idle_routes, ownership, sandbox};
 
 /// The pod's neighbours learn at once that an address has moved here.
 pub(crate) const NOTIFY: &[Setting] = &[("ipv4", "arp_notify", "1"), ("ipv6", "ndisc_notify", "1")];
@@ -32,6 +32,8 @@ impl<'s, 'a> Addresses<'s, 'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Finish<'s> {
     pub(crate) settings: &'static [Setting],
+    /// For links of which the kernel announces nothing, or before anybody can hear it.
+    pub(crate) announce: bool,
     /// Takes the place of IPAM's; `None` leaves that.
     pub(crate) dns: Option<&'s DnsConf>,
 }
@@ -57,6 +59,9 @@ pub(crate) fn furnish<'a>(
         idle_routes::leave_out(result, 0, pod)?;
         let plan = address::plan(result, 0)?.for_network(input)?;
         address::apply(undo, pod, link, &plan, finish.settings, input.deadline)?;
+        if let Some(mac) = link.mac.filter(|_| finish.announce) {
+            announce::announce(pod, link.index, mac, result, 0, input.deadline);
+        }
     } else {
         settings::write(pod, &link.name, &Settings { ipv6: Ipv6::PodsBusiness, further: finish.settings })?;
         pod.set_up(link.index).told()?;

@@ -40,7 +40,7 @@ impl Plugin for Tap {
             ..LinkChange::default()
         };
         let mut undo = Undo::new(self.after_step);
-        let finish = Finish { settings: NOTIFY, dns: Some(&conf.dns) };
+        let finish = Finish { settings: NOTIFY, announce: false, dns: Some(&conf.dns) };
         let made = make(&mut undo, &pod, at, &conf, &change).and_then(|link| {
             sole_link::furnish(&mut undo, input, at, &pod, &link, Addresses::of(ipam.as_ref()), finish)
         });

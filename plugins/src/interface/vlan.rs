@@ -4,6 +4,7 @@ use manifold_cni::{Attachment, AttachmentId, CniError, CniResult, Detachment, In
 use manifold_net::{Link, Net, NewLink};
 use manifold_plugin_conf::VlanConf;
 
+use super::announce::AFTER_DETECTION;
 use super::failure::{Told, gone_is_fine};
 use super::sole_link::{self, Addresses, Finish};
 use super::undo::{AfterStep, Undo};
@@ -33,7 +34,7 @@ impl Plugin for Vlan {
             return Err(CniError::failed(text));
         }
         let mut undo = Undo::new(self.after_step);
-        let finish = Finish { settings: &[], dns: Some(&conf.dns) };
+        let finish = Finish { settings: &[AFTER_DETECTION], announce: true, dns: Some(&conf.dns) };
         let made = make(&mut undo, home, &pod, at, &conf, &master).and_then(|link| {
             sole_link::furnish(&mut undo, input, at, &pod, &link, Addresses::of(ipam.as_ref()), finish)
         });

@@ -9,6 +9,7 @@
 )]
 
 mod advertisement;
+mod announce;
 mod bed;
 mod bond;
 mod bridge;

@@ -8,6 +8,7 @@ use manifold_cni::{Attachment, AttachmentId, CniError, CniResult, Detachment, In
 use manifold_net::{BondSpec, Link, Net, NewLink};
 use manifold_plugin_conf::BondConf;
 
+use super::announce::AFTER_DETECTION;
 use super::failure::{Told, gone_is_fine};
 use super::sole_link::{self, Addresses, Finish};
 use super::undo::{AfterStep, Undo};
@@ -37,7 +38,7 @@ impl Plugin for Bond {
         let found = members::find(&conf, &host, &pod)?;
         let mut undo = Undo::new(self.after_step);
         let made = make(&mut undo, &host, &pod, at, &conf, found).and_then(|link| {
-            let finish = Finish { settings: &[], dns: Some(&conf.dns) };
+            let finish = Finish { settings: &[AFTER_DETECTION], announce: true, dns: Some(&conf.dns) };
             sole_link::furnish(&mut undo, input, at, &pod, &link, Addresses::of(ipam.as_ref()), finish)
         });
         undo.settle(made)

@@ -12,24 +12,26 @@ use manifold_net::{Link, Mac, Net};
 use manifold_plugin_conf::BridgeConf;
 use manifold_plugin_conf::mac::{Sources, requested};
 
+use super::announce::AFTER_DETECTION;
 use super::failure::Told;
 use super::masquerade::Key;
 use super::settings::{self, Ipv6, Setting, Settings};
 use super::teardown::Teardown;
 use super::undo::{AfterStep, Undo};
 use super::{
-    address, dns, idle_routes, masquerade, ownership, sandbox, sole_link, spoof_check, veth_pair,
+    address, announce, dns, idle_routes, masquerade, ownership, sandbox, sole_link, spoof_check, veth_pair,
 };
 
 /// Where the container's interface stands in the result.
 const OWN: usize = 2;
 /// Neighbours learn at once that the address is here. Whether duplicates of it are looked for is the configuration's
 /// choice: on a bridge of the host the answer costs a second of every pod's start.
-const WITHOUT_DAD: &[Setting] = &[("ipv6", "accept_dad", "0"), ("ipv4", "arp_notify", "1")];
+const WITHOUT_DAD: &[Setting] = &[("ipv6", "accept_dad", "0"), ("ipv4", "arp_notify", "1"), AFTER_DETECTION];
 const WITH_DAD: &[Setting] = &[
     ("ipv6", "enhanced_dad", "1"),
     ("ipv6", "accept_dad", "1"),
     ("ipv4", "arp_notify", "1"),
+    AFTER_DETECTION,
 ];
 
 #[derive(Clone, Copy, Debug)]
@@ -151,6 +153,9 @@ impl<'a> Call<'a> {
         if !conf.disable_container_interface {
             port::wait_until_up(host, &pair.outer, input.deadline)?;
             undo.passed("port up")?;
+            if let Some(mac) = pair.inner.mac {
+                announce::announce(pod, pair.inner.index, mac, &result, OWN, input.deadline);
+            }
         }
         // The bridge's address may have become that of the new port.
         if let (Some(bridge), Some(first)) =

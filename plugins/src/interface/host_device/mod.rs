@@ -9,6 +9,7 @@ use manifold_net::{Link, Mac, Net};
 use manifold_plugin_conf::HostDeviceConf;
 use manifold_plugin_conf::host_device::Selector;
 
+use super::announce::AFTER_DETECTION;
 use super::failure::Told;
 use super::sole_link::{self, Addresses, Finish};
 use super::sysfs::Sysfs;
@@ -32,7 +33,7 @@ impl Plugin for HostDevice {
         let (host, pod) = (Net::here().told()?, sandbox::open(&at.netns)?);
         let chosen = select::find(&host, &conf.selector, &at.ifname, Sysfs::real())?;
         let mut undo = Undo::new(self.after_step);
-        let finish = Finish { settings: &[], dns: Some(&conf.dns) };
+        let finish = Finish { settings: &[AFTER_DETECTION], announce: true, dns: Some(&conf.dns) };
         let made = match &chosen {
             Chosen::Link(link) => lent::lend(&mut undo, &host, &pod, link, &at.ifname).and_then(|link| {
                 sole_link::furnish(&mut undo, input, at, &pod, &link, Addresses::of(ipam.as_ref()), finish)

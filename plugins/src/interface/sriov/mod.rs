@@ -1,12 +1,10 @@
 //! `sriov`: a virtual function of a network card is the pod's for as long as it lives (PLG-SRIOV).
 
 mod address;
-mod announce;
 mod function;
 mod rules;
 mod store;
 
-use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -188,22 +186,14 @@ impl<'a> Call<'a> {
         let changes = rules::wanted(&self.conf.settings, self.mac, &found.before);
         rules::apply(host, physical, number, &changes)?;
         undo.passed("settings")?;
-        let finish = Finish { settings: SETTINGS, dns: Some(&self.conf.dns) };
+        let finish = Finish { settings: SETTINGS, announce: true, dns: Some(&self.conf.dns) };
         let mut result = match &found.link {
             None => self.without_link(undo, found, ipam)?,
             Some(link) => {
                 let link = self.wear(undo, found, link)?;
                 let link = lent::lend(undo, host, self.pod, &link, &self.at.ifname)?;
                 let addresses = Addresses::of(ipam);
-                let result =
-                    sole_link::furnish(undo, self.input, self.at, self.pod, &link, addresses, finish)?;
-                if let Some(mac) = link.mac {
-                    let ips = result.ips.iter().map(|ip| ip.address.addr());
-                    let v4: Vec<_> =
-                        ips.filter_map(|ip| if let IpAddr::V4(v4) = ip { Some(v4) } else { None }).collect();
-                    announce::announce(self.pod, link.index, mac, &v4, self.input.deadline);
-                }
-                result
+                sole_link::furnish(undo, self.input, self.at, self.pod, &link, addresses, finish)?
             }
         };
         for interface in &mut result.interfaces {
