@@ -11,9 +11,9 @@ use crate::problem::{Note, Problem};
 use crate::{
     BandwidthConf, BondConf, BridgeConf, DhcpConf, DummyConf, FirewallConf, HostLocalConf, IpvlanConf,
     LoopbackConf, MacvlanConf, PortmapConf, PtpConf, SbrConf, StaticConf, TapConf, TuningConf, VlanConf,
-    VrfConf, bandwidth, bond, bridge, dhcp, dummy, firewall, fit, host_device, host_local, ip_range, ipam,
-    ipv6, ipvlan, loopback, macvlan, portmap, ptp, runtime, sbr, sriov, static_ipam, tap, tuning, vlan,
-    vlan_link, vrf,
+    VrfConf, addressing, bandwidth, bond, bridge, dhcp, dummy, firewall, fit, host_device, host_local,
+    ip_range, ipam, ipv6, ipvlan, loopback, macvlan, portmap, ptp, runtime, sbr, sriov, static_ipam, tap,
+    tuning, vlan, vlan_link, vrf,
 };
 
 /// Everything that can be told from the configuration alone. Types that are not bundled pass: their own plugin knows.
@@ -74,7 +74,10 @@ pub fn check(type_name: &str, config: &RawObject) -> Result<Vec<Note>, Problem> 
     notes.extend(oddities(type_name, config, ipam_type.is_some())?);
     notes.extend(chained_notes(type_name, config)?);
     match ipam_type {
-        Some(ipam_type) => notes.extend(ipam_notes(ipam_type.as_str(), config)?),
+        Some(ipam_type) => {
+            notes.extend(ipam_notes(ipam_type.as_str(), config)?);
+            notes.extend(addressing::gateway(type_name, ipam_type.as_str(), config));
+        }
         None if !ipam::section(config)?.is_empty() => notes.push(Note {
             pointer: "/ipam".into(),
             sentence: "`ipam` has no `type`, so it has no effect; add one, or remove the section".into(),
@@ -173,7 +176,11 @@ fn ipam_notes(ipam_type: &str, config: &RawObject) -> Result<Vec<Note>, Problem>
                 // The same words that ADD would use.
                 HostLocalConf::read(config, &CniArgs::default(), version(config)?)?;
             }
-            host_local_notes(config)
+            let mut notes = host_local_notes(config)?;
+            if !declares(config, "ipRanges")? {
+                notes.extend(addressing::host_local(&conf));
+            }
+            Ok(notes)
         }
         "static" => {
             let conf = StaticConf::read(config, &CniArgs::default(), version(config)?)?;
@@ -225,6 +232,9 @@ fn static_notes(config: &RawObject, conf: &StaticConf) -> Result<Vec<Note>, Prob
                        list some, or declare the capability `ips`"
                 .into(),
         });
+    }
+    if !declares(config, "ips")? {
+        notes.extend(addressing::static_ipam(conf));
     }
     Ok(notes)
 }

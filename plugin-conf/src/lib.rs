@@ -7,6 +7,7 @@
 //! ([`keys`]). Keys that are not ours are never an error: they may belong to a delegate.
 
 pub mod address;
+mod addressing;
 pub mod bandwidth;
 pub mod bond;
 pub mod bridge;
