@@ -12,6 +12,7 @@ pub mod api_server;
 pub mod audit;
 pub mod cargo_command;
 pub mod certificates;
+pub mod checkers;
 pub mod child;
 pub mod cluster;
 pub mod cluster_binary;

@@ -11,6 +11,7 @@ mod demo;
 mod e2e;
 mod guest;
 mod images;
+mod lint;
 mod packages;
 mod progress;
 mod table;
@@ -33,6 +34,8 @@ enum Verb {
     Demo(demo::Options),
     /// Installs what is needed and runs every test: unit, property, kernel, API
     Test(test::Options),
+    /// Checks sources, dependencies, spelling and workflows without running anything of them
+    Lint,
     /// Measures ADD and DEL through a real API server, beside the floors and beside peers
     Bench(Box<bench::Options>),
     /// Says for each row of docs/spec and docs/failures.md which test proves it
@@ -67,6 +70,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
     match verb {
         Verb::Demo(options) => demo::run(&options),
         Verb::Test(options) => test::run(&options),
+        Verb::Lint => lint::run(),
         Verb::Bench(options) => bench::run(&options),
         Verb::Conformance(options) => conformance::run(&options),
         Verb::Cluster(options) => cluster::run(&options),

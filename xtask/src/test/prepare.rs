@@ -6,7 +6,7 @@ use super::Options;
 use super::selection::Selection;
 use super::suite::{self, Suite};
 use super::tally::Tally;
-use crate::{build, packages, progress};
+use crate::{build, lint, packages, progress};
 
 /// What was built.
 pub(super) struct Built {
@@ -34,7 +34,7 @@ pub(super) fn all(options: &Options, selection: &Selection, tally: &mut Tally) -
 fn others(options: &Options, selection: &Selection, tally: &mut Tally) -> anyhow::Result<Built> {
     programs(selection)?;
     if options.only.is_none()
-        && let Err(wrong) = progress::step("lints", lints)
+        && let Err(wrong) = progress::step("lints", lint::check_sources)
     {
         progress::line(&format!("{wrong:#}"));
         tally.bad.push("lints".to_owned());
@@ -67,15 +67,4 @@ fn programs(selection: &Selection) -> anyhow::Result<()> {
         ensure(Generation::Three).and_then(|()| ensure(Generation::Four))
     })?;
     if selection.wants_cluster() { packages::for_cluster() } else { Ok(()) }
-}
-
-fn lints() -> anyhow::Result<()> {
-    build::quietly(["fmt", "--all", "--check"])?;
-    // The tests of the cluster are no target of a plain `cargo test`, so "all" leaves them out.
-    for targets in [&["--all-targets"][..], &["--test", "cluster"]] {
-        let words =
-            ["clippy", "--workspace", "--quiet"].iter().chain(targets).chain(&["--", "-D", "warnings"]);
-        build::quietly(words)?;
-    }
-    Ok(())
 }

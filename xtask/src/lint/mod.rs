@@ -1,0 +1,33 @@
+//! `cargo xtask lint`: everything that reads the sources and runs nothing of them. `cargo xtask test` does the same,
+//! its part for the compiler beside the builds and the rest as tests.
+
+mod compiler;
+mod dependencies;
+mod spelling;
+
+use anyhow::bail;
+
+use crate::progress;
+
+pub(crate) use compiler::check_sources;
+
+/// A check, with the name that a person sees.
+type Check = (&'static str, fn() -> anyhow::Result<()>);
+
+const CHECKS: [Check; 3] = [
+    ("rustfmt, clippy", check_sources),
+    ("licences, duplicates and sources of dependencies (deny.toml)", dependencies::check),
+    ("spelling", spelling::check),
+];
+
+/// Runs all checks, also after one that failed, so that one run names everything.
+pub(crate) fn run() -> anyhow::Result<()> {
+    let mut failed = Vec::new();
+    for (name, check) in CHECKS {
+        if let Err(error) = progress::step(name, check) {
+            progress::line(&format!("{error:#}"));
+            failed.push(name);
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { bail!("{} failed; see above", failed.join(" and ")) }
+}
