@@ -14,6 +14,7 @@ mod images;
 mod lint;
 mod packages;
 mod progress;
+mod release;
 mod table;
 mod test;
 
@@ -48,6 +49,8 @@ enum Verb {
     Guest(guest::Options),
     /// Builds both images as OCI archives, for this architecture or another one
     Images(images::Options),
+    /// Collects what is published of a version: images, bills of materials, provenance, checksums, signature
+    Release(release::Options),
     /// Renders the plain manifests and the table of values from the chart
     Manifests(chart::Options),
     /// Lists or cleans what is built once for every clone: Kubernetes, Helm, the guest kernel
@@ -77,6 +80,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::E2e(options) => e2e::run(&options),
         Verb::Guest(options) => guest::run(&options),
         Verb::Images(options) => images::run(&options),
+        Verb::Release(options) => release::run(&options),
         Verb::Manifests(options) => chart::run(&options),
         Verb::Cache(options) => cache::run(&options),
         Verb::Build => build_both(),

@@ -38,6 +38,15 @@ const IMAGES: &[Need] = &[
     Need { program: "/usr/lib/x86_64-linux-gnu/libc.a", package: "libc6-dev" },
 ];
 
+const RELEASE: &[Need] = &[Need { program: "/usr/bin/ssh-keygen", package: "openssh-client" }];
+
+/// A C compiler for the other architecture, and the emulator that runs what it makes.
+const ARM64: &[Need] = &[
+    Need { program: "/usr/bin/aarch64-linux-gnu-gcc", package: "gcc-aarch64-linux-gnu" },
+    Need { program: "/usr/aarch64-linux-gnu/lib/libc.a", package: "libc6-dev-arm64-cross" },
+    Need { program: "/usr/bin/qemu-aarch64-static", package: "qemu-user-static" },
+];
+
 const BENCH: &[Need] = &[
     Need { program: "/usr/bin/python3", package: "python3" },
     Need { program: "/usr/lib/cni/host-local", package: "containernetworking-plugins" },
@@ -61,11 +70,19 @@ pub(crate) fn for_demo() -> anyhow::Result<()> {
 }
 
 pub(crate) fn for_test() -> anyhow::Result<()> {
-    install(DEMO.iter().chain(TEST).chain(IMAGES))
+    install(DEMO.iter().chain(TEST).chain(IMAGES).chain(RELEASE).chain(ARM64))
 }
 
 pub(crate) fn for_images() -> anyhow::Result<()> {
     install(IMAGES.iter())
+}
+
+pub(crate) fn for_release() -> anyhow::Result<()> {
+    install(RELEASE.iter())
+}
+
+pub(crate) fn for_arm64() -> anyhow::Result<()> {
+    install(ARM64.iter())
 }
 
 pub(crate) fn for_bench() -> anyhow::Result<()> {

@@ -5,6 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
+use crate::{build, packages};
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Arch {
     Amd64,
@@ -58,12 +60,17 @@ impl Arch {
         }
     }
 
+    /// Debian's cross compiler, where there is a list for it.
+    pub(super) fn install_compiler(self) -> anyhow::Result<()> {
+        match self {
+            Self::Amd64 => Ok(()),
+            Self::Arm64 => packages::for_arm64(),
+        }
+    }
+
     /// Whether this machine can build for it.
     pub(super) fn check(self) -> anyhow::Result<()> {
-        let words = ["--print", "target-libdir", "--target", self.triple()];
-        let out = Command::new("rustc").args(words).output().context("`rustc` cannot be run")?;
-        let folder = String::from_utf8_lossy(&out.stdout).trim().to_owned();
-        if !out.status.success() || !Path::new(&folder).is_dir() {
+        if !has_library(self.triple())? {
             bail!("Rust has no library for {0} here; run `rustup target add {0}`", self.triple());
         }
         let compiler = self.compiler();
@@ -79,4 +86,13 @@ impl Arch {
         }
         Ok(())
     }
+}
+
+/// Whether Rust's library for a target is installed.
+pub(super) fn has_library(triple: &str) -> anyhow::Result<bool> {
+    let words = ["--print", "target-libdir", "--target", triple];
+    let out = Command::new("rustc").args(words).current_dir(build::root()).output();
+    let out = out.context("`rustc` cannot be run")?;
+    let folder = String::from_utf8_lossy(&out.stdout).trim().to_owned();
+    Ok(out.status.success() && Path::new(&folder).is_dir())
 }

@@ -62,7 +62,26 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The archives of all images for all architectures, which must be there.
+pub(crate) fn archives(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for arch in [Arch::Amd64, Arch::Arm64] {
+        for (image, _) in IMAGES {
+            let archive = folder.join(format!("manifold-{image}-{}.tar", arch.name()));
+            if !archive.is_file() {
+                bail!("`{}` is missing; run `cargo xtask images --arch {}`", archive.display(), arch.name());
+            }
+            found.push(archive);
+        }
+    }
+    Ok(found)
+}
+
 fn built(name: &'static str, arch: Arch) -> anyhow::Result<PathBuf> {
+    if arch != Arch::here() {
+        arch.install_compiler()?;
+        ensure_target(arch.triple())?;
+    }
     arch.check()?;
     progress::watched(&format!("`{name}` for {}, static", arch.name()), |detail| {
         build::released(name, arch.triple(), &arch.cross(), detail)
@@ -72,6 +91,21 @@ fn built(name: &'static str, arch: Arch) -> anyhow::Result<PathBuf> {
 /// Fails where an executable of this machine's architecture needs a dynamic linker.
 pub(crate) fn check_static(path: &Path) -> anyhow::Result<()> {
     elf::check(path, Arch::here())
+}
+
+/// Has rustup fetch Rust's library for a target where it is missing.
+pub(crate) fn ensure_target(triple: &str) -> anyhow::Result<()> {
+    if arch::has_library(triple)? {
+        return Ok(());
+    }
+    let out = Command::new("rustup").args(["target", "add", triple]).current_dir(build::root()).output();
+    match out {
+        Ok(out) if !out.status.success() => {
+            bail!("`rustup target add {triple}` failed: {}", String::from_utf8_lossy(&out.stderr).trim())
+        }
+        Ok(_) => Ok(()),
+        Err(_) => bail!("Rust has no library for {triple} here, and `rustup` is not installed to fetch it"),
+    }
 }
 
 fn reference(image: &str) -> String {

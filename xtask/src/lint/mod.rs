@@ -4,6 +4,7 @@
 mod compiler;
 mod dependencies;
 mod spelling;
+mod workflows;
 
 use anyhow::bail;
 
@@ -14,10 +15,11 @@ pub(crate) use compiler::check_sources;
 /// A check, with the name that a person sees.
 type Check = (&'static str, fn() -> anyhow::Result<()>);
 
-const CHECKS: [Check; 3] = [
+const CHECKS: [Check; 4] = [
     ("rustfmt, clippy", check_sources),
     ("licences, duplicates and sources of dependencies (deny.toml)", dependencies::check),
     ("spelling", spelling::check),
+    ("workflows", workflows::check),
 ];
 
 /// Runs all checks, also after one that failed, so that one run names everything.
