@@ -144,7 +144,13 @@ fn is_netns(file: &File) -> Result<bool, Errno> {
     if filesystem != NSFS_MAGIC && filesystem != PROC_SUPER_MAGIC {
         return Ok(false);
     }
-    Ok(namespace_kind(file).is_ok_and(|kind| kind == CloneFlags::CLONE_NEWNET.bits()))
+    match namespace_kind(file) {
+        Ok(kind) => Ok(kind == CloneFlags::CLONE_NEWNET.bits()),
+        // An emulator of another processor (qemu-user) does not know the request, which every kernel does. Entering
+        // the namespace fails then if it is of another kind.
+        Err(Errno::ENOSYS) => Ok(filesystem == NSFS_MAGIC),
+        Err(_) => Ok(false),
+    }
 }
 
 #[expect(

@@ -70,7 +70,7 @@ pub(crate) fn for_demo() -> anyhow::Result<()> {
 }
 
 pub(crate) fn for_test() -> anyhow::Result<()> {
-    install(DEMO.iter().chain(TEST).chain(IMAGES).chain(RELEASE).chain(ARM64))
+    install(DEMO.iter().chain(TEST).chain(IMAGES).chain(RELEASE))
 }
 
 pub(crate) fn for_images() -> anyhow::Result<()> {

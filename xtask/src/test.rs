@@ -3,6 +3,7 @@
 //! Two lanes run beside each other, for each of them waits a good deal: the controller's suites and then the real cluster;
 //! all other suites and then the guest kernel.
 
+mod arm64;
 mod changed;
 mod durations;
 mod in_guest;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::Options;
+use super::arm64;
 use super::selection::Selection;
 use super::suite::{self, Suite};
 use super::tally::Tally;
@@ -39,10 +40,16 @@ fn others(options: &Options, selection: &Selection, tally: &mut Tally) -> anyhow
         progress::line(&format!("{wrong:#}"));
         tally.bad.push("lints".to_owned());
     }
-    let suites = progress::step("test executables", || suite::all(selection))?;
+    let mut suites = progress::step("test executables", || suite::all(selection))?;
     let crash = progress::watched("executable with crash points", build::with_crash_points)?;
+    let mut executables = vec![("MANIFOLD_CRASH_EXECUTABLE", crash)];
+    if selection.covers(arm64::SUITE) {
+        let arm64 = progress::step("both executables and the tests of pure crates, for arm64", arm64::build)?;
+        suites.extend(arm64.suites);
+        executables.push((arm64::VARIABLE, arm64.executable));
+    }
     let of_cluster = selection.wants_cluster().then(suite::of_cluster).transpose()?;
-    Ok(Built { executables: vec![("MANIFOLD_CRASH_EXECUTABLE", crash)], suites, of_cluster })
+    Ok(Built { executables, suites, of_cluster })
 }
 
 /// A release is built for images and benchmarks, not for tests; one that is there already is held to its promises.

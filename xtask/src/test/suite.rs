@@ -91,7 +91,11 @@ pub(crate) fn of_cluster() -> anyhow::Result<Suite> {
 fn built(more: &[impl AsRef<OsStr>]) -> anyhow::Result<Vec<Suite>> {
     let words = ["test", "--workspace", "--no-run", "--message-format", "json-render-diagnostics", "--quiet"];
     let words = words.iter().map(OsStr::new).chain(more.iter().map(AsRef::as_ref));
-    let out = build::quietly(words)?;
+    read_messages(&build::quietly(words)?)
+}
+
+/// The test executables that cargo's messages name.
+pub(super) fn read_messages(out: &[u8]) -> anyhow::Result<Vec<Suite>> {
     let mut found = Vec::new();
     for line in out.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
         let message: Message =
