@@ -1,6 +1,7 @@
 //! `cargo xtask lint`: everything that reads the sources and runs nothing of them. `cargo xtask test` does the same,
 //! its part for the compiler beside the builds and the rest as tests.
 
+mod compatibility;
 mod compiler;
 mod dependencies;
 mod spelling;
@@ -15,11 +16,12 @@ pub(crate) use compiler::check_sources;
 /// A check, with the name that a person sees.
 type Check = (&'static str, fn() -> anyhow::Result<()>);
 
-const CHECKS: [Check; 4] = [
+const CHECKS: [Check; 5] = [
     ("rustfmt, clippy", check_sources),
     ("licences, duplicates and sources of dependencies (deny.toml)", dependencies::check),
     ("spelling", spelling::check),
     ("workflows", workflows::check),
+    ("versions of the compatibility matrix", compatibility::check),
 ];
 
 /// Runs all checks, also after one that failed, so that one run names everything.
