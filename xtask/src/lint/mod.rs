@@ -4,6 +4,7 @@
 mod compatibility;
 mod compiler;
 mod dependencies;
+mod links;
 mod spelling;
 mod workflows;
 
@@ -16,10 +17,11 @@ pub(crate) use compiler::check_sources;
 /// A check, with the name that a person sees.
 type Check = (&'static str, fn() -> anyhow::Result<()>);
 
-const CHECKS: [Check; 5] = [
-    ("rustfmt, clippy", check_sources),
+const CHECKS: [Check; 6] = [
+    ("rustfmt, clippy, documentation", check_sources),
     ("licences, duplicates and sources of dependencies (deny.toml)", dependencies::check),
     ("spelling", spelling::check),
+    ("links of the documentation", links::check),
     ("workflows", workflows::check),
     ("versions of the compatibility matrix", compatibility::check),
 ];

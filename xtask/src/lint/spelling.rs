@@ -47,7 +47,7 @@ impl WordList {
 }
 
 /// The files that the project keeps, from its root.
-fn text_files(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub(super) fn text_files(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let out = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output();
     let out = out.context("`git` cannot be run")?;
     if !out.status.success() {
