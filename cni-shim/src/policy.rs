@@ -28,6 +28,7 @@ pub fn of(config: &Config) -> Result<Policy, CniError> {
     policy.limits.selection.networks = config.limits.networks_per_pod;
     policy.device_info_dir = config.device_info_dir.join("cni");
     policy.compat = config.compat;
+    policy.strict = config.strict;
     policy.auxiliary_chain = config.auxiliary_chain.clone();
     policy.ours = match &config.bundled {
         Bundled::Prefer => Ours::All,

@@ -68,6 +68,8 @@ pub struct Networks {
     pub bundled: Option<Vec<String>>,
     pub drop_unsupported_requests: bool,
     pub default_route_per_family: bool,
+    /// What would be passed over with a warning is refused.
+    pub strict: bool,
 }
 
 /// The admission webhook.
@@ -163,6 +165,7 @@ impl std::default::Default for Networks {
             bundled: None,
             drop_unsupported_requests: false,
             default_route_per_family: false,
+            strict: false,
         }
     }
 }
@@ -236,6 +239,7 @@ impl Config {
             default_route_per_family: networks.default_route_per_family,
             ..Compat::default()
         };
+        policy.strict = networks.strict;
         if let Some(kinds) = &networks.bundled {
             let parse = |k: &String| k.parse::<PluginType>().context("`networks.bundled`");
             policy.ours = Ours::Only(kinds.iter().map(parse).collect::<anyhow::Result<_>>()?);

@@ -9,9 +9,9 @@ name_type!(
 );
 
 name_type!(
-    /// The name of a NetworkAttachmentDefinition. 63 characters are advised (NPWG-3.3-2); what the API server
-    /// stores is accepted.
-    NadName, "network name", |raw| label(raw, 253)
+    /// The name of a NetworkAttachmentDefinition: DNS-1123 labels joined by dots (COMPAT-8). 63 characters are advised
+    /// (NPWG-3.3-2); what the API server stores is accepted.
+    NadName, "network name", subdomain
 );
 
 name_type!(
@@ -118,8 +118,9 @@ mod tests {
     }
 
     // Proves: NPWG-3.3-1, NPWG-3.3-2, F-INP-2
+    // Shows part of: COMPAT-8
     #[test]
-    fn network_names_are_dns_labels() {
+    fn network_names_are_dns_labels_joined_by_dots() {
         for raw in ["a", "net-1", "0", "a--b", "cluster-wide-network"] {
             good::<NadName>(raw);
             good::<Namespace>(raw);
@@ -132,7 +133,10 @@ mod tests {
             "a-",
             "A",
             "a_b",
-            "a.b",
+            "a..b",
+            ".a",
+            "a.",
+            "a.-b",
             "../../etc",
             "a/b",
             "a\0b",
@@ -150,6 +154,11 @@ mod tests {
             bad::<Namespace>(raw);
         }
         bad::<NadName>(&"x".repeat(300));
+        // Kubernetes joins labels by dots in names of objects, and in those of namespaces it does not.
+        for raw in ["a.b", "net.v2.example.com", "0.1"] {
+            good::<NadName>(raw);
+            bad::<Namespace>(raw);
+        }
     }
 
     #[test]

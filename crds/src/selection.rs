@@ -1,10 +1,12 @@
 //! What a pod asks for: the selection annotation in both of its forms, each element fully checked.
 //!
 //! The text of the standard wants an invalid annotation to be ignored; here it is refused (NPWG-X-1), because a pod that
-//! starts without the network it asked for is worse than one that does not start and says why.
+//! starts without the network it asked for is worse than one that does not start and says why. What Multus passes over (keys
+//! that nobody knows, empty values of templates) is passed over here too, and comes back as an [`Oddity`] (COMPAT-1, COMPAT-2).
 
 mod comma;
 mod element;
+mod oddity;
 mod print;
 #[cfg(test)]
 mod tests;
@@ -20,6 +22,7 @@ use crate::address::{Guid, IpRequest, Mac};
 use crate::nad::NadRef;
 use crate::name::{ClaimName, DeviceId, Namespace};
 
+pub use oddity::Oddity;
 pub use print::to_json;
 pub use values::{Bandwidth, PortMapping, Protocol};
 
@@ -109,9 +112,17 @@ impl BadSelection {
     }
 }
 
+/// An annotation that was read.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    pub selections: Vec<Selection>,
+    /// What has no effect, in the order of the elements. A strict node refuses the first.
+    pub oddities: Vec<Oddity>,
+}
+
 /// Reads the annotation. `home` is the namespace of names that carry none. An absent value, an empty one, `null`,
 /// `""` and `[]` all mean no networks (NPWG-X-10).
-pub fn parse(text: &str, home: &Namespace, limits: Limits) -> Result<Vec<Selection>, BadSelection> {
+pub fn parse(text: &str, home: &Namespace, limits: Limits) -> Result<Reading, BadSelection> {
     if text.len() > limits.bytes {
         return Err(BadSelection::whole(format!(
             "it has {} bytes, and {} are allowed; ask for fewer networks, or with fewer words",
@@ -121,7 +132,7 @@ pub fn parse(text: &str, home: &Namespace, limits: Limits) -> Result<Vec<Selecti
     }
     let text = text.trim();
     if matches!(text, "" | "null" | r#""""#) {
-        return Ok(Vec::new());
+        return Ok(Reading::default());
     }
     // The same test as in Multus, so that a value is never JSON for one and a list of names for the other.
     let found = if text.contains(['[', '{', '"']) {
@@ -129,20 +140,20 @@ pub fn parse(text: &str, home: &Namespace, limits: Limits) -> Result<Vec<Selecti
     } else {
         comma::parse_list(text, home, limits)?
     };
-    check_across(&found)?;
+    check_across(&found.selections)?;
     Ok(found)
 }
 
-/// Reads an annotation that may name one network: the default-network annotation. `None` when it is empty (MLT-DLG-2).
-pub fn parse_one(text: &str, home: &Namespace, limits: Limits) -> Result<Option<Selection>, BadSelection> {
-    let mut found = parse(text, home, limits)?;
-    if found.len() > 1 {
-        return Err(BadSelection::whole(format!(
-            "it names {} networks, and a pod has one default network; keep one",
-            found.len()
-        )));
+/// Reads an annotation that may name one network: the default-network annotation. Without selections where it is empty
+/// (MLT-DLG-2).
+pub fn parse_one(text: &str, home: &Namespace, limits: Limits) -> Result<Reading, BadSelection> {
+    let found = parse(text, home, limits)?;
+    match found.selections.len() {
+        0 | 1 => Ok(found),
+        count => Err(BadSelection::whole(format!(
+            "it names {count} networks, and a pod has one default network; keep one"
+        ))),
     }
-    Ok(found.pop())
 }
 
 /// What one element cannot know: an interface name that another asks for too (NPWG-4.1.2.1.5-3).

@@ -1,6 +1,6 @@
 //! Which device each attachment gets: one allocator for the whole pod, no device twice (S-17).
 //!
-//! What the kubelet has allocated to the pod is an input. Without it a network that names a resource is refused: a device
+//! What the kubelet has allocated to the pod is an input. Without it a network that needs a device is refused: a device
 //! that was not allocated may be another pod's.
 
 mod given;
@@ -21,6 +21,20 @@ pub struct DeviceRequest {
     /// `None` where the definition names no resource and the pod named the device itself.
     pub resource: Option<ResourceName>,
     pub device: DeviceId,
+}
+
+/// A request for a device that is not met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoDevice {
+    pub refusal: Refusal,
+    /// The resource of which the pod has no device left, where it named none itself: a network may do without.
+    pub short: Option<ResourceName>,
+}
+
+impl From<Refusal> for NoDevice {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, short: None }
+    }
 }
 
 /// Hands out the devices of one pod, in a stable order: sorted by id, each use takes the next one (MLT-DLG-10).
@@ -66,7 +80,7 @@ impl<'a> Allocator<'a> {
         &mut self,
         nad: Option<&Nad>,
         selection: Option<&Selection>,
-    ) -> Result<Option<DeviceRequest>, Refusal> {
+    ) -> Result<Option<DeviceRequest>, NoDevice> {
         let resource = nad.map(Nad::resource_name).transpose().map_err(|e| {
             Refusal::new(
                 format!("annotation `{}` of the definition: {e}", manifold_crds::keys::RESOURCE_NAME),
@@ -86,10 +100,10 @@ impl<'a> Allocator<'a> {
             }
         };
         if !self.used.insert(identity) {
-            return Err(Refusal::new(
+            return Err(NoDevice::from(Refusal::new(
                 format!("device `{}` is asked for twice by this pod", request.device),
                 "name each `deviceID` in one element of the pod's annotation",
-            ));
+            )));
         }
         Ok(Some(request))
     }
@@ -98,29 +112,30 @@ impl<'a> Allocator<'a> {
         &self,
         resource: &ResourceName,
         asked: Option<DeviceId>,
-    ) -> Result<(DeviceId, Identity), Refusal> {
+    ) -> Result<(DeviceId, Identity), NoDevice> {
+        let short = |refusal| NoDevice { refusal, short: asked.is_none().then(|| resource.clone()) };
         if self.any {
-            let device = asked.unwrap_or_else(|| self.made_up());
+            let device = asked.clone().unwrap_or_else(|| self.made_up());
             let identity = Identity::of(Some(resource), &device);
             return Ok((device, identity));
         }
         let Some(allocation) = self.allocation else {
-            return Err(Refusal::new(
+            return Err(short(Refusal::new(
                 format!(
                     "it uses devices of resource `{resource}`, and nobody asked the kubelet which ones the pod has"
                 ),
                 "let the container runtime name the pod in `CNI_ARGS`, as every Kubernetes runtime does",
-            ));
+            )));
         };
-        match asked {
+        match &asked {
             Some(device) => {
                 let identity =
-                    allocation.identity(resource, &device).ok_or_else(|| foreign(resource, &device))?;
-                Ok((device, identity.clone()))
+                    allocation.identity(resource, device).ok_or_else(|| foreign(resource, device))?;
+                Ok((device.clone(), identity.clone()))
             }
             None => {
                 let next = allocation.of(resource).find(|(_, identity)| self.is_free(identity));
-                next.map(|(d, i)| (d.clone(), i.clone())).ok_or_else(|| too_few(resource, allocation))
+                next.map(|(d, i)| (d.clone(), i.clone())).ok_or_else(|| short(too_few(resource, allocation)))
             }
         }
     }

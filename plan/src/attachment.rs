@@ -5,17 +5,17 @@ use std::path::PathBuf;
 
 use manifold_cni::derive::{inject_device, merge_cni_args};
 use manifold_cni::{IfName, NetworkList, NetworkName};
-use manifold_crds::{Nad, Selection};
+use manifold_crds::{Nad, ResourceName, Selection};
 use serde_json::value::RawValue;
 
-use crate::allocation::{Allocator, DeviceRequest};
+use crate::allocation::{Allocator, DeviceRequest, NoDevice};
 use crate::capability::{self, Values};
 use crate::plan::{Planned, RuntimeInput};
 use crate::resolve::{Resolved, resolve};
 use crate::routes::RouteIntent;
 use crate::{
     Definitions, Pod, Policy, Refusal, Role, Want, Wanted, args, auxiliary, check_config, device_file,
-    predict,
+    device_need, predict,
 };
 
 /// Walks over the wants in order; devices and the size of the status run along.
@@ -28,6 +28,8 @@ pub(crate) struct Maker<'a> {
     pub(crate) notes: Vec<String>,
     /// Those of the notes that tell of requests which nobody takes.
     pub(crate) dropped: Vec<String>,
+    /// What has no effect, and is passed over because the policy is not strict.
+    pub(crate) odd: Vec<Refusal>,
     pub(crate) status_bytes: usize,
 }
 
@@ -48,6 +50,7 @@ impl<'a> Maker<'a> {
             devices,
             notes: Vec::new(),
             dropped: Vec::new(),
+            odd: Vec::new(),
             status_bytes: "[]".len(),
         }
     }
@@ -123,7 +126,14 @@ impl<'a> Maker<'a> {
         nad: Option<&Nad>,
         list: &NetworkList,
     ) -> Result<Option<DeviceRequest>, Refusal> {
-        let Some(device) = self.devices.take(nad, want.selection.as_ref())? else { return Ok(None) };
+        let device = match self.devices.take(nad, want.selection.as_ref()) {
+            Ok(Some(device)) => device,
+            Ok(None) => return Ok(None),
+            Err(NoDevice { short: Some(resource), refusal }) => {
+                return self.without(want, list, &resource, refusal);
+            }
+            Err(NoDevice { refusal, .. }) => return Err(refusal),
+        };
         match capability::own_choice_of_device(list) {
             Err(refusal) if device.resource.is_none() => {
                 self.dropped(want, refusal)?;
@@ -131,6 +141,27 @@ impl<'a> Maker<'a> {
             }
             _ => Ok(Some(device)),
         }
+    }
+
+    /// Some resources have no devices at all: a marker on the Node says that it has the bridge `br1`, so that pods are
+    /// scheduled there (COMPAT-4).
+    fn without(
+        &mut self,
+        want: &Want,
+        list: &NetworkList,
+        resource: &ResourceName,
+        refusal: Refusal,
+    ) -> Result<Option<DeviceRequest>, Refusal> {
+        if self.policy.strict || device_need::of_list(list).is_some() {
+            return Err(refusal);
+        }
+        let what = format!(
+            "the pod has no device of resource `{resource}` for it, and no plugin of the network needs one, so it is attached \
+             without a device"
+        );
+        let fix = format!("see that the pod's containers have a limit of `{resource}` if it should have one");
+        self.odd.push(Refusal::new(what, fix).about(&want.source));
+        Ok(None)
     }
 
     /// A request that nobody takes: refused, or told where the node wants it dropped.

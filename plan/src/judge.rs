@@ -20,6 +20,8 @@ pub struct Judged {
     pub missing: Vec<(NadRef, Refusal)>,
     /// Requests that are dropped, where the policy wants that.
     pub dropped: Vec<String>,
+    /// What of the annotations has no effect.
+    pub odd: Vec<Refusal>,
 }
 
 /// A pod that cannot start as it is.
@@ -47,7 +49,7 @@ pub fn judge(pod: &Pod, policy: &Policy, found: &Definitions) -> Result<Judged, 
     let intents =
         routes::decide(&wanted.attachments, policy.compat.default_route_per_family).map_err(pods_fault)?;
     let mut maker = Maker::with_any_device(pod, policy, found, &runtime, &wanted);
-    let mut judged = Judged::default();
+    let mut judged = Judged { odd: wanted.odd.clone(), ..Judged::default() };
     let mut whole = 0;
     for ((want, ifname), intent) in wanted.attachments.iter().zip(names).zip(intents) {
         match known(want, found) {
@@ -66,6 +68,7 @@ pub fn judge(pod: &Pod, policy: &Policy, found: &Definitions) -> Result<Judged, 
         }
     }
     predict::check(maker.status_bytes, whole, &policy.limits).map_err(pods_fault)?;
+    judged.odd.extend(maker.odd);
     if policy.compat.drop_unsupported_requests {
         judged.dropped = maker.dropped;
     }

@@ -14,6 +14,7 @@ mod by_args;
 pub mod capability;
 pub mod check_config;
 pub mod device_file;
+mod device_need;
 pub mod found;
 pub mod judge;
 pub mod names;

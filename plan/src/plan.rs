@@ -35,6 +35,8 @@ pub struct Plan {
     pub attachments: Vec<Planned>,
     /// Worth a line in the log: files passed over, requests dropped.
     pub notes: Vec<String>,
+    /// What has no effect and was passed over, which a strict policy refuses.
+    pub odd: Vec<Refusal>,
     /// The bytes that the status takes at most.
     pub status_bytes: usize,
 }
@@ -109,8 +111,9 @@ pub fn plan(
         let made = maker.make(want, &ifname, intent);
         attachments.push(made.map_err(|e| e.about(&want.source).at(Some(&ifname), pod))?);
     }
-    let Maker { mut notes, status_bytes, .. } = maker;
+    let Maker { mut notes, odd: odd_networks, status_bytes, .. } = maker;
+    let odd = wanted.odd.iter().cloned().chain(odd_networks).map(|e| e.at(None, pod)).collect();
     notes.extend(shared_handle::notes(&attachments));
     predict::check(status_bytes, attachments.len(), &policy.limits).map_err(|e| e.at(None, pod))?;
-    Ok(Plan { attachments, notes, status_bytes })
+    Ok(Plan { attachments, notes, odd, status_bytes })
 }

@@ -20,6 +20,9 @@ pub struct Policy {
     pub isolation: Isolation,
     pub limits: Limits,
     pub compat: Compat,
+    /// What has no effect is refused instead of passed over with a warning: unknown keys and empty values of an annotation,
+    /// a resource of which the pod has no device.
+    pub strict: bool,
     /// Where delegates leave what they know of a device (NPWG-DI-4.2-1).
     pub device_info_dir: PathBuf,
     /// Whose configurations are held against the rules of the bundled plugins.
@@ -104,6 +107,7 @@ impl Policy {
             isolation: Isolation::default(),
             limits: Limits::default(),
             compat: Compat::default(),
+            strict: false,
             device_info_dir: PathBuf::from("/var/run/k8s.cni.cncf.io/devinfo/cni"),
             ours: Ours::All,
             auxiliary_chain: None,

@@ -5,6 +5,7 @@ mod default_network;
 mod hostile;
 mod isolation;
 mod judgement;
+mod lenient;
 mod requests;
 mod sources;
 pub(crate) mod support;

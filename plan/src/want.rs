@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use manifold_cni::{NetworkName, RawObject};
-use manifold_crds::selection::{self, BadSelection};
+use manifold_crds::selection::{self, BadSelection, Oddity, Reading};
 use manifold_crds::{NadRef, Namespace, ResourceName, Selection, keys};
 
 use crate::policy::{DefaultNetwork, Isolation, NetworkValue, Policy};
@@ -17,6 +17,8 @@ use crate::{Definitions, Pod, Refusal};
 #[derive(Clone, Debug)]
 pub struct Wanted {
     pub attachments: Vec<Want>,
+    /// What of the annotations has no effect. A strict policy refuses the first.
+    pub odd: Vec<Refusal>,
 }
 
 /// One attachment to be.
@@ -120,10 +122,14 @@ pub fn want(pod: &Pod, policy: &Policy) -> Result<Wanted, Refusal> {
 }
 
 fn want_all(pod: &Pod, policy: &Policy) -> Result<Wanted, Refusal> {
+    let mut odd = Vec::new();
     let (default, mut attachments) = of_node(pod, policy)?;
-    attachments.insert(0, asked_default(pod, policy)?.unwrap_or(default));
-    attachments.extend(selected(pod, policy)?);
-    Ok(Wanted { attachments })
+    attachments.insert(0, asked_default(pod, policy, &mut odd)?.unwrap_or(default));
+    attachments.extend(selected(pod, policy, &mut odd)?);
+    match odd.first() {
+        Some(first) if policy.strict => Err(first.clone()),
+        _ => Ok(Wanted { attachments, odd }),
+    }
 }
 
 /// The default network and the others that the node's configuration gives every pod.
@@ -164,11 +170,13 @@ fn source(value: &NetworkValue, policy: &Policy) -> Source {
 }
 
 /// The network that the pod wants in the default one's place (MLT-DLG-2).
-fn asked_default(pod: &Pod, policy: &Policy) -> Result<Option<Want>, Refusal> {
+fn asked_default(pod: &Pod, policy: &Policy, odd: &mut Vec<Refusal>) -> Result<Option<Want>, Refusal> {
     let Some(text) = &pod.default_network else { return Ok(None) };
-    let found = selection::parse_one(text, &policy.multus_namespace, policy.limits.selection)
-        .map_err(|e| bad_annotation(keys::DEFAULT_NETWORK, &e))?;
-    let Some(selection) = found else { return Ok(None) };
+    let Reading { mut selections, oddities } =
+        selection::parse_one(text, &policy.multus_namespace, policy.limits.selection)
+            .map_err(|e| bad_annotation(keys::DEFAULT_NETWORK, &e))?;
+    odd.extend(oddities.into_iter().map(|oddity| odd_annotation(keys::DEFAULT_NETWORK, oddity)));
+    let Some(selection) = selections.pop() else { return Ok(None) };
     // A bare name means the node's own namespace, so that namespace is no way around isolation.
     let own = selection.network.namespace == policy.multus_namespace;
     if !own {
@@ -188,10 +196,11 @@ fn asked_default(pod: &Pod, policy: &Policy) -> Result<Option<Want>, Refusal> {
     }))
 }
 
-fn selected(pod: &Pod, policy: &Policy) -> Result<Vec<Want>, Refusal> {
+fn selected(pod: &Pod, policy: &Policy, odd: &mut Vec<Refusal>) -> Result<Vec<Want>, Refusal> {
     let Some(text) = &pod.networks else { return Ok(Vec::new()) };
-    let found = selection::parse(text, &pod.namespace, policy.limits.selection)
+    let Reading { selections, oddities } = selection::parse(text, &pod.namespace, policy.limits.selection)
         .map_err(|e| bad_annotation(keys::NETWORKS, &e))?;
+    odd.extend(oddities.into_iter().map(|oddity| odd_annotation(keys::NETWORKS, oddity)));
     let want = |selection: Selection| {
         allowed(pod, policy, &selection, keys::NETWORKS)?;
         Ok(Want {
@@ -200,7 +209,7 @@ fn selected(pod: &Pod, policy: &Policy) -> Result<Vec<Want>, Refusal> {
             selection: Some(selection),
         })
     };
-    found.into_iter().map(want).collect()
+    selections.into_iter().map(want).collect()
 }
 
 /// A pod that may not use a network is not started without it (NPWG-7.4-2).
@@ -209,26 +218,30 @@ fn allowed(pod: &Pod, policy: &Policy, selection: &Selection, key: &str) -> Resu
     if policy.isolation.allows(&pod.namespace, target) {
         return Ok(());
     }
+    // The pod's own namespace first, and not once more where it is a global one too.
     let global = match &policy.isolation {
-        Isolation::On { global } if !global.is_empty() => {
-            let names: Vec<String> = global.iter().map(|n| format!("`{n}`")).collect();
-            format!(" or {}", names.join(", "))
-        }
-        _ => String::new(),
+        Isolation::On { global } => global.iter().filter(|n| **n != pod.namespace).collect(),
+        Isolation::Off => Vec::new(),
     };
+    let open: Vec<String> = [&pod.namespace].into_iter().chain(global).map(|n| format!("`{n}`")).collect();
     Err(Refusal::new(
         format!(
             "network `{}`: pods of namespace `{}` may not use networks of namespace `{target}`",
             selection.network, pod.namespace
         ),
         format!(
-            "in the pod's annotation `{key}` name a network of `{}`{global}, or let the node's administrator add `{target}` \
-             to `globalNamespaces`",
-            pod.namespace
+            "in the pod's annotation `{key}` name a network of {}, or let the node's administrator add `{target}` to \
+             `globalNamespaces`",
+            open.join(" or ")
         ),
     ))
 }
 
 fn bad_annotation(key: &str, why: &BadSelection) -> Refusal {
     Refusal::new(format!("annotation `{key}`: {why}"), "correct the pod's annotation; nothing was attached")
+}
+
+fn odd_annotation(key: &str, oddity: Oddity) -> Refusal {
+    let Oddity { place, what, fix } = oddity;
+    Refusal::new(format!("annotation `{key}`: {place}{what}"), fix)
 }

@@ -18,6 +18,7 @@ networks:
 {{- end }}
   dropUnsupportedRequests: {{ .Values.networks.dropUnsupportedRequests }}
   defaultRoutePerFamily: {{ .Values.networks.defaultRoutePerFamily }}
+  strict: {{ .Values.networks.strict }}
 {{- end -}}
 
 {{- define "manifold.clusterConfiguration" -}}

@@ -44,6 +44,7 @@ pub(super) fn prepare(
     let allocation = devices::of_pod(shim, who.as_ref(), &wanted, &found)?;
     let mut plan = manifold_plan::plan(planned_for, &policy, &found, &runtime(shim, at, allocation))?;
     plan.notes.iter().for_each(|line| tracing::info!("{line}"));
+    plan.odd.iter().for_each(|odd| tracing::warn!("{odd}"));
     if pod.is_none() {
         own_args(&mut plan, &at.args);
     }

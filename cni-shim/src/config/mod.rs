@@ -66,6 +66,8 @@ pub struct Config {
     pub auxiliary_chain: Option<NetworkName>,
     pub bundled: Bundled,
     pub compat: Compat,
+    /// What would be passed over with a warning is refused.
+    pub strict: bool,
     pub limits: Limits,
     pub log: Log,
     raw: RawObject,
@@ -107,6 +109,7 @@ impl Config {
             auxiliary_chain: auxiliary_chain(&keys)?,
             bundled: Bundled::read(&keys)?,
             compat: compat(&keys)?,
+            strict: keys.flag("strict", false)?,
             limits: Limits::read(&keys)?,
             log: Log::read(&keys)?,
             raw,

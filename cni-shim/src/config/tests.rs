@@ -57,6 +57,15 @@ fn the_entrys_own_keys_are_read_in_any_case() {
     assert_eq!(with(r#","confDir":"/c","ConfDir":"/d""#).unwrap().conf_dir, Path::new("/c"));
 }
 
+// Shows part of: COMPAT-1
+#[test]
+fn a_node_is_lenient_unless_told_to_be_strict() {
+    let strict = |more: &str| crate::policy::of(&with(more).unwrap()).unwrap().strict;
+    assert!(!strict("") && !strict(r#","strict":null"#) && !strict(r#","strict":false"#));
+    assert!(strict(r#","strict":true"#));
+    refused(with(r#","strict":"yes""#), 7, "`strict`");
+}
+
 // Proves: MLT-CFG-5
 #[test]
 fn bin_dir_comes_before_the_folders_of_the_runtime() {

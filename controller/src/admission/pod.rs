@@ -130,7 +130,7 @@ fn suspects(judgement: &Result<Judged, Refused>) -> Box<dyn Iterator<Item = NadR
 fn verdict(judgement: Result<Judged, Refused>, missing: Missing) -> Verdict {
     match judgement {
         Err(refused) => Verdict::refuse(refused.refusal.to_string()),
-        Ok(Judged { missing: absent, dropped }) => {
+        Ok(Judged { missing: absent, dropped, odd }) => {
             let sentences = absent.iter().map(|(_, refusal)| refusal.to_string());
             match missing {
                 Missing::Refuse if !absent.is_empty() => {
@@ -138,7 +138,8 @@ fn verdict(judgement: Result<Judged, Refused>, missing: Missing) -> Verdict {
                 }
                 _ => {
                     let waits = |sentence| format!("{sentence}; until then the pod does not start");
-                    Verdict::warn(sentences.map(waits).chain(dropped).collect())
+                    let odd = odd.iter().map(ToString::to_string);
+                    Verdict::warn(odd.chain(sentences.map(waits)).chain(dropped).collect())
                 }
             }
         }

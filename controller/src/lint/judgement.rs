@@ -149,7 +149,8 @@ impl Judge<'_> {
             // The definition itself has been told of.
             Err(Refused { decided_by: Some(nad), .. }) if self.invalid.contains(&nad) => {}
             Err(Refused { refusal, .. }) => self.told(asking, Severity::Error, &refusal),
-            Ok(Judged { missing, dropped }) => {
+            Ok(Judged { missing, dropped, odd }) => {
+                odd.iter().for_each(|odd| self.told(asking, Severity::Warning, odd));
                 for (reference, refusal) in missing {
                     let what = format!("network `{reference}` is defined in none of these files");
                     self.told(asking, Severity::Warning, &Refusal { what, ..refusal });

@@ -89,6 +89,7 @@ fn entry(config: &Config, capabilities: &BTreeSet<String>) -> Value {
             "dropUnsupportedRequests": networks.drop_unsupported_requests,
             "defaultRoutePerFamily": networks.default_route_per_family,
         },
+        "strict": networks.strict,
         "logLevel": log.level,
         "logToStderr": log.to_stderr,
     });

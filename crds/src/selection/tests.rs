@@ -5,12 +5,19 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod lenient;
+
 fn home() -> Namespace {
     "shop".parse().unwrap()
 }
 
 #[track_caller]
 fn read(text: &str) -> Vec<Selection> {
+    reading(text).selections
+}
+
+#[track_caller]
+fn reading(text: &str) -> Reading {
     parse(text, &home(), Limits::default()).unwrap_or_else(|e| panic!("{text}: {e}"))
 }
 
@@ -82,18 +89,18 @@ fn the_short_form_refuses_what_is_no_name() {
         "a,,b",
         "A",
         "a_b",
-        "a.b",
+        "a..b",
         "../../etc",
         "a/b/c",
-        "/a",
         "a/",
+        "/",
+        "@x",
         "%2f",
         "а",
         "a\0b",
         "a\r\nX: b",
         "a\u{202e}b",
         "a b",
-        "a@",
         "a@b@c",
     ] {
         refused(text, &["element"]);
@@ -133,9 +140,10 @@ fn the_long_form_is_a_list_of_maps() {
 fn name_is_needed_and_an_empty_namespace_is_the_pods() {
     refused(r#"[{"namespace":"a"}]"#, &["element 1", "`name`", "missing"]);
     refused(r#"[{"name":null}]"#, &["element 1", "`name`", "missing"]);
+    refused(r#"[{"nmae":"a"}]"#, &["element 1", "`name`", "missing", "where `nmae` is"]);
     refused(r#"[{"name":"a"},{"name":""}]"#, &["element 2", "`name`", "empty"]);
     refused_key("name", json!(5));
-    for name in ["../../x", "a\0b", "a\u{202e}b", "a\nb", "A", "a.b"] {
+    for name in ["../../x", "a\0b", "a\u{202e}b", "a\nb", "A", "a..b"] {
         refused(&json!([{"name": name}]).to_string(), &["element 1", "`name`"]);
         refused(&json!([{"name": "a", "namespace": name}]).to_string(), &["element 1", "`namespace`"]);
     }
@@ -145,11 +153,9 @@ fn name_is_needed_and_an_empty_namespace_is_the_pods() {
 
 // Proves: NPWG-4.1.2.1-1, NPWG-4.1.2.1-2
 #[test]
-fn a_key_with_a_dot_is_somebodys_own_and_another_unknown_key_is_a_slip() {
+fn a_key_with_a_dot_is_somebodys_own_and_passes_in_silence() {
     accepted_key("org.example.colour", json!({"any": ["thing"]}));
-    refused(r#"[{"name":"a","IPsx":["10.0.0.1"]}]"#, &["`IPsx`", "did you mean `ips`?"]);
-    refused(r#"[{"name":"a","defaultRoute":["10.0.0.1"]}]"#, &["did you mean `default-route`?"]);
-    refused(r#"[{"name":"a","colour":"red"}]"#, &["`colour`", "no such key"]);
+    assert!(reading(r#"[{"name":"a","org.example.colour":"red"}]"#).oddities.is_empty());
 }
 
 // Proves: COMPAT-6
@@ -176,10 +182,9 @@ fn a_known_key_is_read_in_any_case_and_the_exact_one_wins() {
 
 // Proves: NPWG-4.1.2.1.3-1, F-INP-4
 #[test]
-fn ips_are_addresses_at_least_one_each_once() {
+fn ips_are_addresses_each_once() {
     accepted_key("ips", json!(["10.0.0.1", "10.0.0.2/24", "fd00::1/64"]));
     for value in [
-        json!([]),
         json!(["x"]),
         json!(["1.2.3.4/33"]),
         json!("10.0.0.1"),
@@ -212,7 +217,7 @@ fn mac_has_six_bytes() {
         json!("02:23:45:67:89:01:02:03"),
         json!("01:00:00:00:00:00"),
         json!("00:00:00:00:00:00"),
-        json!(""),
+        json!(" "),
         json!(1),
     ] {
         refused_key("mac", value);
@@ -225,7 +230,7 @@ fn interface_is_a_name_that_the_kernel_takes() {
     for value in ["a", "net1", "exactly15bytes_", "eth0.5", "é-net"] {
         accepted_key("interface", json!(value));
     }
-    for value in ["", ".", "..", "a/b", "a:b", "a b", "sixteen_bytes_xx", "ééééééééx", "a\tb", "a\0b", "a\n"]
+    for value in [" ", ".", "..", "a/b", "a:b", "a b", "sixteen_bytes_xx", "ééééééééx", "a\tb", "a\0b", "a\n"]
     {
         refused_key("interface", json!(value));
     }
@@ -272,7 +277,7 @@ fn ports_are_whole_numbers_with_a_known_protocol() {
     for (host, container) in [(0, 1), (1, 0), (65536, 1), (1, 65536), (-1, 1)] {
         refused_key("portMappings", with(json!(host), json!(container)));
     }
-    refused_key("portMappings", json!([]));
+    refused_key("portMappings", json!([{}]));
     refused_key("portMappings", json!([{"hostPort": 1}]));
     refused_key("portMappings", json!([{"containerPort": 1}]));
     refused_key("portMappings", with(json!("80"), json!(80)));
@@ -295,12 +300,11 @@ fn ports_are_whole_numbers_with_a_known_protocol() {
 
 // Shows part of: NPWG-4.1.2.1.7-1
 #[test]
-fn a_key_of_a_mapping_or_a_limit_that_nobody_reads_is_refused_by_name() {
-    let mapping = json!({"hostPort": 80, "containerPort": 80, "host_ip": "10.0.0.1"});
-    let text = json!([{"name": "n", "portMappings": [mapping]}]).to_string();
-    refused(&text, &["`portMappings`", "unknown field `host_ip`", "`hostIP`"]);
-    let text = json!([{"name": "n", "bandwidth": {"ingressRate": 1, "egresRate": 1}}]).to_string();
-    refused(&text, &["`bandwidth`", "unknown field `egresRate`", "`egressRate`"]);
+fn a_key_of_a_mapping_in_another_case_is_not_lost() {
+    // A port would be open on every address instead of one.
+    let mapping = json!({"hostPort": 80, "containerPort": 80, "hostIp": "10.0.0.1"});
+    let read = reading(&json!([{"name": "n", "portMappings": [mapping]}]).to_string());
+    assert!(read.selections[0].port_mappings[0].host_ip.is_some() && read.oddities.is_empty());
 }
 
 // Proves: NPWG-4.1.2.1.8-1, NPWG-4.1.2.1.8-2
@@ -312,8 +316,7 @@ fn bandwidth_is_more_than_zero_and_a_burst_has_its_rate() {
         json!({"ingressRate": 1, "ingressBurst": 2, "egressRate": 3, "egressBurst": 4}),
     );
     for value in [
-        json!({}),
-        json!({"ingressRate": 0}),
+        json!({"ingressRate": 0, "ingressBurst": 1}),
         json!({"egressRate": -1}),
         json!({"ingressBurst": 1}),
         json!({"ingressRate": 1, "egressBurst": 1}),
@@ -389,9 +392,10 @@ fn size_and_number_are_bounded() {
 #[test]
 fn the_default_network_is_one_in_either_form() {
     let parse_one = |text| parse_one(text, &home(), Limits::default());
-    assert!(parse_one("").unwrap().is_none());
-    assert_eq!(parse_one("a").unwrap().unwrap().network.to_string(), "shop/a");
-    assert_eq!(parse_one(r#"[{"name":"a","namespace":"b"}]"#).unwrap().unwrap().network.to_string(), "b/a");
+    let name = |text| parse_one(text).unwrap().selections.pop().map(|s| s.network.to_string());
+    assert_eq!(name(""), None);
+    assert_eq!(name("a").as_deref(), Some("shop/a"));
+    assert_eq!(name(r#"[{"name":"a","namespace":"b"}]"#).as_deref(), Some("b/a"));
     assert!(parse_one("a,b").unwrap_err().to_string().contains("2 networks"));
 }
 

@@ -29,9 +29,11 @@ pub struct PortMapping {
     pub host_ip: Option<IpAddr>,
 }
 
-/// A key that is not known would be lost in silence: `host_ip` opens a port on every address instead of one.
+pub(super) const PORT_KEYS: &[&str] = &["hostPort", "containerPort", "protocol", "hostIP"];
+pub(super) const BANDWIDTH_KEYS: &[&str] = &["ingressRate", "ingressBurst", "egressRate", "egressBurst"];
+
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct RawPortMapping {
     host_port: Option<i64>,
     container_port: Option<i64>,
@@ -41,9 +43,6 @@ pub(super) struct RawPortMapping {
 }
 
 pub(super) fn port_mappings(raw: Vec<RawPortMapping>) -> Result<Vec<PortMapping>, String> {
-    if raw.is_empty() {
-        return Err("it is an empty list; map a port, or leave the key out".to_owned());
-    }
     let mut out: Vec<PortMapping> = Vec::with_capacity(raw.len());
     for one in raw {
         let mapping = port_mapping(&one)?;
@@ -81,7 +80,7 @@ fn port(key: &str, raw: Option<i64>) -> Result<u16, String> {
 
 fn protocol(raw: Option<&str>) -> Result<Protocol, String> {
     match raw.map(str::to_ascii_lowercase).as_deref() {
-        None | Some("tcp") => Ok(Protocol::Tcp),
+        None | Some("" | "tcp") => Ok(Protocol::Tcp),
         Some("udp") => Ok(Protocol::Udp),
         Some("sctp") => Ok(Protocol::Sctp),
         Some(other) => Err(format!("`protocol` is `{}`, and it can be TCP, UDP or SCTP", printable(other))),
@@ -89,7 +88,7 @@ fn protocol(raw: Option<&str>) -> Result<Protocol, String> {
 }
 
 /// Rates in bits per second, bursts in bits. At least one; none is zero; no burst without its rate
-/// (NPWG-4.1.2.1.8-1, -2).
+/// (NPWG-4.1.2.1.8-1, -2). A zero is how Go writes what was not given, so it is read as absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Bandwidth {
@@ -103,9 +102,8 @@ pub struct Bandwidth {
     pub egress_burst: Option<u64>,
 }
 
-/// Likewise: a burst or a rate under another name would be no limit.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct RawBandwidth {
     ingress_rate: Option<i64>,
     ingress_burst: Option<i64>,
@@ -114,16 +112,14 @@ pub(super) struct RawBandwidth {
 }
 
 impl Bandwidth {
-    pub(super) fn check(raw: &RawBandwidth) -> Result<Self, String> {
+    /// `None` where it sets nothing.
+    pub(super) fn check(raw: &RawBandwidth) -> Result<Option<Self>, String> {
         let out = Self {
             ingress_rate: amount("ingressRate", raw.ingress_rate)?,
             ingress_burst: amount("ingressBurst", raw.ingress_burst)?,
             egress_rate: amount("egressRate", raw.egress_rate)?,
             egress_burst: amount("egressBurst", raw.egress_burst)?,
         };
-        if out == Self::default() {
-            return Err("it is empty; set a rate, or leave the key out".to_owned());
-        }
         for (way, rate, burst) in
             [("ingress", out.ingress_rate, out.ingress_burst), ("egress", out.egress_rate, out.egress_burst)]
         {
@@ -131,12 +127,13 @@ impl Bandwidth {
                 return Err(format!("`{way}Burst` needs `{way}Rate` beside it"));
             }
         }
-        Ok(out)
+        Ok((out != Self::default()).then_some(out))
     }
 }
 
 fn amount(key: &str, raw: Option<i64>) -> Result<Option<u64>, String> {
-    let Some(number) = raw else { return Ok(None) };
-    let amount = u64::try_from(number).ok().filter(|n| *n != 0);
-    amount.map(Some).ok_or_else(|| format!("`{key}` is `{number}`, and it must be more than zero"))
+    let Some(number) = raw.filter(|n| *n != 0) else { return Ok(None) };
+    u64::try_from(number)
+        .map(Some)
+        .map_err(|_| format!("`{key}` is `{number}`, and it must be more than zero"))
 }

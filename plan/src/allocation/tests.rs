@@ -27,7 +27,10 @@ fn take_all(
     let selections = || wanted.attachments.iter().filter_map(|w| w.selection.as_ref());
     let asking = selections().map(|s| (Some(&nad), Some(s)));
     let mut allocator = Allocator::new(allocation, asking);
-    let take = |s| allocator.take(Some(&nad), Some(s)).map(|d| d.map(|d| d.device.to_string()));
+    let take = |s| {
+        let taken = allocator.take(Some(&nad), Some(s)).map_err(|e| e.refusal)?;
+        Ok(taken.map(|d| d.device.to_string()))
+    };
     selections().map(take).collect()
 }
 
@@ -87,8 +90,11 @@ fn a_pod_without_a_node_gets_any_device_and_none_twice() {
         let selections = || wanted.attachments.iter().filter_map(|w| w.selection.as_ref());
         let asking = selections().map(|s| (Some(&nad), Some(s)));
         let mut allocator = Allocator::of_any_device(asking);
-        let take = |s| allocator.take(Some(&nad), Some(s)).map(|d| d.unwrap().device.to_string());
-        selections().map(take).collect::<Result<Vec<_>, _>>()
+        let take = |s| {
+            let taken = allocator.take(Some(&nad), Some(s)).map_err(|e| e.refusal)?;
+            Ok(taken.unwrap().device.to_string())
+        };
+        selections().map(take).collect::<Result<Vec<_>, Refusal>>()
     };
     assert_eq!(take("a,a").unwrap(), ["0000:00:00.0", "0000:00:00.1"]);
     let asked = r#"[{"name":"a"},{"name":"a","deviceID":"0000:00:00.0"}]"#;
@@ -120,7 +126,11 @@ fn two_resources(annotation: &str) -> Result<Vec<String>, Refusal> {
     let selections = || wanted.attachments.iter().filter_map(|w| w.selection.as_ref());
     let of = |s: &Selection| nads.iter().find(|nad| nad.reference.name == s.network.name);
     let mut allocator = Allocator::new(Some(&given), selections().map(|s| (of(s), Some(s))));
-    selections().map(|s| allocator.take(of(s), Some(s)).map(|d| d.unwrap().device.to_string())).collect()
+    let take = |s| {
+        let taken = allocator.take(of(s), Some(s)).map_err(|e| e.refusal)?;
+        Ok(taken.unwrap().device.to_string())
+    };
+    selections().map(take).collect()
 }
 
 // Proves: S-17, MLT-DLG-10
@@ -148,5 +158,30 @@ fn a_device_that_goes_by_two_resources_is_given_once() {
     };
     let mut allocator = Allocator::new(Some(&given), std::iter::empty());
     assert_eq!(allocator.take(Some(&nad("my-claim")), None).unwrap().unwrap().device, id);
-    assert!(allocator.take(Some(&nad("driver.example/nic")), None).unwrap_err().what.contains("need more"));
+    assert!(
+        allocator
+            .take(Some(&nad("driver.example/nic")), None)
+            .unwrap_err()
+            .refusal
+            .what
+            .contains("need more")
+    );
+}
+
+// Shows part of: COMPAT-4
+#[test]
+fn only_a_pod_that_named_no_device_may_do_without() {
+    let mut nad = Nad::new(NadRef::new("shop", "a").unwrap(), Some("{}"));
+    nad.annotations.insert(keys::RESOURCE_NAME.into(), "vendor.example/vf".into());
+    let none = Allocation::default();
+    let short = |allocation, annotation: &str| {
+        let wanted = wanted(annotation);
+        let mut allocator = Allocator::new(allocation, std::iter::empty());
+        let selection = wanted.attachments.iter().find_map(|w| w.selection.as_ref());
+        allocator.take(Some(&nad), selection).unwrap_err().short.map(|r| r.to_string())
+    };
+    for allocation in [None, Some(&none)] {
+        assert_eq!(short(allocation, "a").as_deref(), Some("vendor.example/vf"));
+        assert_eq!(short(allocation, r#"[{"name":"a","deviceID":"0000:03:02.1"}]"#), None);
+    }
 }

@@ -63,6 +63,24 @@ fn networks_of_the_node_are_looked_up_in_its_own_namespace_only() {
     assert_eq!(names, ["kube-system/cluster-wide-network", "kube-system/a"]);
 }
 
+#[test]
+fn the_way_out_names_each_open_namespace_once() {
+    let fix = |home: &str, global: &str| {
+        let mut bed = Bed::asking("other/n");
+        bed.pod.namespace = home.parse().unwrap();
+        bed.policy.isolation = Isolation::from_keys(true, Some(global)).unwrap();
+        want(&bed.pod, &bed.policy).unwrap_err().fix
+    };
+    assert!(
+        fix("default", "default").contains("name a network of `default`, or let"),
+        "{}",
+        fix("default", "default")
+    );
+    assert!(fix("shop", "default").contains("name a network of `shop` or `default`, or let"));
+    assert!(fix("shop", "shop,default").contains("name a network of `shop` or `default`, or let"));
+    assert!(fix("shop", "").contains("name a network of `shop`, or let"));
+}
+
 // Proves: MLT-DLG-8
 #[test]
 fn isolation_can_be_off() {

@@ -256,7 +256,7 @@ fn a_network_with_a_resource_takes_the_pods_own_devices() {
             }
         })
     };
-    with_resource("a").refused(&["`shop/a`", "`vendor.example/vf`"]);
+    with_resource("a").with(|bed| bed.policy.strict = true).refused(&["`shop/a`", "`vendor.example/vf`"]);
     let given = with_resource("b,a").with(|bed| {
         let mut allocation = Allocation::default();
         for id in ["0000:03:02.2", "0000:03:02.1"] {
