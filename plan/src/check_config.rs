@@ -8,7 +8,7 @@ use manifold_cni::{NetworkList, NetworkName, PluginConf, Version};
 use manifold_crds::{Nad, keys, nad_status};
 
 use crate::policy::Ours;
-use crate::{Policy, Refusal};
+use crate::{Policy, Refusal, annotation};
 
 mod chain;
 mod finding;
@@ -84,7 +84,14 @@ pub fn examine(nad: &Nad, policy: &Policy) -> Report {
 }
 
 fn annotations(nad: &Nad) -> Vec<Finding> {
-    let mut findings = Vec::new();
+    let misspelt =
+        nad.annotations.keys().filter_map(|key| annotation::misspelt(key, annotation::OF_DEFINITIONS));
+    let mut findings: Vec<Finding> = misspelt
+        .map(|slip| {
+            let what = "nobody reads it, so it has no effect";
+            Finding::annotation(&slip.key, slip.severity, what, &slip.refusal.fix)
+        })
+        .collect();
     if let Err(e) = nad.resource_name() {
         findings.push(Finding::annotation(
             keys::RESOURCE_NAME,

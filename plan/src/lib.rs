@@ -7,6 +7,7 @@
 //! The order of calls: [`want`] says what to fetch, the caller brings it as [`Definitions`], [`plan`] decides.
 
 pub mod allocation;
+pub mod annotation;
 pub mod args;
 mod attachment;
 mod auxiliary;

@@ -48,7 +48,7 @@ impl Finding {
             pointer: String::new(),
             line: None,
             column: None,
-            sentence: format!("annotation `{key}`: {sentence}"),
+            sentence: format!("annotation `{}`: {sentence}", printable(key)),
             fix: fix.to_owned(),
         }
     }
