@@ -14,6 +14,8 @@ pub struct Definitions {
     pub conf_dir: Files,
     /// What lies at each of [`crate::Wanted::paths`]: one file, or all configurations of a folder.
     pub paths: BTreeMap<PathBuf, Files>,
+    /// What could not be read and may be a definition that is missing: one sentence for each.
+    pub unread: Vec<String>,
 }
 
 /// Configuration files by file name, and the plugins that lie in folders beside them.

@@ -55,7 +55,8 @@ pub fn judge(pod: &Pod, policy: &Policy, found: &Definitions) -> Result<Judged, 
         match known(want, found) {
             Known::OnTheNode => {}
             Known::Missing(reference) => {
-                let refusal = resolve::missing(reference).about(reference).at(Some(&ifname), pod);
+                let refusal =
+                    resolve::missing(reference, &found.unread).about(reference).at(Some(&ifname), pod);
                 judged.missing.push((reference.clone(), refusal));
             }
             Known::Whole => {

@@ -36,7 +36,7 @@ pub fn resolve<'a>(
     let limit = policy.limits.config_bytes;
     let (nad, raw) = match &want.source {
         Source::Nad(reference) => {
-            let nad = found.nads.get(reference).ok_or_else(|| missing(reference))?;
+            let nad = found.nads.get(reference).ok_or_else(|| missing(reference, &found.unread))?;
             (Some(nad), of_nad(nad, &found.conf_dir, limit)?)
         }
         Source::Named { nad, name } => match nad.as_ref().and_then(|r| found.nads.get(r)) {
@@ -188,9 +188,15 @@ fn finish<'a>(
     Ok(Resolved { nad, name, list, notes: raw.notes })
 }
 
-pub(crate) fn missing(reference: &NadRef) -> Refusal {
+/// `unread` is what the definition may be.
+pub(crate) fn missing(reference: &NadRef, unread: &[String]) -> Refusal {
+    let what = "there is no such NetworkAttachmentDefinition";
+    let what = match unread.first() {
+        None => what.to_owned(),
+        Some(first) => format!("{what} among the objects that can be read ({first})"),
+    };
     Refusal::new(
-        "there is no such NetworkAttachmentDefinition",
+        what,
         format!(
             "create `{}` in namespace `{}`, or correct the name in the pod's annotation; a name without a namespace is looked up in the pod's own",
             reference.name, reference.namespace

@@ -25,6 +25,7 @@ pub(crate) fn bring(
     if let (Some(source), false) = (source, missing.is_empty()) {
         let answers = source.definitions(&missing, deadline)?;
         found.nads.extend(missing.into_iter().zip(answers).filter_map(|(r, nad)| Some((r, nad?))));
+        found.unread = source.unread().to_vec();
     }
     if wanted.needs_conf_dir(&found) {
         found.conf_dir = files(confdir::folder(&shim.config.conf_dir)?, &shim.config.conf_dir)?;

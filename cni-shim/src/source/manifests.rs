@@ -1,9 +1,11 @@
 //! A file or folder of YAML as the source: for hosts without a cluster, for podman or nerdctl, and for the demo.
 //!
 //! Definitions and pods are read from it, several in one file and lists of them too, each call anew. Objects of other
-//! kinds are passed over, so a folder of ordinary manifests works. Statuses are written beside it, one file per pod:
+//! kinds are passed over, so a folder of ordinary manifests works, and a broken object stops only the pods that use it. Statuses are written beside it, one file per pod:
 //! into `.status` of a folder, into `<file>.status` of a file.
 
+mod contents;
+mod documents;
 mod read;
 mod status;
 
@@ -13,30 +15,50 @@ use std::time::Instant;
 use manifold_crds::{Namespace, PodName};
 
 use super::{Annotations, Kind, Nad, NadRef, Pod, PodRef, Published, Source, SourceError};
-use read::Object;
+use contents::Contents;
 
 #[derive(Debug)]
 pub struct Manifests {
     path: PathBuf,
+    /// The log has what is wrong with them.
+    logged: bool,
+    /// What could be a definition that was asked for and not found.
+    unread: Vec<String>,
 }
 
 impl Manifests {
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned() }
+        Self { path: path.to_owned(), logged: false, unread: Vec::new() }
     }
 
-    fn find(&self, who: &PodRef) -> Result<Option<Pod>, SourceError> {
-        let is_it = |pod: &PodManifest| pod.namespace == who.namespace && pod.name == who.name;
-        let found = read::objects(&self.path)?.into_iter().find_map(|object| match object {
-            Object::Pod(pod) if is_it(&pod) => Some(pod),
-            _ => None,
-        });
-        Ok(found.map(|pod| Pod {
-            namespace: pod.namespace.to_string(),
-            name: pod.name.to_string(),
-            uid: pod.uid,
-            annotations: pod.annotations,
-        }))
+    /// Reads everything anew; what is wrong is logged once in a call.
+    fn read(&mut self) -> Result<Contents, SourceError> {
+        let found = read::contents(&self.path)?;
+        if !self.logged {
+            found.errors().for_each(|error| tracing::warn!("passed over: {error}"));
+            self.logged = true;
+        }
+        Ok(found)
+    }
+
+    fn find(&mut self, who: &PodRef) -> Result<Option<Pod>, SourceError> {
+        let found = self.read()?;
+        if let Some(pod) = found.pod(who)? {
+            return Ok(Some(Pod {
+                namespace: pod.namespace.to_string(),
+                name: pod.name.to_string(),
+                uid: pod.uid.clone(),
+                annotations: pod.annotations.clone(),
+            }));
+        }
+        // It may be the one.
+        match found.nameless().next() {
+            None => Ok(None),
+            Some(error) => {
+                let what = format!("pod `{who}` is in no manifest that can be read; {}", error.what);
+                Err(SourceError::new(error.kind, what))
+            }
+        }
     }
 }
 
@@ -61,14 +83,15 @@ impl Source for Manifests {
         if refs.is_empty() {
             return Ok(Vec::new());
         }
-        let objects = read::objects(&self.path)?;
-        let of = |wanted: &NadRef| {
-            objects.iter().find_map(|object| match object {
-                Object::Definition(nad) if nad.reference == *wanted => Some((**nad).clone()),
-                _ => None,
-            })
-        };
-        Ok(refs.iter().map(of).collect())
+        let found = self.read()?;
+        let asked: Result<Vec<Option<Nad>>, SourceError> =
+            refs.iter().map(|reference| Ok(found.definition(reference)?.cloned())).collect();
+        self.unread = found.nameless().map(|error| error.what.clone()).collect();
+        asked
+    }
+
+    fn unread(&self) -> &[String] {
+        &self.unread
     }
 
     fn publish(&mut self, who: &PodRef, status_json: &str, _: Instant) -> Result<Published, SourceError> {

@@ -35,6 +35,11 @@ pub trait Source {
     /// All definitions at once, in the order asked for; a missing one is `None`.
     fn definitions(&mut self, refs: &[NadRef], deadline: Instant) -> Result<Vec<Option<Nad>>, SourceError>;
 
+    /// What could not be read, and could be a definition that was asked for and not found: one sentence for each.
+    fn unread(&self) -> &[String] {
+        &[]
+    }
+
     /// One PATCH of one annotation (`k8s.v1.cni.cncf.io/network-status`), carrying the pod's UID.
     fn publish(
         &mut self,

@@ -1,27 +1,27 @@
 //! Reads the objects of a file or folder, and says of a wrong one in which file, document and line it is.
+//!
+//! One that is wrong stops nobody but the pods that use it (COMPAT-8): it is kept with its name, as far as that can be read,
+//! beside the good ones.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use manifold_cni::name::printable;
 use manifold_crds::keys::KIND;
 use manifold_crds::{Nad, Namespace, PodName};
+use manifold_plan::annotation;
+use manifold_plan::check_config::Severity;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::confdir::{cannot, regular};
 use super::super::{Annotations, Kind, SourceError};
 use super::PodManifest;
+use super::contents::{Contents, Key, Object};
+use super::documents;
 
 const FILE_MOST: u64 = 3 << 20;
 const FILES_MOST: usize = 1024;
 const SUFFIXES: [&str; 3] = ["yaml", "yml", "json"];
-
-#[derive(Clone, Debug)]
-pub(super) enum Object {
-    Definition(Box<Nad>),
-    Pod(Box<PodManifest>),
-}
 
 /// Where an object stands, for messages.
 #[derive(Clone, Copy)]
@@ -44,25 +44,13 @@ impl Place<'_> {
     }
 }
 
-/// Every definition and pod. The same one twice is an error: which of them counts would be chance.
-pub(super) fn objects(path: &Path) -> Result<Vec<Object>, SourceError> {
-    let mut found = Vec::new();
-    let mut first: BTreeMap<String, PathBuf> = BTreeMap::new();
+/// Everything that the file or folder holds. An error is one of the whole: it is not there, or cannot be listed.
+pub(super) fn contents(path: &Path) -> Result<Contents, SourceError> {
+    let mut found = Contents::default();
     for file in files(path)? {
-        for object in of_file(&file)? {
-            let key = match &object {
-                Object::Definition(nad) => format!("network `{}`", nad.reference),
-                Object::Pod(pod) => format!("pod `{}/{}`", pod.namespace, pod.name),
-            };
-            if let Some(other) = first.insert(key.clone(), file.clone()) {
-                let what = format!(
-                    "{key} is in `{}` and in `{}`; keep one of them",
-                    other.display(),
-                    file.display()
-                );
-                return Err(SourceError::new(Kind::BadFile, what));
-            }
-            found.push(object);
+        match regular(&file, FILE_MOST) {
+            Ok(bytes) => of_file(&file, &bytes, &mut found),
+            Err(e) => found.broken(None, cannot("cannot be read", &file, &e)),
         }
     }
     Ok(found)
@@ -89,45 +77,45 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, SourceError> {
     Ok(files)
 }
 
-fn of_file(file: &Path) -> Result<Vec<Object>, SourceError> {
-    let bytes = regular(file, FILE_MOST).map_err(|e| cannot("cannot be read", file, &e))?;
-    let mut found = Vec::new();
-    for (n, document) in serde_yaml::Deserializer::from_slice(&bytes).enumerate() {
+fn of_file(file: &Path, bytes: &[u8], found: &mut Contents) {
+    for (n, document) in documents::read(bytes).into_iter().enumerate() {
         let place = Place { file, document: n + 1 };
-        let value = Value::deserialize(document).map_err(|e| {
-            // The position is told beside the reason, so it is cut off there.
-            let text = e.to_string();
-            let why = text.split(" at line ").next().unwrap_or_default();
-            place.wrong(e.location().map(|l| l.line()), &printable(why))
-        })?;
-        collect(place, value, &mut found)?;
+        match document {
+            Ok(value) => collect(place, value, found),
+            Err(e) => found.broken(None, place.wrong(e.line, &printable(&e.why))),
+        }
     }
-    Ok(found)
 }
 
 /// One object, or the items of a list of any kind.
-fn collect(place: Place<'_>, mut value: Value, found: &mut Vec<Object>) -> Result<(), SourceError> {
+fn collect(place: Place<'_>, mut value: Value, found: &mut Contents) {
     // An empty document is what a leading or trailing `---` leaves.
     if value.is_null() {
-        return Ok(());
+        return;
     }
-    let Some(object) = value.as_object_mut() else { return Err(place.wrong(None, "it is no object")) };
+    let Some(object) = value.as_object_mut() else {
+        return found.broken(None, place.wrong(None, "it is no object"));
+    };
     let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
-    if let Some(Value::Array(items)) = object.remove("items").filter(|_| kind.ends_with("List")) {
+    match object.remove("items").filter(|_| kind.ends_with("List")) {
         // Kubernetes has no list of lists: items are not looked into again.
-        return items.into_iter().try_for_each(|item| single(place, item, found));
+        Some(Value::Array(items)) => items.into_iter().for_each(|item| single(place, item, found)),
+        _ => single(place, value, found),
     }
-    single(place, value, found)
 }
 
-fn single(place: Place<'_>, value: Value, found: &mut Vec<Object>) -> Result<(), SourceError> {
-    match value.get("kind").and_then(Value::as_str) {
-        Some(KIND) => found.push(Object::Definition(Box::new(definition(place, value)?))),
-        Some("Pod") => found.push(Object::Pod(Box::new(pod(place, value)?))),
-        Some(_) => {}
-        None => return Err(place.wrong(None, "an object has no `kind`")),
+fn single(place: Place<'_>, value: Value, found: &mut Contents) {
+    let key = Key::of(&value);
+    let read = match value.get("kind").and_then(Value::as_str) {
+        Some(KIND) => definition(place, value).map(|nad| Object::Definition(Box::new(nad))),
+        Some("Pod") => pod(place, value).map(|pod| Object::Pod(Box::new(pod))),
+        Some(_) => return,
+        None => Err(place.wrong(None, "an object has no `kind`")),
+    };
+    match read {
+        Ok(object) => found.add(object, place.file),
+        Err(error) => found.broken(key, error),
     }
-    Ok(())
 }
 
 fn definition(place: Place<'_>, value: Value) -> Result<Nad, SourceError> {
@@ -146,6 +134,10 @@ fn pod(place: Place<'_>, value: Value) -> Result<PodManifest, SourceError> {
         uid: Option<String>,
         #[serde(default)]
         annotations: Annotations,
+    }
+    let slips = value.get("metadata").map(annotation::of_pod_metadata).unwrap_or_default();
+    if let Some(slip) = slips.iter().find(|slip| slip.severity == Severity::Error) {
+        return Err(place.wrong(None, &format!("the pod is not valid: {}", slip.refusal)));
     }
     let invalid = |e: serde_json::Error| place.wrong(None, &format!("the pod is not valid: {e}"));
     let Metadata { namespace, name, uid, annotations } =

@@ -141,33 +141,97 @@ fn a_status_that_cannot_be_written_is_told() {
 fn a_double_names_both_files() {
     let one = "{kind: NetworkAttachmentDefinition, metadata: {name: a, namespace: shop}}";
     wrong(&[("x.yaml", one), ("y.yaml", one)], &["network `shop/a`", "x.yaml", "y.yaml"]);
-    wrong(&[("x.yaml", &format!("{PODS}---\n{PODS}"))], &["pod `shop/cart-7`", "x.yaml"]);
+    no_pod(&[("x.yaml", &format!("{PODS}---\n{PODS}"))], &["pod `shop/cart-7`", "x.yaml"]);
 }
 
+/// The pod `shop/cart-7` cannot be had, and the error has these words.
+#[track_caller]
+fn no_pod(files: &[(&str, &str)], words: &[&str]) {
+    let dir = folder(files);
+    let error = Manifests::new(dir.path()).pod(&who("shop", "cart-7", None), now()).unwrap_err();
+    assert_eq!((error.kind, error.code()), (Kind::BadFile, 7), "{error}");
+    for words in words {
+        assert!(error.what.contains(words), "{words} in {error}");
+    }
+}
+
+/// Each is wrong, and none is one of the objects of [`PODS`] and [`NETWORKS`].
+const BROKEN: [&str; 12] = [
+    "kind: Pod\nmetadata: {name: a}\n---\nkind: [\n",
+    "kind: Pod\nkind: Pod\n",
+    "- 1\n",
+    "a: 1\n",
+    "a: {{ .Values.a }}\n",
+    "{kind: Pod, metadata: {name: '../x'}}",
+    "{kind: Pod}",
+    "{kind: Pod, metadata: {name: other, namespace: shop, annotations: {k8s.v1.cni.cncf.io/networks: [a]}}}",
+    "{kind: NetworkAttachmentDefinition, metadata: {name: A}}",
+    "{kind: NetworkAttachmentDefinition, metadata: {name: other, namespace: shop}, spec: {config: {}}}",
+    "{kind: NetworkAttachmentDefinition, metadata: {name: c, namespace: shop}}\n---\n{kind: NetworkAttachmentDefinition, metadata: {name: c, namespace: shop}}",
+    "\u{0}",
+];
+
+// Proves: COMPAT-8
 #[test]
-fn a_wrong_document_is_told_by_file_document_and_line() {
-    wrong(
-        &[("x.yaml", "kind: Pod\nmetadata: {name: a}\n---\nkind: [\n")],
-        &["x.yaml", "document 2", "line "],
-    );
-    wrong(&[("x.yaml", "kind: Pod\nkind: Pod\n")], &["x.yaml", "document 1"]);
-    wrong(&[("x.yaml", "- 1\n")], &["document 1", "no object"]);
-    wrong(&[("x.yaml", "a: 1\n")], &["no `kind`"]);
-    wrong(&[("x.yaml", "{kind: Pod, metadata: {name: '../x'}}")], &["the pod is not valid"]);
-    wrong(&[("x.yaml", "{kind: Pod}")], &["the pod is not valid"]);
-    wrong(
-        &[("x.yaml", "{kind: Pod, metadata: {name: a, annotations: {k8s.v1.cni.cncf.io/networks: 1}}}")],
-        &["pod"],
-    );
-    wrong(
-        &[("x.yaml", "{kind: NetworkAttachmentDefinition, metadata: {name: A}}")],
-        &["the definition is not valid"],
-    );
-    wrong(
-        &[("x.yaml", "{kind: NetworkAttachmentDefinition, metadata: {name: a}, spec: {config: {}}}")],
-        &["definition"],
-    );
-    wrong(&[("x.yaml", "\u{0}")], &["x.yaml"]);
+fn a_broken_object_stops_no_pod_that_does_not_use_it() {
+    for broken in BROKEN {
+        // In a file before the others, and in the very file, between the good ones.
+        let between = format!("{PODS}---\n{broken}\n---{NETWORKS}");
+        for files in
+            [&[("0.yaml", broken), ("p.yaml", PODS), ("n.yaml", NETWORKS)][..], &[("all.yaml", &between)]]
+        {
+            let dir = folder(files);
+            let mut source = Manifests::new(dir.path());
+            let pod =
+                source.pod(&who("shop", "cart-7", None), now()).unwrap_or_else(|e| panic!("{broken}: {e}"));
+            assert_eq!(pod.annotations.networks(), Some("a, b"));
+            let found = source.definitions(&[nad("a"), nad("b"), nad("gone")], now()).unwrap();
+            assert_eq!(
+                found.iter().map(Option::is_some).collect::<Vec<_>>(),
+                [true, true, false],
+                "{broken}"
+            );
+            assert_eq!(source.publish(&who("shop", "cart-7", None), "[]", now()).unwrap(), Published::Done);
+        }
+    }
+}
+
+// Proves: COMPAT-8
+#[test]
+fn a_broken_object_stops_the_pods_that_use_it() {
+    let of = |name: &str, rest: &str| {
+        format!("{{kind: NetworkAttachmentDefinition, metadata: {{name: {name}, namespace: shop}}, {rest}}}")
+    };
+    let object = of("a", "spec: {config: {}}");
+    wrong(&[("x.yaml", &object)], &["x.yaml", "document 1", "the definition is not valid", "`spec.config`"]);
+    // A good one of the same name does not make up for it.
+    wrong(&[("x.yaml", &object), ("y.yaml", NETWORKS)], &["x.yaml"]);
+    let pod = "{kind: Pod, metadata: {name: cart-7, namespace: shop, annotations: {k8s.v1.cni.cncf.io/networks: 1}}}";
+    no_pod(&[("x.yaml", pod)], &["x.yaml", "document 1", "the pod is not valid", "must be text"]);
+    let uid = "{kind: Pod, metadata: {name: cart-7, namespace: shop, uid: 1}}";
+    no_pod(&[("x.yaml", uid)], &["the pod is not valid"]);
+}
+
+// Proves: COMPAT-8
+#[test]
+fn what_is_missing_may_be_what_cannot_be_read() {
+    let slip = "kind: Pod\nmetadata: {name: a}\n---\nkind: [\n";
+    no_pod(&[("x.yaml", slip)], &["pod `shop/cart-7`", "x.yaml", "document 2", "line "]);
+    for (broken, words) in
+        [("- 1\n", "no object"), ("a: 1\n", "no `kind`"), ("\u{0}", "x.yaml"), (slip, "line 5")]
+    {
+        no_pod(&[("x.yaml", broken)], &["in no manifest that can be read", "x.yaml"]);
+        let dir = folder(&[("x.yaml", broken)]);
+        let mut source = Manifests::new(dir.path());
+        assert_eq!(source.definitions(&[nad("a")], now()).unwrap(), [None]);
+        assert!(source.unread()[0].contains(words), "{words}: {:?}", source.unread());
+    }
+    // One whose name can be read is not it.
+    let dir = folder(&[("x.yaml", "{kind: Pod, metadata: {name: b, uid: 1}}")]);
+    let mut source = Manifests::new(dir.path());
+    assert_eq!(source.pod(&who("default", "a", None), now()).unwrap_err().kind, Kind::NotFound);
+    source.definitions(&[nad("a")], now()).unwrap();
+    assert!(source.unread().is_empty());
 }
 
 #[test]
