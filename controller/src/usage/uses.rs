@@ -92,8 +92,16 @@ mod tests {
     }
 
     #[test]
+    fn what_the_nodes_pass_over_counts_as_they_read_it_and_not_at_all_where_they_are_strict() {
+        for odd in ["a@", r#"[{"name": "a", "gateway": ["10.1.1.1"], "mac": ""}]"#] {
+            check("{}", "shop", [Some(odd), None], &[DEFAULT, "shop/a"], true);
+            check("networks: {strict: true}", "shop", [Some(odd), None], &[DEFAULT], true);
+        }
+    }
+
+    #[test]
     fn a_selection_that_the_nodes_refuse_counts_for_the_networks_of_every_pod_only() {
-        for refused in ["a@", "other/a", "[{", "a,b@eth0,c@eth0", r#"[{"name": "a", "mac": "x"}]"#] {
+        for refused in ["a@b@c", "other/a", "[{", "a,b@eth0,c@eth0", r#"[{"name": "a", "mac": "x"}]"#] {
             check("{}", "shop", [Some(refused), None], &[DEFAULT], true);
             check("{}", "shop", [None, Some(refused)], &[DEFAULT], true);
         }

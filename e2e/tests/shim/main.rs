@@ -29,6 +29,7 @@ mod gc;
 mod hostile;
 mod hostile_calls;
 mod kernel;
+mod lenient;
 mod networks;
 mod no_calls;
 mod no_programs;
