@@ -9,7 +9,7 @@ use manifold_cni::{CniError, CniResult, Input};
 use manifold_net::{AddressOptions, Dad, Family, Link, Net, Route, RouteAdd};
 use manifold_plugin_conf::ipv6;
 
-use super::failure::Told;
+use super::failure::{Told, told_with_mac};
 use super::settings::{self, Ipv6, Settings};
 use super::undo::Undo;
 
@@ -121,7 +121,7 @@ pub(crate) fn apply<'a>(
         pod.add_address(link.index, *address, AddressOptions::default()).told()?;
     }
     undo.passed("addresses")?;
-    pod.set_up(link.index).told()?;
+    told_with_mac(pod.set_up(link.index), &link.name, link.mac)?;
     if plan.gateway_v6.is_some() {
         wait_until_usable(pod, link, deadline)?;
     }

@@ -2,7 +2,7 @@
 
 use manifold_cni::{CniError, code};
 use manifold_net::nft::NftError;
-use manifold_net::{NetError, NetnsError, SysctlError};
+use manifold_net::{Mac, NetError, NetnsError, SysctlError};
 
 pub(crate) trait Told<T> {
     /// The same, with the error as a CNI error.
@@ -30,6 +30,23 @@ impl<T> Told<T> for Result<T, NftError> {
 impl<T> Told<T> for Result<T, NetnsError> {
     fn told(self) -> Result<T, CniError> {
         self.map_err(|error| CniError::new(code::INVALID_NETNS, error.to_string()))
+    }
+}
+
+/// What came of setting a link up, or of giving it a MAC address. Links on one parent have different ones: the kernel makes a
+/// second link with the same, and lets it do nothing.
+pub(crate) fn told_with_mac<T>(
+    done: Result<T, NetError>,
+    link: &str,
+    mac: Option<Mac>,
+) -> Result<T, CniError> {
+    match (done, mac) {
+        (Err(error), Some(mac)) if error.is_address_in_use() => Err(CniError::failed(format!(
+            "interface `{link}` cannot have the MAC address `{mac}`, because another interface on the same parent has it; give each \
+             a `mac` of its own"
+        ))
+        .details(error.to_string())),
+        (done, _) => done.told(),
     }
 }
 

@@ -4,7 +4,7 @@ use manifold_cni::{Attachment, AttachmentId, CniError, CniResult, Detachment, In
 use manifold_net::{Link, Net};
 use manifold_plugin_conf::DnsConf;
 
-use super::failure::Told;
+use super::failure::told_with_mac;
 use super::settings::{self, Ipv6, Setting, Settings};
 use super::teardown::Teardown;
 use super::undo::Undo;
@@ -64,7 +64,7 @@ pub(crate) fn furnish<'a>(
         }
     } else {
         settings::write(pod, &link.name, &Settings { ipv6: Ipv6::PodsBusiness, further: finish.settings })?;
-        pod.set_up(link.index).told()?;
+        told_with_mac(pod.set_up(link.index), &link.name, link.mac)?;
         undo.passed("link up")?;
     }
     let mut result =

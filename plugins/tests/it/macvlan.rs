@@ -132,6 +132,37 @@ fn the_mac_address_of_the_highest_source_counts() {
     same("pod", &before, &pod.state());
 }
 
+#[test]
+fn a_mac_address_that_a_sibling_has_is_told_as_the_cause() {
+    let bed = bed();
+    let twin = |id: &str, ipam: Value| {
+        let pod = bed.pod(id);
+        let conf = with(&conf(ipam), json!({"mac": "02:00:00:00:00:01"}));
+        let added = bed.add(&conf, &pod);
+        (pod, added)
+    };
+    let addresses =
+        |host: &str| json!({"type": "static", "addresses": [{"address": format!("10.1.0.{host}/24")}]});
+    twin("a", addresses("2")).1.unwrap();
+    for (id, ipam) in [("b", addresses("3")), ("c", json!(null))] {
+        let (pod, added) = twin(id, ipam);
+        let error = added.unwrap_err().to_string();
+        for words in
+            ["`eth0`", "`02:00:00:00:00:01`", "another interface on the same parent has it", "of its own"]
+        {
+            assert!(error.contains(words), "{words} is missing in: {error}");
+        }
+        assert_eq!(pod.sh("ip -o link show"), pod.sh("ip -o link show lo"));
+    }
+    // By tuning, behind a link with an address of its own.
+    let pod = bed.pod("d");
+    let result = bed.add(&conf(addresses("4")), &pod).unwrap();
+    let tuning = json!({"cniVersion": "1.1.0", "name": "green", "type": "tuning", "mac": "02:00:00:00:00:01",
+        "dataDir": bed.leases.path().join("tuning")});
+    let error = bed.add(&with_result(&tuning, &result), &pod).unwrap_err().to_string();
+    assert!(error.contains("another interface on the same parent has it"), "{error}");
+}
+
 // Proves: PLG-MACVLAN-4
 #[test]
 fn the_broadcast_queue_has_the_length_asked_for() {

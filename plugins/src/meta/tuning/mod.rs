@@ -16,7 +16,7 @@ use manifold_plugin_conf::{TuningConf, tuning};
 
 use self::backup::Backup;
 use super::chained;
-use crate::interface::failure::Told;
+use crate::interface::failure::{Told, told_with_mac};
 use crate::interface::sandbox;
 use crate::interface::undo::{AfterStep, Undo};
 
@@ -153,11 +153,11 @@ fn wanted(conf: &TuningConf) -> LinkChange<'static> {
 fn change(pod: &Net, link: &Link, wanted: &LinkChange<'_>) -> Result<(), CniError> {
     match pod.change(link.index, wanted) {
         Err(error) if error.is_busy() && wanted.mac.is_some() && link.up => {}
-        done => return done.told(),
+        done => return told_with_mac(done, &link.name, wanted.mac),
     }
     let routes = pod.routes(RouteFilter { oif: Some(link.index), ..RouteFilter::default() }).told()?;
     pod.set_down(link.index).told()?;
-    let changed = pod.change(link.index, wanted).told();
+    let changed = told_with_mac(pod.change(link.index, wanted), &link.name, wanted.mac);
     pod.set_up(link.index).told()?;
     // Each in front of other interfaces' routes to the same destination, where the interface's own plugin put it; in
     // reverse, so that they keep their order and gateways come after the routes that lead to them.
