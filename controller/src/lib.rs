@@ -19,3 +19,4 @@ pub mod pace;
 pub mod status_page;
 pub mod uninstall;
 pub mod usage;
+mod workload;

@@ -94,7 +94,10 @@ fn check(question: &Question, policy: &Policy) -> Verdict {
         Err(error) => return unreadable(&error),
     };
     match check_config::check(&nad, policy) {
-        Ok(checked) => Verdict::warn(checked.notes),
+        Ok(checked) => {
+            let dropped = nad.config.is_none().then(|| without_config(question, &nad)).flatten();
+            Verdict::warn(dropped.into_iter().chain(checked.notes).collect())
+        }
         // The first slip is the refusal; the others are told with it, so that they are mended in one go.
         Err(refusal) => Verdict {
             refusal: Some(refusal.to_string()),
@@ -106,6 +109,20 @@ fn check(question: &Question, policy: &Policy) -> Verdict {
                 .collect(),
         },
     }
+}
+
+/// The API server drops keys that it does not know, such as `Config`, before anybody is asked. What is left of such a
+/// definition is an empty `spec`, which means a configuration on the nodes.
+fn without_config(question: &Question, nad: &Nad) -> Option<String> {
+    let sent: Sent = question.object().ok()??;
+    let meant = sent.spec.is_object() && sent.annotation(CONFIGURATION).is_none();
+    meant.then(|| {
+        format!(
+            "the definition has no `spec.config`, so it is the configuration of the name `{}` on the nodes' disks; write `config` if \
+             it was spelled otherwise, as the API server drops such a key",
+            nad.reference.name
+        )
+    })
 }
 
 fn delete(question: &Question, old: &Sent) -> Verdict {

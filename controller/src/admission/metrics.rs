@@ -17,6 +17,8 @@ label! {
     pub enum Subject {
         Definition,
         Pod,
+        /// What makes pods.
+        Workload,
     }
 }
 

@@ -14,6 +14,7 @@ mod review;
 mod server;
 mod service;
 mod use_of;
+mod workload;
 
 pub use certificate::keep::{Lifetimes, keep_certificate, keep_certificate_with};
 pub use metrics::{Ending, Metrics, Subject};

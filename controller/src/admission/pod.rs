@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use manifold_crds::{Nad, NadRef, keys};
+use manifold_plan::annotation;
 use manifold_plan::judge::{Judged, Refused, judge};
 use manifold_plan::{DefaultNetwork, Definitions, NetworkValue, Pod, Policy, want};
 use serde::Deserialize;
@@ -31,6 +32,16 @@ struct Metadata {
     name: String,
     generate_name: String,
     annotations: Option<BTreeMap<String, String>>,
+    labels: Option<BTreeMap<String, serde::de::IgnoredAny>>,
+}
+
+impl Metadata {
+    /// Keys that are nearly those by which a pod asks for networks.
+    fn slips(&self) -> Vec<String> {
+        let annotations = self.annotations.iter().flatten().map(|(key, _)| key.as_str());
+        let labels = self.labels.iter().flatten().map(|(key, _)| key.as_str());
+        annotation::of_pod_keys(annotations, labels).iter().map(|slip| slip.refusal.to_string()).collect()
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -56,6 +67,19 @@ pub(super) async fn review(
             return Verdict::refuse(format!("the pod cannot be read: {error}; correct its manifest"));
         }
     };
+    let slips = sent.metadata.slips();
+    let mut verdict = asking(question, &sent, policy, missing, known).await;
+    verdict.warnings.splice(0..0, slips);
+    verdict
+}
+
+async fn asking(
+    question: &Question,
+    sent: &Sent,
+    policy: &Policy,
+    missing: Missing,
+    known: &KnownDefinitions,
+) -> Verdict {
     let annotation =
         |key: &str| sent.metadata.annotations.as_ref().and_then(|all| all.get(key)).map(String::as_str);
     let (networks, default_network) = (annotation(keys::NETWORKS), annotation(keys::DEFAULT_NETWORK));

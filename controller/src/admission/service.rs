@@ -15,7 +15,7 @@ use super::guard::{NoAnswer, answered};
 use super::known::KnownDefinitions;
 use super::metrics::{Ending, Metrics, Subject};
 use super::review::{Question, Verdict, answer};
-use super::{definition, pod};
+use super::{definition, pod, workload};
 use crate::config::Config;
 use crate::context::Context;
 
@@ -54,10 +54,11 @@ impl Webhook {
         let subject = match request.uri().path() {
             "/definitions" => Subject::Definition,
             "/pods" => Subject::Pod,
+            "/workloads" => Subject::Workload,
             _ => {
                 return Ok(plain(
                     StatusCode::NOT_FOUND,
-                    "reviews are answered at `/definitions` and `/pods`",
+                    "reviews are answered at `/definitions`, `/pods` and `/workloads`",
                 ));
             }
         };
@@ -97,6 +98,7 @@ impl Webhook {
     async fn verdict(&self, subject: Subject, question: &Question) -> Verdict {
         match subject {
             Subject::Definition => definition::review(question, &self.config, &self.policy),
+            Subject::Workload => workload::review(question),
             Subject::Pod => {
                 pod::review(question, &self.policy, self.config.admission.missing_network, &self.known).await
             }

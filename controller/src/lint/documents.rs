@@ -72,12 +72,13 @@ fn unpack(value: Yaml, known: &mut Vec<Object>, others: &mut usize) {
     if kind.ends_with("List") && value.get("items").is_some_and(Yaml::is_sequence) {
         let items = value.get("items").and_then(Yaml::as_sequence).cloned().unwrap_or_default();
         items.into_iter().for_each(|item| unpack(item, known, others));
-    } else if kind == DEFINITION || super::pods::has_pods(&kind) {
-        // Keys that are no text are nothing that Kubernetes has; such an object is told where it is read.
-        match serde_json::to_value(&value) {
-            Ok(value) => known.push(Object { kind, value }),
-            Err(_) => *others += 1,
-        }
+        return;
+    }
+    // Keys that are no text are nothing that Kubernetes has; such an object is told where it is read.
+    let json = serde_json::to_value(&value).ok();
+    let known_kind = |json: &Json| kind == DEFINITION || crate::workload::template(&kind, json).is_some();
+    if let Some(value) = json.filter(known_kind) {
+        known.push(Object { kind, value });
     } else if !value.is_null() {
         *others += 1;
     }

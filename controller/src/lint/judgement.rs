@@ -3,10 +3,13 @@
 
 use std::collections::BTreeSet;
 
+use manifold_cni::name::printable;
 use manifold_crds::{Nad, NadRef, keys};
+use manifold_plan::annotation::{self, Slip};
 use manifold_plan::check_config::{self, Finding, Severity};
 use manifold_plan::judge::{self, Judged, Refused};
 use manifold_plan::{Definitions, Pod, Policy, Refusal};
+use manifold_plugin_conf::spelling::nearest;
 use serde_json::Value;
 
 use super::documents::{Content, DEFINITION, Object, split};
@@ -14,6 +17,7 @@ use super::gather::Text;
 use super::pods::{self, Asked};
 use super::position::{Finder, Position};
 use super::report::{Complaint, ObjectName, Report};
+use crate::workload;
 
 /// Everything to be said about these texts, in their order.
 pub(super) fn judge(texts: &[Text], policy: &Policy) -> Report {
@@ -32,6 +36,7 @@ pub(super) fn judge(texts: &[Text], policy: &Policy) -> Report {
                         if object.kind == DEFINITION {
                             judge.definition(&text.file, &object, &mut finder);
                         } else {
+                            judge.slips(&text.file, &object, &mut finder);
                             // Definitions may stand behind the pods that use them.
                             waiting.extend(AskingPod::of(&text.file, &object, &mut finder));
                             judge.report.pods += 1;
@@ -84,6 +89,41 @@ impl Judge<'_> {
         self.report.findings.push(Complaint::new(Severity::Error, file, at, None, sentence, fix));
     }
 
+    /// What keeps the annotations of pods from being read at all.
+    fn slips(&mut self, file: &str, object: &Object, finder: &mut Finder<'_>) {
+        let of_pods = workload::pod_metadata(&object.kind, &object.value).map(annotation::of_pod_metadata);
+        let beside = workload::beside(&object.kind, &object.value);
+        for Slip { key, severity, refusal } in of_pods.into_iter().flatten().chain(beside) {
+            let at = finder.key(&key);
+            let complaint =
+                Complaint::new(severity, file, at, Some(name_of(object)), refusal.what, refusal.fix);
+            self.report.findings.push(complaint);
+        }
+    }
+
+    /// Keys beside `config`. The API server drops them, so a misspelt one leaves a definition without a configuration.
+    fn dropped_keys(&mut self, file: &str, object: &Object, finder: &mut Finder<'_>) -> bool {
+        let mut lost = false;
+        let spec = object.value.get("spec").and_then(Value::as_object);
+        let has_config = spec.is_some_and(|spec| spec.contains_key("config"));
+        for (key, value) in spec.into_iter().flatten().filter(|(key, _)| *key != "config") {
+            let like_one =
+                value.is_object() || value.as_str().is_some_and(|t| t.trim_start().starts_with('{'));
+            let misspelt = !has_config && (like_one || nearest(key, ["config"]).is_some());
+            let shown = printable(key);
+            let (severity, fix) = match misspelt {
+                true => (Severity::Error, format!("write `config` where `{shown}` is")),
+                false => (Severity::Warning, "remove it".to_owned()),
+            };
+            let effect = if misspelt { ", so the definition has no configuration" } else { "" };
+            let what = format!("`spec` has no key `{shown}`, and the API server drops it{effect}");
+            let complaint = Complaint::new(severity, file, finder.key(key), Some(name_of(object)), what, fix);
+            self.report.findings.push(complaint);
+            lost |= misspelt;
+        }
+        lost
+    }
+
     fn definition(&mut self, file: &str, object: &Object, finder: &mut Finder<'_>) {
         self.report.definitions += 1;
         let name = name_of(object);
@@ -99,7 +139,7 @@ impl Judge<'_> {
             }
         };
         let report = check_config::examine(&nad, self.policy);
-        if !report.is_valid() {
+        if self.dropped_keys(file, object, finder) || !report.is_valid() {
             self.invalid.insert(nad.reference.clone());
         }
         let (key, scalar) = match &nad.config {
@@ -111,7 +151,7 @@ impl Judge<'_> {
             let at = match in_file.and_then(|(scalar, (line, column))| scalar.place(line, column)) {
                 Some(at) => at,
                 None if finding.line.is_some() => key,
-                None => finder.key(annotation(&finding)),
+                None => finder.key(annotation_of(&finding)),
             };
             self.report.findings.push(Complaint::of_finding(file, at, &name, finding));
         }
@@ -193,7 +233,7 @@ fn read(value: &Value) -> Result<Nad, (Option<&'static str>, String, String)> {
 }
 
 /// The annotation that a finding is about.
-fn annotation(finding: &Finding) -> &str {
+fn annotation_of(finding: &Finding) -> &str {
     let key = finding.field.strip_prefix("metadata.annotations[").and_then(|k| k.strip_suffix(']'));
     key.unwrap_or("config")
 }

@@ -199,7 +199,7 @@ pub(crate) struct Bed {
     pub(crate) api: ApiServer,
     pub(crate) client: Client,
     _replica: Replica,
-    /// Refuses pods whose networks do not exist; asked for namespaces with the label `missing: refuse`.
+    /// Refuses pods whose networks do not exist, and what has no effect; asked for namespaces with the label `missing: refuse`.
     _strict: Replica,
     _leader: Leader,
 }
@@ -231,7 +231,8 @@ impl Bed {
         api.client().send("PATCH", "/api/v1/namespaces/strict", &strict).unwrap();
         let client = client(&api);
         let replica = Replica::start(&client, Config::default());
-        let config = Config::parse("admission: {missingNetwork: refuse}").unwrap();
+        let config = "admission: {missingNetwork: refuse}\nnetworks: {strict: true}";
+        let config = Config::parse(config).unwrap();
         let strict = Replica::start(&client, config);
         let bed = Self {
             _leader: Self::lead(&api, &client, &replica, &strict),

@@ -9,5 +9,6 @@ mod in_use;
 mod isolation;
 mod load;
 mod pods;
+mod slips;
 mod target;
 mod wire;

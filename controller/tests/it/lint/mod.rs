@@ -1,5 +1,7 @@
 //! The executable's `lint` on real files: exit codes, both formats, folders, standard input, the examples and the corpus.
 
+mod slips;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -194,5 +196,33 @@ fn every_broken_one_of_the_corpus_is_refused_at_a_line_of_its_file() {
         let begins = text.lines().position(|line| line.contains("config")).map_or(1, |n| n + 1);
         assert!((begins..=text.lines().count()).contains(&line) || line >= 4, "{found}");
         assert!(!found["fix"].as_str().unwrap().is_empty(), "{found}");
+    }
+}
+
+/// The exit code for each file of that folder of published definitions.
+fn published(folder: &str) -> Vec<(String, i32, String)> {
+    let folder = project::root().join("plan/tests/corpus/published").join(folder);
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let judged = |path: &PathBuf| {
+        let output = lint(&[&path.display().to_string()], "");
+        (path.file_name().unwrap().to_string_lossy().into_owned(), code(&output), stdout(&output))
+    };
+    paths.iter().map(judged).collect()
+}
+
+// Proves: P-USE-2
+#[test]
+fn definitions_as_people_publish_them_pass_and_the_broken_ones_do_not() {
+    let accepted = published("accepted");
+    assert!(accepted.len() >= 51, "{}", accepted.len());
+    for (file, code, told) in accepted {
+        assert_eq!(code, 0, "{file}: {told}");
+    }
+    let refused = published("refused");
+    assert!(refused.len() >= 14, "{}", refused.len());
+    for (file, code, told) in refused {
+        assert_eq!(code, 1, "{file}: {told}");
+        assert!(told.contains("error: ") && told.contains("    fix: "), "{file}: {told}");
     }
 }
