@@ -10,8 +10,9 @@ use manifold_cni::name::printable;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use super::oddity::{Oddity, nearest};
 use super::values::{self, Bandwidth, PortMapping};
-use super::{BadSelection, Limits, Oddity, Place, Reading, Selection, too_many};
+use super::{BadSelection, Limits, Place, Reading, Selection, too_many};
 use crate::address;
 use crate::nad::NadRef;
 use crate::name::Namespace;
@@ -225,30 +226,4 @@ impl Element {
             None => Ok(()),
         }
     }
-}
-
-/// The known key that `key` was probably meant to be.
-fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
-    let plain = |s: &str| s.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
-    let wanted: Vec<char> = plain(key).chars().take(40).collect();
-    let scored =
-        known.iter().map(|known| (distance(&wanted, &plain(known).chars().collect::<Vec<_>>()), *known));
-    scored.min().filter(|(far, known)| *far <= 2 && *far * 2 < known.len()).map(|(_, known)| known)
-}
-
-/// Levenshtein's distance, one row at a time.
-fn distance(a: &[char], b: &[char]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (n, x) in a.iter().enumerate() {
-        let mut diagonal = n;
-        let mut left = n + 1;
-        let mut next = vec![left];
-        for (y, above) in b.iter().zip(row.iter().skip(1)) {
-            left = (diagonal + usize::from(x != y)).min(left + 1).min(above + 1);
-            diagonal = *above;
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(0)
 }

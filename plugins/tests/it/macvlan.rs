@@ -143,7 +143,8 @@ fn a_mac_address_that_a_sibling_has_is_told_as_the_cause() {
     };
     let addresses =
         |host: &str| json!({"type": "static", "addresses": [{"address": format!("10.1.0.{host}/24")}]});
-    twin("a", addresses("2")).1.unwrap();
+    let (_first, added) = twin("a", addresses("2"));
+    added.unwrap();
     for (id, ipam) in [("b", addresses("3")), ("c", json!(null))] {
         let (pod, added) = twin(id, ipam);
         let error = added.unwrap_err().to_string();
