@@ -19,6 +19,7 @@
 //! | when is a link up, when are its addresses usable | [`wait`] |
 //! | what is a kernel setting | [`sysctl`] |
 //! | which firewall rules are ours | [`nft`] |
+//! | where is a tool of the host | [`tool`] |
 //! | may `iptables` have something of ours | [`iptables`] |
 //! | which flows does the kernel remember | [`conntrack`] |
 //! | how are packets sent from a link without an address | [`packet`] |
@@ -45,6 +46,7 @@ pub mod rule;
 pub mod shape;
 pub mod sysctl;
 pub mod tap;
+pub mod tool;
 pub mod vf;
 pub mod wait;
 

@@ -7,7 +7,7 @@ mod kernel;
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -21,16 +21,8 @@ use nix::unistd::Pid;
 use nftables::schema::{NfListObject, NfObject, Nftables, Table};
 use nftables::types::NfFamily;
 
-/// Where distributions put the tool.
-pub const USUAL_DIRECTORIES: &[&str] = &[
-    "/usr/sbin",
-    "/sbin",
-    "/usr/bin",
-    "/bin",
-    "/usr/local/sbin",
-    "/usr/local/bin",
-    "/run/current-system/sw/bin",
-];
+use crate::tool;
+
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The tool.
@@ -82,15 +74,14 @@ impl NftError {
 }
 
 impl Nft {
-    /// Finds the tool where distributions put it.
+    /// Finds the tool in the usual folders and in `PATH`.
     pub fn find() -> Result<Self, NftError> {
-        Self::find_in(USUAL_DIRECTORIES)
+        Self::find_in(&tool::folders())
     }
 
-    pub fn find_in<D: AsRef<Path>>(directories: &[D]) -> Result<Self, NftError> {
-        let mut candidates = directories.iter().map(|directory| directory.as_ref().join("nft"));
-        candidates.find(|path| path.is_file()).map(Self::at).ok_or_else(|| NftError::NotInstalled {
-            searched: directories.iter().map(|d| format!("`{}`", d.as_ref().display())).collect(),
+    pub fn find_in(folders: &[PathBuf]) -> Result<Self, NftError> {
+        tool::find_in(folders, "nft").map(Self::at).ok_or_else(|| NftError::NotInstalled {
+            searched: folders.iter().map(|folder| format!("`{}`", folder.display())).collect(),
         })
     }
 
@@ -166,6 +157,7 @@ impl Nft {
         let child = Command::new(&self.program)
             .args(arguments)
             .env_clear() // Messages are matched in English.
+            .env("PATH", tool::search_path())
             .stdin(memory(input).map_err(fail)?)
             .stdout(Stdio::from(output.try_clone().map_err(fail)?))
             .stderr(Stdio::from(errors.try_clone().map_err(fail)?))

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::time::Instant;
 
 use manifold_cni::CniError;
-use manifold_net::nft::USUAL_DIRECTORIES;
+use manifold_net::tool;
 
 use crate::interface::ruleset::LAST_GRACE;
 
@@ -42,11 +42,8 @@ pub(crate) struct Tool {
 impl Tool {
     /// `None` where the host has no such tool.
     pub(crate) fn find(family: Family, deadline: Instant) -> Option<Self> {
-        let find = |name: String| {
-            USUAL_DIRECTORIES.iter().map(|d| PathBuf::from(d).join(&name)).find(|path| path.is_file())
-        };
         let name = family.tool();
-        let (list, restore) = (find(name.into())?, find(format!("{name}-restore"))?);
+        let (list, restore) = (tool::find(name)?, tool::find(&format!("{name}-restore"))?);
         Some(Self { family, list, restore, deadline: deadline.max(Instant::now() + LAST_GRACE) })
     }
 
@@ -106,7 +103,8 @@ impl Tool {
     fn run(&self, mut command: Command, what: &str, input: &str) -> Result<String, CniError> {
         let name = self.family.tool();
         let broken = |error: io::Error| CniError::failed(format!("`{name}` cannot be run ({error})"));
-        command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.env_clear().env("PATH", tool::search_path());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(broken)?;
         if let Some(mut stdin) = child.stdin.take() {
             // A tool that ended early says why; that it did not read is no news.

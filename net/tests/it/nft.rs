@@ -115,7 +115,7 @@ fn removing_a_table_twice_succeeds() {
 #[test]
 fn a_missing_tool_is_named_with_the_places_and_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
-    let error = Nft::find_in(&[folder.path()]).unwrap_err().to_string();
+    let error = Nft::find_in(&[folder.path().to_owned()]).unwrap_err().to_string();
     assert!(error.contains("not installed") && error.contains("install the package"), "{error}");
     let gone = Nft::at(folder.path().join("nft")).delete_table(FAMILY, "ours").unwrap_err();
     assert!(matches!(gone, NftError::NotInstalled { .. }), "{gone}");

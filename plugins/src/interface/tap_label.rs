@@ -6,8 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use manifold_cni::CniError;
-use manifold_net::nft::USUAL_DIRECTORIES;
-use manifold_net::{Link, Net, TapSpec};
+use manifold_net::{Link, Net, TapSpec, tool};
 
 use super::failure::Told;
 
@@ -24,8 +23,8 @@ pub(crate) fn add(pod: &Net, spec: &TapSpec<'_>, context: &str) -> Result<Link, 
 }
 
 fn command(spec: &TapSpec<'_>) -> Command {
-    let mut command = Command::new("ip");
-    command.env_clear().env("PATH", USUAL_DIRECTORIES.join(":"));
+    let mut command = Command::new(tool::find("ip").unwrap_or_else(|| "ip".into()));
+    command.env_clear().env("PATH", tool::search_path());
     command.args(["tuntap", "add", "mode", "tap", "name", spec.name, "vnet_hdr"]);
     if spec.multi_queue {
         command.arg("multi_queue");
