@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::bundled::dispatch_caught;
-use crate::{Call, CniError, Plugin, Target, Version, code, netns};
+use crate::{Call, CniError, CniResult, Plugin, Request, Target, Version, code, netns};
 
 #[cfg(test)]
 mod tests;
@@ -75,11 +75,30 @@ fn answer(plugin: &dyn Plugin, around: &mut Surroundings<'_>) -> (Result<Vec<u8>
     let request = refuse_own_netns(&call.target, around.var)
         .and_then(|()| call.with_stdin(&stdin, Instant::now() + PATIENCE));
     let answer = match request {
-        Ok(Some(request)) => dispatch_caught(plugin, &request),
+        Ok(Some(request)) => {
+            dispatch_caught(plugin, &request).and_then(|answer| of_its_age(answer, &request))
+        }
         Ok(None) => Ok(Vec::new()),
         Err(error) => Err(error),
     };
     (answer, version)
+}
+
+/// An interface's `mtu` came with 1.1.0. What earlier plugins of the list said is passed on as it is.
+fn of_its_age(answer: Vec<u8>, request: &Request) -> Result<Vec<u8>, CniError> {
+    let Request::Add(_, input) = request else { return Ok(answer) };
+    if input.version >= Version::V1_1_0 {
+        return Ok(answer);
+    }
+    let (mut result, version) = CniResult::parse(&answer, input.version)?;
+    let said = |name: &str| {
+        let before = input.prev_result.as_ref()?.interfaces.iter().find(|before| before.name == name);
+        before?.mtu
+    };
+    for interface in &mut result.interfaces {
+        interface.mtu = interface.mtu.filter(|_| said(&interface.name).is_some());
+    }
+    result.to_json(version)
 }
 
 /// Before the plugin begins, so that nothing has to be taken back (CNI-ENV-9).

@@ -65,6 +65,33 @@ fn success_is_the_result_on_stdout_and_exit_0() {
     assert_eq!((got.exit, got.stdout.as_str()), (0, ""));
 }
 
+// Proves: COMPAT-21, COMPAT-21.3
+#[test]
+fn an_mtu_of_our_own_is_said_from_version_1_1_0_on_and_that_of_earlier_plugins_always() {
+    let plugin = FakePlugin::leak(
+        |_| {
+            let of =
+                |name: &str| crate::Interface { name: name.into(), mtu: Some(1400), ..Default::default() };
+            Ok(CniResult { interfaces: vec![of("eth0"), of("net1")], ..one_address() })
+        },
+        |_| Ok(()),
+    );
+    let before = json!({"interfaces": [{"name": "net1", "mtu": 1500}]});
+    for (version, prev, expected) in [
+        ("1.1.0", Value::Null, [json!(1400), json!(1400)]),
+        ("1.0.0", Value::Null, [Value::Null, Value::Null]),
+        ("1.0.0", before, [Value::Null, json!(1400)]),
+        ("0.4.0", Value::Null, [Value::Null, Value::Null]),
+    ] {
+        let conf =
+            json!({"cniVersion": version, "name": "n", "type": "fake", "prevResult": prev}).to_string();
+        let answer = serve_with(plugin, &full("ADD", "/run/netns/none"), &mut conf.as_bytes()).json();
+        let said = [0, 1].map(|n| answer["interfaces"][n]["mtu"].clone());
+        assert_eq!(said, expected, "{version}: {answer}");
+        assert_eq!(answer["ips"][0]["address"], "10.0.0.2/24");
+    }
+}
+
 // Proves: CNI-EXE-2, CNI-RES-7, CNI-ERR-99
 #[test]
 fn failure_is_the_error_on_stdout_in_the_version_of_the_configuration_and_exit_1() {
