@@ -1,8 +1,9 @@
-//! Forgets connections that the kernel tracks, so that their next packet is looked at anew.
+//! Forgets connections that the kernel tracks, so that the rules decide anew about their next packet.
 //!
 //! A UDP flow has no end that the kernel could see: as long as it goes on, it is sent where the first packet went.
 
 use std::io;
+use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
 
@@ -16,25 +17,45 @@ const GET: u16 = (1 << 8) | 1;
 const DELETE: u16 = (1 << 8) | 2;
 
 const CTA_TUPLE_ORIG: u16 = 1;
+const CTA_TUPLE_REPLY: u16 = 2;
 const CTA_ID: u16 = 12;
 const CTA_ZONE: u16 = 18;
+const CTA_TUPLE_IP: u16 = 1;
+const CTA_IP_V4_SRC: u16 = 1;
+const CTA_IP_V4_DST: u16 = 2;
+const CTA_IP_V6_SRC: u16 = 3;
+const CTA_IP_V6_DST: u16 = 4;
 const CTA_TUPLE_PROTO: u16 = 2;
 const CTA_PROTO_NUM: u16 = 1;
 const CTA_PROTO_DST_PORT: u16 = 3;
+/// Marks an attribute that holds attributes.
+const NESTED: u16 = 0x8000;
 
-/// Forgets the UDP flows that were first sent to one of these ports, in the namespace of the calling thread. Returns
-/// how many there were.
-pub fn forget_udp(family: Family, ports: &[u16]) -> Result<usize, NetError> {
+/// Which UDP flows to forget.
+#[derive(Clone, Copy, Debug)]
+pub struct UdpFlows<'a> {
+    pub family: Family,
+    /// They were first sent to one of these ports; `None` means any port.
+    pub to: Option<&'a [u16]>,
+    /// They are answered from this address, although they were sent to another; `None` means any.
+    pub led_to: Option<IpAddr>,
+}
+
+/// Forgets these flows in the namespace of the calling thread. Returns how many there were.
+pub fn forget_udp(flows: UdpFlows<'_>) -> Result<usize, NetError> {
     let fail = |error| NetError::new("forget tracked UDP flows", Why::Socket(error));
+    let protocol = protocol(flows.family);
     let mut socket = open().map_err(fail)?;
     let mut keys = Vec::new();
-    exchange(&mut socket, &message(GET, NLM_F_DUMP, protocol(family), &[]), |attributes| {
-        keys.extend(key_of_flow_to(attributes, ports));
+    exchange(&mut socket, &message(GET, NLM_F_DUMP, protocol, &[]), |attributes| {
+        if flows.has(attributes) == Some(true) {
+            keys.push(key_of_flow(attributes));
+        }
     })
     .map_err(fail)?;
     let mut forgotten = 0;
     for key in &keys {
-        match exchange(&mut socket, &message(DELETE, NLM_F_ACK, protocol(family), key), |_| {}) {
+        match exchange(&mut socket, &message(DELETE, NLM_F_ACK, protocol, key), |_| {}) {
             Ok(()) => forgotten += 1,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {} // It ended meanwhile.
             Err(error) => return Err(fail(error)),
@@ -43,20 +64,39 @@ pub fn forget_udp(family: Family, ports: &[u16]) -> Result<usize, NetError> {
     Ok(forgotten)
 }
 
-/// What names the flow to the kernel, if it is a UDP flow to one of the ports.
-fn key_of_flow_to(attributes: &[u8], ports: &[u16]) -> Option<Vec<u8>> {
-    let original = attribute(attributes, CTA_TUPLE_ORIG)?;
-    let protocol = attribute(original, CTA_TUPLE_PROTO)?;
-    let port = u16::from_be_bytes(*attribute(protocol, CTA_PROTO_DST_PORT)?.first_chunk()?);
-    if attribute(protocol, CTA_PROTO_NUM)?.first() != Some(&UDP) || !ports.contains(&port) {
-        return None;
+impl UdpFlows<'_> {
+    /// Whether the flow is one of these; `None` if the kernel says too little of it.
+    fn has(&self, flow: &[u8]) -> Option<bool> {
+        let original = attribute(flow, CTA_TUPLE_ORIG)?;
+        let protocol = attribute(original, CTA_TUPLE_PROTO)?;
+        let port = u16::from_be_bytes(*attribute(protocol, CTA_PROTO_DST_PORT)?.first_chunk()?);
+        let is_udp = attribute(protocol, CTA_PROTO_NUM)?.first() == Some(&UDP);
+        if !is_udp || self.to.is_some_and(|ports| !ports.contains(&port)) {
+            return Some(false);
+        }
+        let Some(address) = self.led_to else { return Some(true) };
+        let answered_from = self.address(attribute(flow, CTA_TUPLE_REPLY)?, CTA_IP_V4_SRC, CTA_IP_V6_SRC)?;
+        let sent_to = self.address(original, CTA_IP_V4_DST, CTA_IP_V6_DST)?;
+        Some(answered_from == address && sent_to != address)
     }
+
+    fn address(&self, tuple: &[u8], v4: u16, v6: u16) -> Option<IpAddr> {
+        let addresses = attribute(tuple, CTA_TUPLE_IP)?;
+        Some(match self.family {
+            Family::V4 => IpAddr::from(*attribute(addresses, v4)?.first_chunk::<4>()?),
+            Family::V6 => IpAddr::from(*attribute(addresses, v6)?.first_chunk::<16>()?),
+        })
+    }
+}
+
+/// What names the flow to the kernel.
+fn key_of_flow(attributes: &[u8]) -> Vec<u8> {
     let mut key = Vec::new();
     for kind in [CTA_TUPLE_ORIG, CTA_ZONE, CTA_ID] {
         if let Some(value) = attribute(attributes, kind) {
-            let nested = if kind == CTA_TUPLE_ORIG { 0x8000 } else { 0 };
+            let nested = if kind == CTA_TUPLE_ORIG { NESTED } else { 0 };
             put(&mut key, kind | nested, value);
         }
     }
-    Some(key)
+    key
 }

@@ -15,6 +15,12 @@ pub fn may_have_chain(family: Family, table: &str, names: &[String]) -> bool {
     by_nft || has_legacy_table(family, table)
 }
 
+/// Whether one of these chains is there for sure, made by an `iptables` that is built on nftables.
+pub fn has_chain(family: Family, table: &str, names: &[String]) -> bool {
+    let there = netfilter::chains(netfilter::protocol(family), table);
+    there.is_ok_and(|there| names.iter().any(|name| there.contains(name)))
+}
+
 /// The older `iptables` has tables of its own, each only once somebody used it.
 fn has_legacy_table(family: Family, table: &str) -> bool {
     let version = if family == Family::V4 { "" } else { "6" };

@@ -3,7 +3,7 @@
 //! The crate `nftables` gives the words (re-exported here); running the tool is ours, for the deadline and for errors
 //! that say what to do. `nft` works on the namespace of the calling thread; use [`crate::Netns::run`] for another.
 
-mod kernel;
+pub mod kernel;
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};

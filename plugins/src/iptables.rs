@@ -30,6 +30,26 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
+/// An error where the kernel has one of an attachment's own chains, and the host no tool that could remove it.
+pub(crate) fn nothing_stays_without_tool(
+    families: &[Family],
+    table: &str,
+    chains: &[String],
+    deadline: Instant,
+) -> Result<(), CniError> {
+    let stuck = |family: &&Family| {
+        Tool::find(**family, deadline).is_none()
+            && manifold_net::iptables::has_chain(family.of_kernel(), table, chains)
+    };
+    families.iter().find(stuck).map_or(Ok(()), |family| {
+        let text = format!(
+            "rules of this pod stay in table `{table}`, because `{}` is not installed; install it",
+            family.tool()
+        );
+        Err(CniError::failed(text))
+    })
+}
+
 /// `iptables` or `ip6tables`, with its restore.
 #[derive(Debug)]
 pub(crate) struct Tool {
@@ -148,11 +168,14 @@ impl Family {
     }
 
     fn may_have_chain(self, table: &str, names: &[String]) -> bool {
-        let family = match self {
+        manifold_net::iptables::may_have_chain(self.of_kernel(), table, names)
+    }
+
+    fn of_kernel(self) -> manifold_net::Family {
+        match self {
             Self::V4 => manifold_net::Family::V4,
             Self::V6 => manifold_net::Family::V6,
-        };
-        manifold_net::iptables::may_have_chain(family, table, names)
+        }
     }
 
     pub(crate) fn tool(self) -> &'static str {

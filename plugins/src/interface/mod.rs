@@ -17,6 +17,7 @@
 //! | is the attachment still as its result says | [`verify`] |
 //! | is the link in that namespace the one we made | [`ownership`] |
 //! | how does the pod's address change on its way out | [`masquerade`] |
+//! | may a pod send from any MAC address | [`spoof_check`] |
 //! | what is taken back when a step fails; what is reported when several do | [`undo`], [`teardown`] |
 
 mod address;
@@ -41,7 +42,7 @@ pub(crate) mod ruleset;
 pub(crate) mod sandbox;
 mod settings;
 mod sole_link;
-mod spoof_check;
+pub(crate) mod spoof_check;
 mod sriov;
 mod sysfs;
 mod tap;

@@ -44,13 +44,18 @@ impl Plugin for Ptp {
     }
 
     fn check(&self, input: &Input, at: &Attachment) -> Result<(), CniError> {
-        read(input)?;
+        let conf = read(input)?;
         ipam(input)?.check(at)?;
         let found = verify::interface(input, at, KIND)?;
         found.addresses_and_routes()?;
         let prev = input.require_prev_result()?;
         let host = Net::here().told()?;
-        check_host_end(&host, prev, &found.link, found.own_ips())
+        check_host_end(&host, prev, &found.link, found.own_ips())?;
+        if !conf.ip_masq {
+            return Ok(());
+        }
+        let addresses: Vec<IpNet> = found.own_ips().map(|ip| ip.address).collect();
+        masquerade::check(conf.ip_masq_backend, &Key::of(input, at), &addresses, input.deadline)
     }
 
     fn del(&self, input: &Input, at: &Detachment) -> Result<(), CniError> {

@@ -8,7 +8,7 @@ use manifold_net::nft::expr::{Expression, Meta, MetaKey, NamedExpression, Payloa
 use manifold_net::nft::schema::{Chain, NfListObject, Rule, Table};
 use manifold_net::nft::stmt::{JumpTarget, Match, Operator, Statement};
 use manifold_net::nft::types::NfFamily;
-use manifold_net::nft::{Nft, NftError};
+use manifold_net::nft::{ListedRule, Nft, NftError, kernel};
 
 /// Longer comments are refused by the kernel.
 pub(crate) const COMMENT_MOST: usize = 127;
@@ -19,6 +19,21 @@ pub(crate) const LAST_GRACE: Duration = Duration::from_secs(2);
 /// The tool, which works no longer than the caller waits.
 pub(crate) fn tool(deadline: Instant) -> Result<Nft, NftError> {
     Ok(Nft::find()?.with_deadline(deadline.saturating_duration_since(Instant::now()).max(LAST_GRACE)))
+}
+
+/// The rules of a table, which the kernel tells without the tool; none where neither answers, as then nobody made any.
+pub(crate) fn rules(
+    family: NfFamily,
+    table: &'static str,
+    deadline: Instant,
+) -> Result<Vec<ListedRule>, NftError> {
+    if let Some(rules) = kernel::rules(family, table) {
+        return Ok(rules);
+    }
+    match tool(deadline) {
+        Err(NftError::NotInstalled { .. }) => Ok(Vec::new()),
+        nft => nft?.list_rules(family, table),
+    }
 }
 
 /// Where chains and rules live.

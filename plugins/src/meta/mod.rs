@@ -30,4 +30,4 @@ pub const SBR: Sbr = Sbr { after_step: go_on };
 pub const BANDWIDTH: Bandwidth = Bandwidth { after_step: go_on };
 pub const PORTMAP: Portmap = Portmap { after_step: go_on };
 pub const VRF: Vrf = Vrf { after_step: go_on };
-pub const FIREWALL: Firewall = Firewall { after_step: go_on, bus: firewall::SYSTEM_BUS };
+pub const FIREWALL: Firewall = Firewall { after_step: go_on, bus: None };

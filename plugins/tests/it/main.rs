@@ -30,6 +30,7 @@ mod loopback;
 mod macvlan;
 mod masquerade;
 mod meta;
+mod mixed;
 mod ptp;
 mod routes;
 mod sriov;

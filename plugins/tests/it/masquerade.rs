@@ -166,3 +166,64 @@ fn del_clears_iptables_rules_of_a_link_that_has_lost_its_addresses() {
     let rules = bed.sh("iptables -t nat -S");
     assert!(!rules.contains("CNI-"), "{rules}");
 }
+
+/// Each change that takes one part of what masquerades the pod, as commands.
+fn removals(bed: &Bed, backend: &str) -> Vec<String> {
+    if backend == "iptables" {
+        let lines = bed.sh("iptables -t nat -S; ip6tables -t nat -S | sed 's/^/6/'");
+        let rules = lines.lines().filter_map(|line| {
+            let (tool, rule) = line.strip_prefix('6').map_or(("iptables", line), |rule| ("ip6tables", rule));
+            rule.strip_prefix("-A ").map(|rule| format!("{tool} -t nat -D {rule}"))
+        });
+        return rules.collect();
+    }
+    let listed = bed.sh("nft -a list table inet cni_plugins_masquerade");
+    let handles = listed
+        .lines()
+        .filter(|line| line.contains("masquerade comment") || line.contains("goto masq_checks"));
+    let rule = |line: &str| {
+        let chain = if line.contains("goto") { "postrouting" } else { "masq_checks" };
+        format!(
+            "nft delete rule inet cni_plugins_masquerade {chain} handle {}",
+            line.rsplit(' ').next().unwrap()
+        )
+    };
+    let whole = [
+        "nft flush ruleset",
+        "nft delete table inet cni_plugins_masquerade",
+        "nft flush chain inet cni_plugins_masquerade postrouting",
+    ];
+    handles.map(rule).chain(whole.map(str::to_owned)).collect()
+}
+
+// Proves: COMPAT-27.1
+#[test]
+fn check_misses_every_masquerading_rule_in_either_backend() {
+    for (backend, least) in [("nftables", 6), ("iptables", 6)] {
+        for kind in ["bridge", "ptp"] {
+            let bed = Bed::new();
+            let ipam = json!({"type": "host-local", "dataDir": bed.leases.path(),
+                "ranges": [[{"subnet": "10.1.0.0/24"}], [{"subnet": "fd00:1::/64"}]]});
+            let conf = conf(&bed, json!({"type": kind, "ipMasqBackend": backend, "ipam": ipam}));
+            let mut n = 0;
+            loop {
+                let pod = bed.pod("a");
+                let result = bed.add(&conf, &pod).unwrap();
+                bed.check(&conf, &pod, &result).unwrap();
+                // The backend that the configuration names by now may be another.
+                for named in [json!("nftables"), json!("iptables"), json!(null)] {
+                    bed.check(&with(&conf, json!({"ipMasqBackend": named})), &pod, &result).unwrap();
+                }
+                let removals = removals(&bed, backend);
+                let Some(removal) = removals.get(n) else { break };
+                bed.sh(removal);
+                let error = bed.check(&conf, &pod, &result).unwrap_err();
+                assert!(error.msg.contains("masquerade"), "{kind}, after `{removal}`: {error}");
+                bed.check(&with(&conf, json!({"ipMasq": false})), &pod, &result).unwrap();
+                bed.del(&conf, &pod).unwrap();
+                n += 1;
+            }
+            assert!(n >= least, "{backend}: {n} parts");
+        }
+    }
+}

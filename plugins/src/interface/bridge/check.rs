@@ -5,8 +5,9 @@ use manifold_net::{Link, Net};
 use manifold_plugin_conf::BridgeConf;
 
 use crate::interface::failure::Told;
+use crate::interface::masquerade::{self, Key};
 use crate::interface::ownership::has_mac;
-use crate::interface::verify;
+use crate::interface::{spoof_check, verify};
 
 pub(super) fn check(input: &Input, at: &Attachment, conf: &BridgeConf) -> Result<(), CniError> {
     let prev = input.require_prev_result()?;
@@ -14,7 +15,16 @@ pub(super) fn check(input: &Input, at: &Attachment, conf: &BridgeConf) -> Result
     let bridge = bridge(&host, prev, conf)?;
     let found = verify::interface(input, at, "veth")?;
     port(&host, prev, &bridge, &found.link)?;
-    found.addresses_and_routes()
+    found.addresses_and_routes()?;
+    let key = Key::of(input, at);
+    if conf.macspoofchk {
+        spoof_check::check(&key, input.deadline)?;
+    }
+    if conf.ip_masq {
+        let addresses: Vec<_> = found.own_ips().map(|ip| conf.masqueraded_beyond(ip.address)).collect();
+        masquerade::check(conf.ip_masq_backend, &key, &addresses, input.deadline)?;
+    }
+    Ok(())
 }
 
 fn bridge(host: &Net, prev: &CniResult, conf: &BridgeConf) -> Result<Link, CniError> {

@@ -85,7 +85,7 @@ impl Plugin for Bridge {
                 teardown.part(masquerade::tear_down(&key, known.as_deref(), input.deadline));
             }
             if conf.macspoofchk {
-                log(spoof_check::tear_down(&key, input.deadline));
+                teardown.part(spoof_check::tear_down(&key, input.deadline));
             }
         })
     }
@@ -111,13 +111,6 @@ impl Plugin for Bridge {
 
 fn read(input: &Input) -> Result<BridgeConf, CniError> {
     BridgeConf::read(&input.config).map_err(|problem| problem.into_error(&input.name))
-}
-
-/// The rules name a port that is gone, so they stop nobody; a pod must not stay for them (PLG-BRIDGE-14).
-fn log(outcome: Result<(), CniError>) {
-    if let Err(error) = outcome {
-        tracing::warn!(%error, "the rules of a MAC address check stay behind");
-    }
 }
 
 /// One ADD, with all that was read before the first step.

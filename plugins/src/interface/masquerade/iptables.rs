@@ -9,7 +9,7 @@ use manifold_cni::{AttachmentId, CniError, NetworkName};
 
 use super::key::{Key, iptables_comment};
 use crate::interface::teardown::Teardown;
-use crate::iptables::{BOTH, Family, Tool, quoted};
+use crate::iptables::{BOTH, Family, Tool, nothing_stays_without_tool, quoted};
 
 const TABLE: &str = "nat";
 const WHAT: &str = "change masquerading";
@@ -26,6 +26,22 @@ pub(super) fn set_up(key: &Key<'_>, addresses: &[IpNet], deadline: Instant) -> R
     Ok(())
 }
 
+pub(super) fn check(key: &Key<'_>, addresses: &[IpNet], deadline: Instant) -> Result<(), CniError> {
+    for family in BOTH {
+        let own: Vec<_> = addresses.iter().filter(|ip| family.has(ip.addr())).copied().collect();
+        if own.is_empty() {
+            continue;
+        }
+        let tool = Tool::find(family, deadline).ok_or_else(|| missing(family))?;
+        if let Some(line) = additions(&tool.rules(TABLE)?, key, &own).first() {
+            return Err(CniError::check(format!(
+                "the iptables rules that masquerade this pod lack `{line}`"
+            )));
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn tear_down(
     key: &Key<'_>,
     addresses: Option<&[IpNet]>,
@@ -33,8 +49,12 @@ pub(super) fn tear_down(
 ) -> Result<(), CniError> {
     let concerned =
         |family: &Family| addresses.is_none_or(|known| known.iter().any(|ip| family.has(ip.addr())));
-    let families = BOTH.into_iter().filter(concerned);
-    on_usable(families, &[key.chain()], deadline, |rules| removals(rules, key, addresses))
+    let families: Vec<Family> = BOTH.into_iter().filter(concerned).collect();
+    let chains = [key.chain()];
+    let mut teardown = Teardown::default();
+    teardown.part(nothing_stays_without_tool(&families, TABLE, &chains, deadline));
+    teardown.part(on_usable(families, &chains, deadline, |rules| removals(rules, key, addresses)));
+    teardown.finish()
 }
 
 pub(super) fn collect(

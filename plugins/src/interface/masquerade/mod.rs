@@ -36,6 +36,23 @@ pub(crate) fn set_up(
     }
 }
 
+/// CHECK: the rules of these addresses are there, in either backend; the configuration does not say which one ADD used.
+pub(crate) fn check(
+    backend: MasqBackend,
+    key: &Key<'_>,
+    addresses: &[IpNet],
+    deadline: Instant,
+) -> Result<(), CniError> {
+    if addresses.is_empty() {
+        return Ok(());
+    }
+    let Err(lacking) = nftables::check(key, addresses, deadline) else { return Ok(()) };
+    match iptables::check(key, addresses, deadline) {
+        Err(other) if backend == MasqBackend::Iptables => Err(other),
+        done => done.map_err(|_| lacking),
+    }
+}
+
 /// Whichever backend ADD used, in whatever state the host is now: both are cleaned as far as the host has them.
 /// `addresses` are those known to be this attachment's; `None` when nobody can tell any more.
 pub(crate) fn tear_down(
@@ -44,9 +61,7 @@ pub(crate) fn tear_down(
     deadline: Instant,
 ) -> Result<(), CniError> {
     let mut teardown = Teardown::default();
-    if let Some(nft) = usable(ruleset::tool(deadline))? {
-        teardown.part(nftables::tear_down(&nft, key).told());
-    }
+    teardown.part(nftables::tear_down(key, deadline).told());
     teardown.part(iptables::tear_down(key, addresses, deadline));
     teardown.finish()
 }
@@ -58,9 +73,7 @@ pub(crate) fn collect(
     deadline: Instant,
 ) -> Result<(), CniError> {
     let mut teardown = Teardown::default();
-    if let Some(nft) = usable(ruleset::tool(deadline))? {
-        teardown.part(nftables::collect(&nft, network, keep).told());
-    }
+    teardown.part(nftables::collect(network, keep, deadline).told());
     teardown.part(iptables::collect(network, keep, deadline));
     teardown.finish()
 }
@@ -78,11 +91,4 @@ pub(crate) fn known_addresses(input: &Input, at: &Detachment, pod: Option<&Net>)
     let addresses = pod.addresses(link.index).ok()?;
     Some(addresses.into_iter().filter(|address| address.scope == 0).map(|address| address.ip).collect())
         .filter(any)
-}
-
-fn usable<T>(tool: Result<T, NftError>) -> Result<Option<T>, CniError> {
-    match tool {
-        Err(NftError::NotInstalled { .. }) => Ok(None),
-        other => other.told().map(Some),
-    }
 }

@@ -4,6 +4,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use super::bus_address;
+
 /// A connection that has been let in.
 #[derive(Debug)]
 pub(super) struct Bus {
@@ -41,8 +43,8 @@ const ERROR: u8 = 3;
 const ANSWERED_SERIAL: u8 = 5;
 
 impl Bus {
-    pub(super) fn connect(socket: &str, deadline: Instant) -> Result<Self, BusError> {
-        let mut bus = Self { stream: UnixStream::connect(socket)?, deadline, serial: 0 };
+    pub(super) fn connect(address: &str, deadline: Instant) -> Result<Self, BusError> {
+        let mut bus = Self { stream: bus_address::connect(address)?, deadline, serial: 0 };
         bus.limit()?;
         let uid: String = nix::unistd::geteuid().to_string().bytes().map(|b| format!("{b:02x}")).collect();
         bus.stream.write_all(format!("\0AUTH EXTERNAL {uid}\r\n").as_bytes())?;

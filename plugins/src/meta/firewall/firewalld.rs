@@ -13,7 +13,7 @@ const ZONE: &str = "org.fedoraproject.FirewallD1.zone";
 /// How firewalld begins the sentence about a source that the zone has.
 const ALREADY: &str = "ZONE_ALREADY_SET";
 
-pub(super) fn is_there(socket: &str, deadline: Instant) -> bool {
+pub(super) fn is_there(bus: &str, deadline: Instant) -> bool {
     let owned = || -> Result<bool, BusError> {
         let call = Call {
             service: "org.freedesktop.DBus",
@@ -22,13 +22,13 @@ pub(super) fn is_there(socket: &str, deadline: Instant) -> bool {
             member: "NameHasOwner",
             arguments: &[SERVICE],
         };
-        Ok(is_true(&Bus::connect(socket, deadline)?.call(&call)?))
+        Ok(is_true(&Bus::connect(bus, deadline)?.call(&call)?))
     };
     owned().unwrap_or(false)
 }
 
-pub(super) fn add(socket: &str, zone: &str, addresses: &[IpNet], deadline: Instant) -> Result<(), CniError> {
-    let mut bus = connect(socket, deadline)?;
+pub(super) fn add(bus: &str, zone: &str, addresses: &[IpNet], deadline: Instant) -> Result<(), CniError> {
+    let mut bus = connect(bus, deadline)?;
     for ip in addresses {
         match ask(&mut bus, "addSource", zone, *ip) {
             Err(BusError::Refused(said)) if said.contains(ALREADY) => {}
@@ -39,13 +39,8 @@ pub(super) fn add(socket: &str, zone: &str, addresses: &[IpNet], deadline: Insta
     Ok(())
 }
 
-pub(super) fn check(
-    socket: &str,
-    zone: &str,
-    addresses: &[IpNet],
-    deadline: Instant,
-) -> Result<(), CniError> {
-    let mut bus = connect(socket, deadline)?;
+pub(super) fn check(bus: &str, zone: &str, addresses: &[IpNet], deadline: Instant) -> Result<(), CniError> {
+    let mut bus = connect(bus, deadline)?;
     for ip in addresses {
         if !is_true(&ask(&mut bus, "querySource", zone, *ip).map_err(|error| told(&error))?) {
             return Err(CniError::check(format!(
@@ -57,11 +52,11 @@ pub(super) fn check(
 }
 
 /// A source that is gone, or a firewalld that is, leaves nothing to remove.
-pub(super) fn remove(socket: &str, zone: &str, addresses: &[IpNet], deadline: Instant) {
+pub(super) fn remove(bus: &str, zone: &str, addresses: &[IpNet], deadline: Instant) {
     if addresses.is_empty() {
         return;
     }
-    let Ok(mut bus) = Bus::connect(socket, deadline) else { return };
+    let Ok(mut bus) = Bus::connect(bus, deadline) else { return };
     for ip in addresses {
         if let Err(error) = ask(&mut bus, "removeSource", zone, *ip) {
             tracing::debug!(%error, %ip, zone, "firewalld did not remove a source");
@@ -69,8 +64,8 @@ pub(super) fn remove(socket: &str, zone: &str, addresses: &[IpNet], deadline: In
     }
 }
 
-fn connect(socket: &str, deadline: Instant) -> Result<Bus, CniError> {
-    Bus::connect(socket, deadline).map_err(|error| told(&error))
+fn connect(bus: &str, deadline: Instant) -> Result<Bus, CniError> {
+    Bus::connect(bus, deadline).map_err(|error| told(&error))
 }
 
 fn ask(bus: &mut Bus, member: &str, zone: &str, ip: IpNet) -> Result<Vec<u8>, BusError> {

@@ -4,6 +4,7 @@
 //! A host with neither has nftables alone. Rules say which attachment they are of, so DEL needs no address.
 
 mod bus;
+mod bus_address;
 mod firewalld;
 mod iptables;
 mod isolation;
@@ -13,7 +14,6 @@ use std::time::Instant;
 
 use ipnet::IpNet;
 use manifold_cni::{Attachment, AttachmentId, CniError, CniResult, Detachment, Input, Plugin, Version};
-use manifold_net::nft::NftError;
 use manifold_plugin_conf::FirewallConf;
 use manifold_plugin_conf::firewall::{FirewallBackend, IngressPolicy};
 
@@ -25,13 +25,12 @@ use crate::interface::teardown::Teardown;
 use crate::interface::undo::{AfterStep, Undo};
 
 const NAME: &str = "firewall";
-pub(super) const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
 
 #[derive(Clone, Copy, Debug)]
 pub struct Firewall {
     pub after_step: AfterStep,
-    /// The socket of the system's D-Bus.
-    pub bus: &'static str,
+    /// The address of a D-Bus that is not the system's.
+    pub bus: Option<&'static str>,
 }
 
 impl Plugin for Firewall {
@@ -67,9 +66,14 @@ impl Plugin for Firewall {
         let (addresses, key) = (addresses(prev), Key::of(input, at));
         match self.backend(&conf, &addresses, input.deadline) {
             FirewallBackend::Firewalld => {
-                firewalld::check(self.bus, &conf.firewalld_zone, &addresses, input.deadline)?;
+                firewalld::check(&self.bus(), &conf.firewalld_zone, &addresses, input.deadline)?;
             }
-            FirewallBackend::Nftables => nftables::check(&tool(input.deadline).told()?, &key, &addresses)?,
+            // Older plugins know no such backend and used iptables.
+            FirewallBackend::Nftables => {
+                nftables::check(&key, &addresses, input.deadline).or_else(|lacking| {
+                    iptables::check(&conf, &key, &addresses, input.deadline).map_err(|_| lacking)
+                })?
+            }
             FirewallBackend::Iptables => iptables::check(&conf, &key, &addresses, input.deadline)?,
         }
         isolation::check(&conf, isolation::bridge(&conf, prev)?, &addresses, input.deadline)
@@ -86,23 +90,22 @@ impl Plugin for Firewall {
 
     fn gc(&self, input: &Input, keep: &[AttachmentId]) -> Result<(), CniError> {
         let mut teardown = Teardown::default();
-        match tool(input.deadline) {
-            Err(NftError::NotInstalled { .. }) => {}
-            nft => {
-                teardown.part(nft.told().and_then(|nft| nftables::collect(&nft, &input.name, keep).told()))
-            }
-        }
+        teardown.part(nftables::collect(&input.name, keep, input.deadline).told());
         teardown.part(iptables::collect(&input.name, keep, input.deadline));
         teardown.finish()
     }
 }
 
 impl Firewall {
+    fn bus(&self) -> String {
+        self.bus.map_or_else(bus_address::of_system, str::to_owned)
+    }
+
     /// What is asked for, else what the host has: firewalld, iptables for every family that is needed, nftables.
     fn backend(&self, conf: &FirewallConf, addresses: &[IpNet], deadline: Instant) -> FirewallBackend {
         let by_host = || {
             // The policies are iptables' rules, and those of addresses belong beside them.
-            if conf.ingress == IngressPolicy::Open && firewalld::is_there(self.bus, deadline) {
+            if conf.ingress == IngressPolicy::Open && firewalld::is_there(&self.bus(), deadline) {
                 FirewallBackend::Firewalld
             } else if iptables::is_there(addresses, deadline) || tool(deadline).is_err() {
                 FirewallBackend::Iptables
@@ -122,9 +125,11 @@ impl Firewall {
         deadline: Instant,
     ) -> Result<(), CniError> {
         match backend {
-            FirewallBackend::Firewalld => firewalld::add(self.bus, &conf.firewalld_zone, addresses, deadline),
+            FirewallBackend::Firewalld => {
+                firewalld::add(&self.bus(), &conf.firewalld_zone, addresses, deadline)
+            }
             FirewallBackend::Iptables => iptables::set_up(conf, key, addresses, deadline),
-            FirewallBackend::Nftables => nftables::set_up(&tool(deadline).told()?, key, addresses).told(),
+            FirewallBackend::Nftables => nftables::set_up(key, addresses, deadline).told(),
         }
     }
 
@@ -138,12 +143,9 @@ impl Firewall {
     ) -> Result<(), CniError> {
         let mut teardown = Teardown::default();
         if conf.backend.is_none_or(|backend| backend == FirewallBackend::Firewalld) {
-            firewalld::remove(self.bus, &conf.firewalld_zone, addresses, deadline);
+            firewalld::remove(&self.bus(), &conf.firewalld_zone, addresses, deadline);
         }
-        match tool(deadline) {
-            Err(NftError::NotInstalled { .. }) => {}
-            nft => teardown.part(nft.told().and_then(|nft| nftables::tear_down(&nft, key).told())),
-        }
+        teardown.part(nftables::tear_down(key, deadline).told());
         teardown.part(iptables::tear_down(key, addresses, deadline));
         teardown.finish()
     }

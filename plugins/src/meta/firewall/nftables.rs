@@ -1,19 +1,22 @@
 //! The pod's addresses in a table of nftables, for hosts that have no iptables (PLG-FW-7).
 
 use std::fmt::Write;
+use std::time::Instant;
 
 use ipnet::IpNet;
 use manifold_cni::{AttachmentId, CniError, NetworkName};
+use manifold_net::nft::NftError;
 use manifold_net::nft::types::NfFamily;
-use manifold_net::nft::{Nft, NftError};
 
+use crate::interface::failure::Told;
 use crate::interface::masquerade::{Key, stale};
+use crate::interface::ruleset::{rules, tool};
 
 const TABLE: &str = "cni_firewall";
 const CHAIN: &str = "pods";
 
-pub(super) fn set_up(nft: &Nft, key: &Key<'_>, addresses: &[IpNet]) -> Result<(), NftError> {
-    tear_down(nft, key)?;
+pub(super) fn set_up(key: &Key<'_>, addresses: &[IpNet], deadline: Instant) -> Result<(), NftError> {
+    tear_down(key, deadline)?;
     let mut script = format!(
         "add table inet {TABLE}\nadd chain inet {TABLE} admin\nadd chain inet {TABLE} {CHAIN}\n\
          add chain inet {TABLE} forward {{ type filter hook forward priority 0; }}\nflush chain inet {TABLE} forward\n\
@@ -28,11 +31,11 @@ pub(super) fn set_up(nft: &Nft, key: &Key<'_>, addresses: &[IpNet]) -> Result<()
                 .expect("writing to a String cannot fail");
         }
     }
-    nft.apply_script("let the pod's addresses through", &script)
+    tool(deadline)?.apply_script("let the pod's addresses through", &script)
 }
 
-pub(super) fn check(nft: &Nft, key: &Key<'_>, addresses: &[IpNet]) -> Result<(), CniError> {
-    let there = nft.list_rules(NfFamily::INet, TABLE).map_err(|error| CniError::failed(error.to_string()))?;
+pub(super) fn check(key: &Key<'_>, addresses: &[IpNet], deadline: Instant) -> Result<(), CniError> {
+    let there = rules(NfFamily::INet, TABLE, deadline).told()?;
     let own = there.iter().filter(|rule| rule.comment.starts_with(&key.instance())).count();
     let jumps = there.iter().filter(|rule| rule.chain == "forward").count();
     if own < addresses.len() * 2 || jumps < 2 {
@@ -45,20 +48,24 @@ pub(super) fn check(nft: &Nft, key: &Key<'_>, addresses: &[IpNet]) -> Result<(),
     Ok(())
 }
 
-pub(super) fn tear_down(nft: &Nft, key: &Key<'_>) -> Result<(), NftError> {
+pub(super) fn tear_down(key: &Key<'_>, deadline: Instant) -> Result<(), NftError> {
     let instance = key.instance();
-    remove(nft, |comment| comment.starts_with(&instance))
+    remove(deadline, |comment| comment.starts_with(&instance))
 }
 
-pub(super) fn collect(nft: &Nft, network: &NetworkName, keep: &[AttachmentId]) -> Result<(), NftError> {
-    remove(nft, stale(network, keep))
+pub(super) fn collect(
+    network: &NetworkName,
+    keep: &[AttachmentId],
+    deadline: Instant,
+) -> Result<(), NftError> {
+    remove(deadline, stale(network, keep))
 }
 
 /// Another call may remove the same rules between the listing and the change; then the next listing has fewer.
-fn remove(nft: &Nft, condemned: impl Fn(&str) -> bool) -> Result<(), NftError> {
+fn remove(deadline: Instant, condemned: impl Fn(&str) -> bool) -> Result<(), NftError> {
     let mut attempts = 3;
     loop {
-        let there = nft.list_rules(NfFamily::INet, TABLE)?;
+        let there = rules(NfFamily::INet, TABLE, deadline)?;
         let own = there.iter().filter(|rule| condemned(&rule.comment));
         let script: String = own
             .map(|rule| format!("delete rule inet {TABLE} {} handle {}\n", rule.chain, rule.handle))
@@ -66,7 +73,7 @@ fn remove(nft: &Nft, condemned: impl Fn(&str) -> bool) -> Result<(), NftError> {
         if script.is_empty() {
             return Ok(());
         }
-        match nft.apply_script("remove rules of the pod's addresses", &script) {
+        match tool(deadline)?.apply_script("remove rules of the pod's addresses", &script) {
             Err(error) if error.is_not_found() && attempts > 0 => attempts -= 1,
             done => return done,
         }

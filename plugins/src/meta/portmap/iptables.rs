@@ -3,6 +3,9 @@
 //! The present rules are read once, what has to change is decided, and `iptables-restore` makes the change at one go.
 //! Lines are written as iptables itself prints them, so that those that are there can be told.
 
+mod check;
+
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -14,13 +17,17 @@ use manifold_plugin_conf::portmap::{MarkBit, PortMapping, Protocol};
 use super::wish::{Wish, host_address};
 use crate::interface::masquerade::{Key, hash};
 use crate::interface::teardown::Teardown;
-use crate::iptables::{BOTH, Family, Tool, quoted};
+use crate::iptables::{BOTH, Family, Tool, nothing_stays_without_tool, quoted};
+
+pub(super) use self::check::check;
 
 const TABLE: &str = "nat";
 const WHAT: &str = "change the mapping of ports";
 const ENTRY: &str = "CNI-HOSTPORT-DNAT";
 const SET_MARK: &str = "CNI-HOSTPORT-SETMARK";
 const MASQUERADE: &str = "CNI-HOSTPORT-MASQ";
+/// The kernel delivers nothing beyond the host that was sent to `::1`; so it is refused, not left without an answer.
+const SPARED: &str = "-d ::1/128 -j RETURN";
 /// A rule takes no more ports.
 const PORTS_MOST: usize = 15;
 /// Longer comments are refused.
@@ -39,42 +46,18 @@ pub(super) fn set_up(
     Ok(())
 }
 
-pub(super) fn check(
-    conf: &PortmapConf,
-    key: &Key<'_>,
-    wishes: &[Wish],
-    deadline: Instant,
-) -> Result<(), CniError> {
-    for wish in wishes {
-        let there = find(wish, deadline)?.rules(TABLE)?;
-        let chain = chain(key);
-        let mut wanted = frame(conf);
-        wanted.push(format!("-N {chain}"));
-        wanted.extend(mapping_rules(conf, &chain, wish));
-        let lacking = wanted.iter().find(|line| !there.contains(&line.replacen("-I ", "-A ", 1)));
-        let lacking = lacking.cloned().or_else(|| {
-            let has = |(protocol, ports): &(Protocol, String)| {
-                there.iter().any(|rule| {
-                    rule.starts_with(&format!("-A {ENTRY} "))
-                        && rule.contains(&format!("-p {} ", protocol.as_str()))
-                        && rule.contains(&format!("--dports {ports} "))
-                        && rule.ends_with(&format!(" -j {chain}"))
-                })
-            };
-            let missing = entry_ports(wish).into_iter().find(|ports| !has(ports))?;
-            Some(format!("the entry of {} ports {}", missing.0.as_str(), missing.1))
-        });
-        if let Some(line) = lacking {
-            return Err(CniError::check(format!("the iptables rules for this pod's ports lack `{line}`")));
-        }
-    }
-    Ok(())
-}
-
-/// Removes the attachment's rules where the host has the tool and the tool works; whether it does anywhere.
-pub(super) fn tear_down(key: &Key<'_>, deadline: Instant, teardown: &mut Teardown) -> bool {
+/// Removes the attachment's rules where the host has the tool and the tool works; whether it does anywhere, and whether
+/// there were any.
+pub(super) fn tear_down(key: &Key<'_>, deadline: Instant, teardown: &mut Teardown) -> (bool, bool) {
     let names = names(key);
-    on_usable(&names, deadline, teardown, |rules| removals(rules, &names))
+    teardown.part(nothing_stays_without_tool(&BOTH, TABLE, &names, deadline));
+    let had_rules = Cell::new(false);
+    let usable = on_usable(&names, deadline, teardown, |rules| {
+        let lines = removals(rules, &names);
+        had_rules.set(had_rules.get() || !lines.is_empty());
+        lines
+    });
+    (usable, had_rules.get())
 }
 
 pub(super) fn collect(
@@ -192,7 +175,7 @@ fn frame(conf: &PortmapConf) -> Vec<String> {
 fn mapping_rules(conf: &PortmapConf, chain: &str, wish: &Wish) -> Vec<String> {
     let set_mark = conf.external_set_mark_chain.as_ref().map_or(SET_MARK, |chain| chain.as_str());
     let v4 = wish.address.addr().is_ipv4();
-    let mut lines = Vec::new();
+    let mut lines = if v4 { Vec::new() } else { vec![format!("-A {chain} {SPARED}")] };
     for mapping in &wish.mappings {
         let PortMapping { host_port, container_port, protocol, .. } = mapping;
         let protocol = protocol.as_str();

@@ -4,6 +4,7 @@
 //! network, the container and the interface, so that DEL needs neither the mappings nor an address, and two attachments
 //! of one pod leave each other alone. What the reference made for a container is removed too.
 
+mod flows;
 mod iptables;
 mod nftables;
 mod wish;
@@ -12,9 +13,9 @@ use std::net::IpAddr;
 
 use manifold_cni::{Attachment, AttachmentId, CniError, CniResult, Detachment, Input, Plugin};
 use manifold_net::nft::NftError;
-use manifold_net::{Net, conntrack, sysctl};
+use manifold_net::{Net, sysctl};
 use manifold_plugin_conf::PortmapConf;
-use manifold_plugin_conf::portmap::{PortmapBackend, Protocol, mappings};
+use manifold_plugin_conf::portmap::{PortmapBackend, mappings};
 
 use self::wish::Wish;
 use super::chained;
@@ -56,25 +57,25 @@ impl Plugin for Portmap {
             return Ok(());
         }
         let key = Key::of(input, at);
+        // Which backend made them, the configuration does not say: another version may have been here at ADD.
+        let by_nft = || nftables::check(&conf, &key, &wishes, input.deadline);
+        let by_iptables = || iptables::check(&conf, &key, &wishes, input.deadline);
         match backend(&conf, input) {
-            PortmapBackend::Iptables => iptables::check(&conf, &key, &wishes, input.deadline),
-            PortmapBackend::Nftables => nftables::check(&tool(input.deadline).told()?, &conf, &key, &wishes),
+            PortmapBackend::Iptables => by_iptables().or_else(|lacking| by_nft().map_err(|_| lacking)),
+            PortmapBackend::Nftables => by_nft().or_else(|lacking| by_iptables().map_err(|_| lacking)),
         }
     }
 
     /// By what the rules say of themselves, in both backends: the configuration may have changed since ADD.
     fn del(&self, input: &Input, at: &Detachment) -> Result<(), CniError> {
-        remove(input, &Key::of_detachment(input, at))
+        let (had_rules, removed) = remove(input, &Key::of_detachment(input, at));
+        flows::forget_those_of_pod(input, at, had_rules);
+        removed
     }
 
     fn gc(&self, input: &Input, keep: &[AttachmentId]) -> Result<(), CniError> {
         let mut teardown = Teardown::default();
-        match tool(input.deadline) {
-            Err(NftError::NotInstalled { .. }) => {}
-            nft => {
-                teardown.part(nft.told().and_then(|nft| nftables::collect(&nft, &input.name, keep).told()))
-            }
-        }
+        teardown.part(nftables::collect(&input.name, keep, input.deadline).told());
         teardown.part(iptables::collect(&input.name, keep, input.deadline));
         teardown.finish()
     }
@@ -113,24 +114,29 @@ fn apply<'a>(
     key: &Key<'a>,
     wishes: &[Wish],
 ) -> Result<(), CniError> {
-    let owned = *key;
+    let (key_of_undo, wishes_of_undo) = (*key, wishes.to_vec());
+    let take_back = move || {
+        let (_, removed) = remove(input, &key_of_undo);
+        wishes_of_undo.iter().for_each(flows::forget_those_to_ports);
+        removed
+    };
     match backend(conf, input) {
         PortmapBackend::Iptables => {
             // Two families are two calls, of which the second may fail.
             let made = iptables::set_up(conf, key, wishes, input.deadline);
-            undo.done("rules", move || remove(input, &owned))?;
+            undo.done("rules", take_back)?;
             made?;
         }
         PortmapBackend::Nftables => {
-            nftables::set_up(&tool(input.deadline).told()?, conf, key, wishes).told()?;
-            undo.done("rules", move || remove(input, &owned))?;
+            nftables::set_up(conf, key, wishes, input.deadline).told()?;
+            undo.done("rules", take_back)?;
         }
     }
     for wish in wishes {
         if conf.snat {
             let_loopback_through(wish.address.addr())?;
         }
-        forget_flows(wish);
+        flows::forget_those_to_ports(wish);
     }
     undo.passed("loopback")
 }
@@ -146,31 +152,16 @@ fn let_loopback_through(container: IpAddr) -> Result<(), CniError> {
     sysctl::set(&["net", "ipv4", "conf", &link.name, "route_localnet"], "1").told()
 }
 
-/// A UDP flow that is tracked goes on to where it went; only its end would bring it to the new rules (PLG-PORTMAP-9).
-fn forget_flows(wish: &Wish) {
-    let udp = wish.mappings.iter().filter(|mapping| mapping.protocol == Protocol::Udp);
-    let ports: Vec<u16> = udp.map(|mapping| mapping.host_port).collect();
-    if ports.is_empty() {
-        return;
-    }
-    if let Err(error) = conntrack::forget_udp(wish.family(), &ports) {
-        tracing::warn!(%error, ?ports, "tracked flows to these ports may go on to an earlier container");
-    }
-}
-
-fn remove(input: &Input, key: &Key<'_>) -> Result<(), CniError> {
+/// Removes what is there in both backends; whether there was anything, and the outcome.
+fn remove(input: &Input, key: &Key<'_>) -> (bool, Result<(), CniError>) {
     let mut teardown = Teardown::default();
-    let nft = match tool(input.deadline) {
-        Err(NftError::NotInstalled { .. }) => false,
-        nft => {
-            teardown.part(nft.told().and_then(|nft| nftables::tear_down(&nft, key).told()));
-            true
-        }
-    };
-    let iptables = iptables::tear_down(key, input.deadline, &mut teardown);
+    let nft = !matches!(tool(input.deadline), Err(NftError::NotInstalled { .. }));
+    let mut had_rules = false;
+    teardown.part(nftables::tear_down(key, input.deadline).told().map(|any| had_rules = any));
+    let (iptables, had_chains) = iptables::tear_down(key, input.deadline, &mut teardown);
     if !nft && !iptables && !mappings(&input.config).unwrap_or_default().is_empty() {
         let text = "neither `nft` nor `iptables` works on this host, so mapped ports may still lead to the container";
         teardown.part(Err(CniError::failed(text).details("fix: install the one that ADD used")));
     }
-    teardown.finish()
+    (had_rules || had_chains, teardown.finish())
 }

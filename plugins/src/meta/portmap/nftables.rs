@@ -5,16 +5,19 @@
 //! node. Only traffic to an address of the host is looked at, and only what was mapped is masqueraded.
 
 use std::fmt::Write;
+use std::time::Instant;
 
 use manifold_cni::{AttachmentId, CniError, NetworkName};
 use manifold_net::Family;
 use manifold_net::nft::types::NfFamily;
-use manifold_net::nft::{ListedRule, Nft, NftError};
+use manifold_net::nft::{ListedRule, NftError};
 use manifold_plugin_conf::PortmapConf;
 use manifold_plugin_conf::portmap::PortMapping;
 
 use super::wish::{Wish, host_address};
+use crate::interface::failure::Told;
 use crate::interface::masquerade::{Key, stale};
+use crate::interface::ruleset::{self, tool};
 
 const TABLE: &str = "cni_hostport";
 /// Mappings with an address come before those without.
@@ -25,14 +28,22 @@ const BY_PORT: &str = "hostports";
 const MASQUERADING: &str = "mapped_masquerading";
 const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
-pub(super) fn set_up(nft: &Nft, conf: &PortmapConf, key: &Key<'_>, wishes: &[Wish]) -> Result<(), NftError> {
+pub(super) fn set_up(
+    conf: &PortmapConf,
+    key: &Key<'_>,
+    wishes: &[Wish],
+    deadline: Instant,
+) -> Result<(), NftError> {
+    let nft = tool(deadline)?;
     let mut attempts = 3;
     loop {
         let mut script = String::new();
         for wish in wishes {
             frame(&mut script, wish.family());
             // An ADD that was cut short may have left rules with other addresses.
-            remove(&mut script, wish.family(), &listed(nft, wish.family())?, |comment| is_of(comment, key));
+            remove(&mut script, wish.family(), &listed(wish.family(), deadline)?, |comment| {
+                is_of(comment, key)
+            });
             for (chain, rule) in rules(conf, wish) {
                 let (family, comment) = (word(wish.family()), key.comment());
                 // The newest comes first: a host port goes to the last that asked for it.
@@ -50,14 +61,24 @@ pub(super) fn set_up(nft: &Nft, conf: &PortmapConf, key: &Key<'_>, wishes: &[Wis
     }
 }
 
-pub(super) fn check(nft: &Nft, conf: &PortmapConf, key: &Key<'_>, wishes: &[Wish]) -> Result<(), CniError> {
+pub(super) fn check(
+    conf: &PortmapConf,
+    key: &Key<'_>,
+    wishes: &[Wish],
+    deadline: Instant,
+) -> Result<(), CniError> {
     for wish in wishes {
-        let found = listed(nft, wish.family()).map_err(|error| CniError::failed(error.to_string()))?;
+        let found = listed(wish.family(), deadline).told()?;
         let wanted = rules(conf, wish);
         for chain in [BY_ADDRESS, BY_PORT, MASQUERADING] {
             let expected = wanted.iter().filter(|(of, _)| *of == chain).count();
-            let there = found.iter().filter(|rule| rule.chain == chain && is_of(&rule.comment, key)).count();
-            if there < expected {
+            let in_chain = found.iter().filter(|rule| rule.chain == chain);
+            let there = in_chain.clone().filter(|rule| is_of(&rule.comment, key)).count();
+            // The reference writes the container alone, and masquerades in a chain of another name.
+            let by_reference = in_chain.filter(|rule| rule.comment == key.container).count();
+            let is_by_reference = found.iter().any(|rule| rule.comment == key.container);
+            let enough = if chain == MASQUERADING { is_by_reference } else { by_reference >= expected };
+            if there < expected && !enough {
                 let family = word(wish.family());
                 let text = format!(
                     "chain `{chain}` of table `{family} {TABLE}` has {there} rules for this pod's ports, not {expected}"
@@ -76,12 +97,17 @@ pub(super) fn check(nft: &Nft, conf: &PortmapConf, key: &Key<'_>, wishes: &[Wish
     Ok(())
 }
 
-pub(super) fn tear_down(nft: &Nft, key: &Key<'_>) -> Result<(), NftError> {
-    remove_listed(nft, |comment| is_of(comment, key) || comment == key.container)
+/// Whether there was anything to remove.
+pub(super) fn tear_down(key: &Key<'_>, deadline: Instant) -> Result<bool, NftError> {
+    remove_listed(deadline, |comment| is_of(comment, key) || comment == key.container)
 }
 
-pub(super) fn collect(nft: &Nft, network: &NetworkName, keep: &[AttachmentId]) -> Result<(), NftError> {
-    remove_listed(nft, stale(network, keep))
+pub(super) fn collect(
+    network: &NetworkName,
+    keep: &[AttachmentId],
+    deadline: Instant,
+) -> Result<(), NftError> {
+    remove_listed(deadline, stale(network, keep)).map(drop)
 }
 
 fn is_of(comment: &str, key: &Key<'_>) -> bool {
@@ -137,11 +163,20 @@ fn frame(script: &mut String, family: Family) {
         put(script, &format!("add chain {at} {chain} {{ type nat hook {chain} priority -100; }}"));
         put(script, &format!("flush chain {at} {chain}"));
         for to in [BY_ADDRESS, BY_PORT, "hostports_all"] {
-            put(script, &format!("add rule {at} {chain} fib daddr type local jump {to}"));
+            put(script, &format!("add rule {at} {chain} {}fib daddr type local jump {to}", spared(family)));
         }
     }
     // Before all others: their rules may masquerade otherwise, or not at all.
     put(script, &format!("add chain {at} {MASQUERADING} {{ type nat hook postrouting priority 90; }}"));
+}
+
+/// The kernel delivers nothing beyond the host that was sent to `::1`. A connection there is refused at once rather than
+/// left without an answer, so that a client which tries `localhost` goes on to 127.0.0.1.
+fn spared(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "",
+        Family::V6 => "ip6 daddr != ::1 ",
+    }
 }
 
 fn put(script: &mut String, line: &str) {
@@ -155,12 +190,12 @@ fn word(family: Family) -> &'static str {
     }
 }
 
-fn listed(nft: &Nft, family: Family) -> Result<Vec<ListedRule>, NftError> {
+fn listed(family: Family, deadline: Instant) -> Result<Vec<ListedRule>, NftError> {
     let family = match family {
         Family::V4 => NfFamily::IP,
         Family::V6 => NfFamily::IP6,
     };
-    nft.list_rules(family, TABLE)
+    ruleset::rules(family, TABLE, deadline)
 }
 
 fn remove(script: &mut String, family: Family, rules: &[ListedRule], condemned: impl Fn(&str) -> bool) {
@@ -170,19 +205,19 @@ fn remove(script: &mut String, family: Family, rules: &[ListedRule], condemned: 
 }
 
 /// Another call may remove the same rules between the listing and the change; then the next listing has fewer.
-fn remove_listed(nft: &Nft, condemned: impl Fn(&str) -> bool) -> Result<(), NftError> {
+fn remove_listed(deadline: Instant, condemned: impl Fn(&str) -> bool) -> Result<bool, NftError> {
     let mut attempts = 3;
     loop {
         let mut script = String::new();
         for family in FAMILIES {
-            remove(&mut script, family, &listed(nft, family)?, &condemned);
+            remove(&mut script, family, &listed(family, deadline)?, &condemned);
         }
         if script.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
-        match nft.apply_script("remove the mapping of ports", &script) {
+        match tool(deadline)?.apply_script("remove the mapping of ports", &script) {
             Err(error) if error.is_not_found() && attempts > 0 => attempts -= 1,
-            done => return done,
+            done => return done.map(|()| true),
         }
     }
 }

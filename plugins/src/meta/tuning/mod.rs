@@ -17,8 +17,9 @@ use manifold_plugin_conf::{TuningConf, tuning};
 use self::backup::Backup;
 use super::chained;
 use crate::interface::failure::{Told, told_with_mac};
-use crate::interface::sandbox;
+use crate::interface::masquerade::Key;
 use crate::interface::undo::{AfterStep, Undo};
+use crate::interface::{sandbox, spoof_check};
 
 /// Where the administrator says which settings may be written.
 pub(super) const ALLOW_LIST: &str = "/etc/cni/tuning/allowlist.conf";
@@ -41,9 +42,9 @@ impl Plugin for Tuning {
         let conf = read(input, &at.args)?;
         allow_list::check(Path::new(self.allow_list), &conf.sysctls)?;
         let pod = sandbox::open(&at.netns)?;
-        let link = chained::link(&pod, at)?;
+        let changed = link_to_change(&conf, &pod, at)?;
         let mut undo = Undo::new(self.after_step);
-        let done = apply(&mut undo, input, at, &conf, &pod, &link)
+        let done = apply(&mut undo, input, at, &conf, &pod, changed)
             .and_then(|()| ipv6::switch_on(&mut undo, &conf, at, &pod));
         undo.settle(done)?;
         for told in result.interfaces.iter_mut().filter(|told| told.name == at.ifname.as_str()) {
@@ -60,7 +61,10 @@ impl Plugin for Tuning {
         let conf = read(input, &at.args)?;
         let pod = sandbox::open(&at.netns)?;
         verify::settings(&pod, &conf, at)?;
-        verify::attributes(&chained::link(&pod, at)?, &conf)
+        match pod.link(at.ifname.as_str()).told()? {
+            None if !changes_link(&conf) => Ok(()),
+            _ => verify::attributes(&chained::link(&pod, at)?, &conf),
+        }
     }
 
     /// The interface may be gone, or may be on its way out: what cannot be restored is told in the log only.
@@ -86,29 +90,49 @@ fn read(input: &Input, args: &CniArgs) -> Result<TuningConf, CniError> {
     TuningConf::read(&input.config, args).map_err(|problem| problem.into_error(&input.name))
 }
 
+/// The interface and what becomes of it, if anything does. Kernel settings alone need none: a device bound to `vfio-pci`
+/// has no network interface.
+fn link_to_change(
+    conf: &TuningConf,
+    pod: &Net,
+    at: &Attachment,
+) -> Result<Option<(Link, LinkChange<'static>)>, CniError> {
+    changes_link(conf).then(|| Ok((chained::link(pod, at)?, wanted(conf)))).transpose()
+}
+
+fn changes_link(conf: &TuningConf) -> bool {
+    wanted(conf) != LinkChange::default()
+}
+
 fn apply<'a>(
     undo: &mut Undo<'a>,
-    input: &Input,
-    at: &Attachment,
+    input: &'a Input,
+    at: &'a Attachment,
     conf: &TuningConf,
     pod: &'a Net,
-    link: &Link,
+    changed: Option<(Link, LinkChange<'static>)>,
 ) -> Result<(), CniError> {
     let (written, before) = pod.netns().run(|| write_settings(conf, at)).told()?;
     undo.done("kernel settings", move || pod.netns().run(|| write_back(&before)).told()?.told())?;
     written.told()?;
-    let wanted = wanted(conf);
-    if wanted == LinkChange::default() {
-        return Ok(());
-    }
-    let saved = Backup::of(link, &wanted, &input.name);
+    let Some((link, wanted)) = changed else { return Ok(()) };
+    let saved = Backup::of(&link, &wanted, &input.name);
     let file = backup::file(Path::new(&conf.data_dir), at.container.as_str(), at.ifname.as_str());
     let older = saved.write(&file)?;
     undo.done("backup", move || older.put_back(&file))?;
     let before = link.clone();
     let reversal = saved.clone();
-    undo.done("interface", move || change(pod, &before, &reversal.change()))?;
-    change(pod, link, &wanted)?;
+    undo.done("interface", move || {
+        let reversal = reversal.change();
+        let changed = change(pod, &before, &reversal);
+        let followed =
+            reversal.mac.map_or(Ok(()), |mac| spoof_check::follow(&Key::of(input, at), mac, input.deadline));
+        changed.and(followed)
+    })?;
+    change(pod, &link, &wanted)?;
+    if let Some(mac) = wanted.mac {
+        spoof_check::follow(&Key::of(input, at), mac, input.deadline)?;
+    }
     undo.passed("changed interface")
 }
 

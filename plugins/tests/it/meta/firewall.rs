@@ -140,13 +140,19 @@ fn pods_of_different_bridges_are_kept_apart_and_isolated_ones_from_all() {
 
 /// A bus with firewalld on it, which records what it is told.
 struct FakeBus {
-    socket: &'static str,
+    address: &'static str,
     told: Arc<Mutex<Vec<String>>>,
 }
 
 fn fake_bus(bed: &Bed, owned: bool) -> FakeBus {
     let path = bed.leases.path().join(format!("bus-{owned}"));
-    let listener = UnixListener::bind(&path).unwrap();
+    let told = fake_bus_at(&path, owned);
+    FakeBus { address: format!("unix:path={}", path.display()).leak(), told }
+}
+
+/// What it is told is in the list that this returns.
+pub(crate) fn fake_bus_at(path: &std::path::Path, owned: bool) -> Arc<Mutex<Vec<String>>> {
+    let listener = UnixListener::bind(path).unwrap();
     let told: Arc<Mutex<Vec<String>>> = Arc::default();
     let (recorded, sources) = (told.clone(), Arc::new(Mutex::new(Vec::<String>::new())));
     std::thread::spawn(move || {
@@ -155,7 +161,7 @@ fn fake_bus(bed: &Bed, owned: bool) -> FakeBus {
             std::thread::spawn(move || talk(stream.unwrap(), owned, &recorded, &sources));
         }
     });
-    FakeBus { socket: path.to_str().unwrap().to_owned().leak(), told }
+    told
 }
 
 fn texts(bytes: &[u8]) -> Vec<String> {
@@ -227,7 +233,7 @@ fn talk(
 fn firewalld_is_told_where_it_runs_and_iptables_is_used_where_it_does_not() {
     let bed = Bed::new();
     let bus = fake_bus(&bed, true);
-    let plugin = Firewall { bus: bus.socket, ..FIREWALL };
+    let plugin = Firewall { bus: Some(bus.address), ..FIREWALL };
     let pod = bed.pod("a");
     let made = bed.add(&bridge(&bed, 1), &pod).unwrap();
     let conf = with_result(&firewall(json!({"backend": "no-such", "firewalldZone": "pods"})), &made);
@@ -253,13 +259,13 @@ fn firewalld_is_told_where_it_runs_and_iptables_is_used_where_it_does_not() {
     assert_eq!(told(), ["addSource trusted 10.1.0.2/32"]);
     // A bus without firewalld, and no bus at all.
     let empty = fake_bus(&bed, false);
-    for socket in [empty.socket, "/nowhere/bus"] {
-        let plugin = Firewall { bus: socket, ..FIREWALL };
+    for address in [empty.address, "unix:path=/nowhere/bus"] {
+        let plugin = Firewall { bus: Some(address), ..FIREWALL };
         bed.add_with(&plugin, &conf, &pod, "eth0", "").unwrap();
         assert!(rules(&bed).contains("-A CNI-FORWARD -s 10.1.0.2/32"), "{}", rules(&bed));
         bed.host.run(|| plugin.del(&input(&conf), &at.detach())).unwrap().unwrap();
         assert!(!rules(&bed).contains("10.1.0.2"));
-        assert!(bed.add_with(&plugin, &trusted, &pod, "eth0", "").is_err() || socket == empty.socket);
+        assert!(bed.add_with(&plugin, &trusted, &pod, "eth0", "").is_err() || address == empty.address);
     }
     let admin = firewall(json!({"backend": "iptables", "iptablesAdminChainName": "MINE"}));
     bed.add(&with_result(&admin, &made), &pod).unwrap();

@@ -97,6 +97,11 @@ fn a_mapped_port_is_reached_from_outside_from_the_host_and_from_the_pod_itself()
         assert_eq!(asked(&bed.host, "192.0.2.1:8080"), "pod ::ffff:192.0.2.1");
         assert_eq!(asked(&bed.host, "127.0.0.1:8080"), "pod ::ffff:10.1.0.1");
         assert_eq!(bed.sh("cat /proc/sys/net/ipv4/conf/br0/route_localnet"), "1");
+        let no_answer = bed
+            .host
+            .run(|| TcpStream::connect_timeout(&"[::1]:8080".parse().unwrap(), Duration::from_secs(30)));
+        let kind = no_answer.unwrap().unwrap_err().kind();
+        assert_eq!(kind, std::io::ErrorKind::ConnectionRefused, "`localhost` goes on to 127.0.0.1 at once");
         assert_eq!(asked(&pod.netns, "192.0.2.1:8080"), "pod ::ffff:10.1.0.1", "hairpin");
         assert_eq!(asked(&pod.netns, "[2001:db8::1]:8080"), "pod fd00:1::1", "hairpin");
         // What is not mapped, and what is not for the host.
@@ -221,11 +226,15 @@ fn a_result_is_needed_with_an_address_of_the_interface_and_without_mappings_it_p
     assert!(rules(&bed).contains("dnat to 10.1.0.2:80"));
 }
 
-/// A datagram to the host's port 5353 from one and the same socket; who answered.
 fn datagram(socket: &UdpSocket) -> Option<String> {
+    datagram_to(socket, 5353)
+}
+
+/// A datagram to a port of the host from one and the same socket; who answered.
+fn datagram_to(socket: &UdpSocket, port: u16) -> Option<String> {
     let mut buffer = [0; 64];
     for _ in 0..12 {
-        socket.send_to(b"?", "192.0.2.1:5353").unwrap();
+        socket.send_to(b"?", ("192.0.2.1", port)).unwrap();
         if let Ok((length, _)) = socket.recv_from(&mut buffer) {
             return Some(String::from_utf8_lossy(&buffer[..length]).into_owned());
         }
@@ -264,6 +273,56 @@ fn a_udp_flow_and_every_new_connection_reach_the_newest_container() {
         assert!(ask(&world.netns, "192.0.2.1:8080").unwrap().starts_with("new"), "{backend}");
         bed.del(&conf, &new).unwrap();
         assert!(ask(&world.netns, "192.0.2.1:8080").unwrap().starts_with("old"), "{backend}");
+    }
+}
+
+/// How often a flow to this port began, as a table counts it that keeps connection tracking on beside ours.
+fn begun(bed: &Bed, port: u16) -> String {
+    bed.sh(&format!("nft list table ip seen | grep 'dport {port}' | grep -o 'packets [0-9]*'"))
+}
+
+// Proves: COMPAT-20
+#[test]
+fn del_forgets_the_udp_flows_of_the_pod_and_of_no_other() {
+    for (backend, keeps_mappings) in
+        [("nftables", true), ("iptables", true), ("nftables", false), ("iptables", false)]
+    {
+        let bed = Bed::new();
+        let (world, old, new, other) = (world(&bed), bed.pod("old"), bed.pod("new"), bed.pod("other"));
+        bed.sh("nft add table ip seen; nft 'add chain ip seen c { type filter hook prerouting priority 0; }'
+            for port in 5353 5454; do nft add rule ip seen c udp dport $port ct state new counter; done");
+        let mut narrow = bridge(&bed);
+        narrow["ipam"]["routes"] = json!([{"dst": "0.0.0.0/0"}]);
+        narrow["ipam"]["ranges"] =
+            json!([[{"subnet": "10.1.0.0/24", "rangeStart": "10.1.0.5", "rangeEnd": "10.1.0.5"}]]);
+        let udp =
+            |port: u16| portmap(backend, json!([{"hostPort": port, "containerPort": 53, "protocol": "udp"}]));
+        for (pod, name) in [(&old, "old"), (&new, "new"), (&other, "other")] {
+            echo(&pod.netns, name);
+        }
+        add_both(
+            &bed,
+            &with(&bridge(&bed), json!({"name": "red"})),
+            &with(&udp(5454), json!({"name": "red"})),
+            &other,
+        );
+        let (_, result) = add_both(&bed, &narrow, &udp(5353), &old);
+        let client = world.netns.run(|| UdpSocket::bind("192.0.2.2:0").unwrap()).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        assert_eq!(datagram_to(&client, 5353).as_deref(), Some("old"), "{}", rules(&bed));
+        assert_eq!(datagram_to(&client, 5454).as_deref(), Some("other"), "{}", rules(&bed));
+        let before = begun(&bed, 5454);
+        let at_del = if keeps_mappings { udp(5353) } else { chained("portmap", json!({})) };
+        bed.del(&with_result(&at_del, &result), &old).unwrap();
+        bed.del(&narrow, &old).unwrap();
+        let successor = bed.add(&narrow, &new).unwrap();
+        assert_eq!(successor.ips[0].address, result.ips[0].address);
+        assert!(new.pings("10.1.0.1"));
+        client.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        assert_eq!(datagram_to(&client, 5353), None, "{backend}: the successor has no mapping");
+        client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        assert_eq!(datagram_to(&client, 5454).as_deref(), Some("other"));
+        assert_eq!(begun(&bed, 5454), before, "{backend}: flows of other pods go on");
     }
 }
 

@@ -7,11 +7,17 @@ use manifold_cni::{CniError, CniResult};
 use serde_json::{Value, json};
 
 use super::chained;
-use crate::bed::{Bed, Pod, with_result};
+use crate::bed::{Bed, Pod, with, with_result};
 
 /// Runs a half in a process that does not find the tools whose names begin so.
 #[track_caller]
 fn without(hidden: &str, half: &str) {
+    with_variable(hidden, half, ("HALF", half));
+}
+
+/// The same with a variable of the environment.
+#[track_caller]
+fn with_variable(hidden: &str, half: &str, (name, value): (&str, &str)) {
     let aside = tempfile::tempdir().unwrap();
     let script = r#"
         mount --make-rprivate /; mount --bind /usr/sbin "$ASIDE"; mount -t tmpfs none /usr/sbin
@@ -24,6 +30,7 @@ fn without(hidden: &str, half: &str) {
         .env("ASIDE", aside.path())
         .env("EXE", std::env::current_exe().unwrap())
         .env("HALF", half)
+        .env(name, value)
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
@@ -118,6 +125,158 @@ fn half_without_nft() {
         bed.del(&conf, &pod.0).unwrap();
         assert!(!rules().contains("10.1.0.2") && !rules().contains("fd00:1::2"), "{conf}: {}", rules());
     }
+}
+
+/// A tool that is a script and starts another one by `PATH`, as those are that k3s brings.
+fn write_tool(folder: &std::path::Path, name: &str, body: &str) {
+    let file = folder.join(name);
+    std::fs::write(&file, format!("#!/bin/sh\n{body}\n")).unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+}
+
+// Proves: COMPAT-22
+#[test]
+fn tools_that_only_path_names_serve_masquerading_ports_and_firewall() {
+    let folder = tempfile::tempdir().unwrap();
+    for tool in ["iptables", "ip6tables"] {
+        for part in ["", "-restore"] {
+            write_tool(
+                folder.path(),
+                &format!("{tool}{part}"),
+                &format!("exec xtables-nft-multi {tool}{part} \"$@\""),
+            );
+        }
+    }
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    with_variable("nft|iptables*|ip6tables*", "half_with_iptables_in_path", ("PATH", &path));
+    let folder = tempfile::tempdir().unwrap();
+    write_tool(folder.path(), "nft", "exec nft-of-the-host \"$@\"");
+    std::fs::copy("/usr/sbin/nft", folder.path().join("nft-of-the-host")).unwrap();
+    let path = format!("{}:{}", std::env::var("PATH").unwrap(), folder.path().display());
+    with_variable("nft|iptables*|ip6tables*", "half_with_nft_in_path", ("PATH", &path));
+}
+
+/// Every plugin that has rules: ADD, CHECK, DEL.
+fn every_ruler_works(rules: &dyn Fn(&Bed) -> String) {
+    let bed = Bed::new();
+    let pod = bed.pod("a");
+    let first = with(&bridge(&bed, BOTH), json!({"ipMasq": true}));
+    let made = bed.add(&first, &pod).unwrap();
+    bed.check(&first, &pod, &made).unwrap();
+    for conf in [chained("firewall", json!({})), ports()] {
+        bed.add(&with_result(&conf, &made), &pod).unwrap();
+        bed.check(&conf, &pod, &made).unwrap();
+    }
+    assert!(rules(&bed).contains("10.1.0.2"), "{}", rules(&bed));
+    for conf in [ports(), chained("firewall", json!({})), first] {
+        bed.del(&with_result(&conf, &made), &pod).unwrap();
+    }
+    assert!(!rules(&bed).contains("10.1.0.2"), "{}", rules(&bed));
+}
+
+#[test]
+#[ignore = "runs as a child of another test"]
+fn half_with_iptables_in_path() {
+    every_ruler_works(&|bed| bed.sh("for table in nat filter; do iptables -t $table -S; done"));
+}
+
+#[test]
+#[ignore = "runs as a child of another test"]
+fn half_with_nft_in_path() {
+    every_ruler_works(&|bed| bed.sh("nft list ruleset"));
+}
+
+// Proves: COMPAT-21, COMPAT-21.2
+#[test]
+fn firewalld_is_looked_for_where_the_environment_says_the_bus_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = format!("tcp:host=localhost,port=1;unix:path={}/bus", folder.path().display());
+    with_variable("none", "half_with_a_bus_elsewhere", ("DBUS_SYSTEM_BUS_ADDRESS", &address));
+}
+
+#[test]
+#[ignore = "runs as a child of another test"]
+fn half_with_a_bus_elsewhere() {
+    let bed = Bed::new();
+    let pod = made(&bed, "a", V4);
+    let address = std::env::var("DBUS_SYSTEM_BUS_ADDRESS").unwrap();
+    let path = address.rsplit_once("unix:path=").unwrap().1;
+    let told = super::firewall::fake_bus_at(std::path::Path::new(path), true);
+    add(&bed, &chained("firewall", json!({})), &pod).unwrap();
+    assert_eq!(*told.lock().unwrap(), ["addSource trusted 10.1.0.2/32"]);
+}
+
+// Proves: P-DEL-2, P-DEL-3
+#[test]
+fn del_reports_every_rule_that_the_tools_did_not_remove() {
+    without("none", "half_whose_tools_break");
+}
+
+#[test]
+#[ignore = "runs as a child of another test"]
+fn half_whose_tools_break() {
+    const NFT: &str = "bridge nat|inet cni_plugins_masquerade|ip cni_hostport|inet cni_firewall";
+    let bed = Bed::new();
+    let pod = bed.pod("a");
+    let first = with(&bridge(&bed, V4), json!({"ipMasq": true, "macspoofchk": true}));
+    let made = bed.add(&first, &pod).unwrap();
+    let of_nft = with(&ports(), json!({"backend": "nftables"}));
+    let firewall = chained("firewall", json!({"backend": "nftables"}));
+    let confs = [
+        with(&first, json!({"ipMasq": false})),
+        with(&first, json!({"macspoofchk": false})),
+        of_nft,
+        firewall,
+    ];
+    for conf in &confs[2..] {
+        bed.add(&with_result(conf, &made), &pod).unwrap();
+    }
+    let tool = std::fs::read_link("/usr/sbin/nft").unwrap();
+    std::fs::remove_file("/usr/sbin/nft").unwrap();
+    let fails = || {
+        confs.iter().for_each(|conf| {
+            let error = bed.del(&with_result(conf, &made), &pod).unwrap_err();
+            assert!(error.to_string().contains("nft"), "{conf}: {error}");
+        })
+    };
+    fails();
+    write_tool(std::path::Path::new("/usr/sbin"), "nft", "echo 'Error: Out of memory' >&2; exit 1");
+    fails();
+    std::fs::remove_file("/usr/sbin/nft").unwrap();
+    std::os::unix::fs::symlink(tool, "/usr/sbin/nft").unwrap();
+    let tables = NFT.split('|').map(|table| bed.sh(&format!("nft list table {table}"))).collect::<Vec<_>>();
+    assert!(tables.iter().all(|table| table.contains("comment")), "{tables:?}");
+    for conf in &confs {
+        bed.del(&with_result(conf, &made), &pod).unwrap();
+    }
+    let left = bed.sh("nft list ruleset");
+    assert!(!left.contains("comment") && !left.contains("cni-br-iface"), "{left}");
+}
+
+#[test]
+fn del_reports_iptables_chains_that_stay_for_want_of_the_tool() {
+    without("none", "half_that_loses_iptables");
+}
+
+#[test]
+#[ignore = "runs as a child of another test"]
+fn half_that_loses_iptables() {
+    let bed = Bed::new();
+    let pod = bed.pod("a");
+    let first = with(&bridge(&bed, V4), json!({"ipMasq": true, "ipMasqBackend": "iptables"}));
+    let made = bed.add(&first, &pod).unwrap();
+    let mapped = with(&ports(), json!({"backend": "iptables"}));
+    bed.add(&with_result(&mapped, &made), &pod).unwrap();
+    std::fs::rename("/usr/sbin/iptables-restore", "/usr/sbin/away").unwrap();
+    for conf in [&mapped, &first] {
+        let error = bed.del(&with_result(conf, &made), &pod).unwrap_err();
+        assert!(error.to_string().contains("`iptables` is not installed"), "{error}");
+    }
+    std::fs::rename("/usr/sbin/away", "/usr/sbin/iptables-restore").unwrap();
+    for conf in [&mapped, &first] {
+        bed.del(&with_result(conf, &made), &pod).unwrap();
+    }
+    assert!(!bed.sh("iptables -t nat -S").contains("10.1.0.2"));
 }
 
 // Proves: PLG-PORTMAP-13

@@ -90,6 +90,44 @@ fn only_what_changes_is_kept_and_the_first_of_two_plugins_keeps_the_original() {
     assert_eq!(backups(&bed), []);
 }
 
+/// The result of a device that is bound to `vfio-pci`: it is in the pod, and no interface is.
+fn without_interface(conf: &Value, pod: &Pod) -> Value {
+    let result = json!({"cniVersion": "1.1.0", "interfaces": [{"name": "eth0", "sandbox": pod.path(),
+        "pciID": "0000:3b:02.1"}], "ips": []});
+    with(conf, json!({"prevResult": result}))
+}
+
+// Proves: COMPAT-21, COMPAT-21.1
+#[test]
+fn settings_alone_need_no_interface_and_attributes_do() {
+    let bed = Bed::new();
+    let pod = bed.pod("a");
+    let settings = conf(&bed, json!({"sysctl": {"net.core.somaxconn": "500"}}));
+    let called = without_interface(&settings, &pod);
+    let result = bed.add(&called, &pod).unwrap();
+    assert_eq!(result.interfaces[0].pci_id, "0000:3b:02.1");
+    assert_eq!(pod.sh("cat /proc/sys/net/core/somaxconn"), "500");
+    bed.check(&settings, &pod, &result).unwrap();
+    pod.sh("echo 501 > /proc/sys/net/core/somaxconn");
+    assert!(bed.check(&settings, &pod, &result).unwrap_err().msg.contains("somaxconn"));
+    bed.del(&called, &pod).unwrap();
+    assert_eq!(backups(&bed), []);
+    for further in [
+        json!({"mac": "02:00:00:00:00:07"}),
+        json!({"mtu": 1400}),
+        json!({"promisc": true}),
+        json!({"allmulti": false}),
+        json!({"txQLen": 7}),
+        json!({"sysctl": {"net.core.somaxconn": "600", "net.ipv4.conf.IFNAME.arp_filter": "1"}}),
+    ] {
+        let asked = conf(&bed, further);
+        let error = bed.add(&without_interface(&asked, &pod), &pod).unwrap_err();
+        assert!(error.msg.contains("eth0"), "{error}");
+        assert!(bed.check(&asked, &pod, &result).is_err());
+        assert_eq!(pod.sh("cat /proc/sys/net/core/somaxconn"), "501", "what was written is taken back");
+    }
+}
+
 // Proves: PLG-TUNING-8
 #[test]
 fn del_succeeds_without_backup_link_or_namespace() {
@@ -113,6 +151,39 @@ fn del_succeeds_without_backup_link_or_namespace() {
         bed.del_at(&conf, &pod.without_netns(path)).unwrap();
         assert_eq!(backups(&bed), []);
     }
+}
+
+// Proves: COMPAT-28.1
+#[test]
+fn a_new_mac_address_passes_the_mac_address_check_of_the_bridge_and_the_old_one_does_not() {
+    let bed = Bed::new();
+    let (pod, peer) = (bed.pod("a"), bed.pod("b"));
+    let bridge = json!({"cniVersion": "1.1.0", "name": "blue", "type": "bridge", "bridge": "br0", "isGateway": true,
+        "macspoofchk": true, "ipam": bed.host_local("10.1.0.0/24")});
+    bed.add(&bridge, &peer).unwrap();
+    let made = bed.add(&bridge, &pod).unwrap();
+    let old = made.interfaces[2].mac.clone();
+    let tuning = conf(&bed, json!({"mac": "02:00:00:00:00:07"}));
+    let failing = Tuning { after_step: failing, ..TUNING };
+    fail_at(2);
+    bed.add_with(&failing, &with_result(&tuning, &made), &pod, "eth0", "").unwrap_err();
+    assert!(
+        pod.pings("10.1.0.1"),
+        "what was undone is undone in the rules too: {}",
+        bed.sh("nft list ruleset")
+    );
+    let result = bed.add(&with_result(&tuning, &made), &pod).unwrap();
+    assert!(pod.pings("10.1.0.1"), "{}", bed.sh("nft list ruleset"));
+    for conf in [&tuning, &bridge] {
+        bed.check(conf, &pod, &result).unwrap();
+    }
+    pod.sh(&format!("ip link set eth0 address {old}"));
+    assert!(pod.pings_not("10.1.0.1"));
+    assert!(peer.pings("10.1.0.1"), "the rules of other pods are left alone");
+    for conf in [&tuning, &bridge] {
+        bed.del(&with_result(conf, &result), &pod).unwrap();
+    }
+    assert!(!bed.sh("nft list ruleset").contains("iface-a"));
 }
 
 // Proves: PLG-TUNING-9
