@@ -11,6 +11,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use manifold_cni::log_line::OneLine;
 use tracing::{Metadata, Subscriber};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
@@ -55,8 +56,20 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    // Each event is one write, so lines of several calls do not mix in one file.
-    tracing_subscriber::fmt::layer().with_writer(to).with_timer(Utc).with_filter(Ours(level))
+    // Each event is one write, so lines of several calls do not mix in one file, and what others said stays in its line.
+    let to = Lines(to);
+    tracing_subscriber::fmt::layer().with_ansi(false).with_writer(to).with_timer(Utc).with_filter(Ours(level))
+}
+
+/// Makes writers that keep each event in one line.
+struct Lines<W>(W);
+
+impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for Lines<W> {
+    type Writer = OneLine<W::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        OneLine(self.0.make_writer())
+    }
 }
 
 fn open(path: &Path, log: &Log) -> io::Result<File> {

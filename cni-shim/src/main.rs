@@ -69,7 +69,9 @@ fn dhcp_status(flags: &[&str]) -> ExitCode {
 
 fn dhcp_daemon(flags: &[&str]) -> ExitCode {
     use manifold_dhcp::daemon::{Activation, Flags, run};
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
+    // A server's words are in some of its lines.
+    let to = || manifold_cni::log_line::OneLine(std::io::stderr());
+    tracing_subscriber::fmt().with_writer(to).with_ansi(false).init();
     let variable = |key| std::env::var(key).ok();
     let activation = Activation { pid: variable("LISTEN_PID"), fds: variable("LISTEN_FDS") };
     let ran = Flags::parse(flags.iter().map(|word| (*word).to_owned()))

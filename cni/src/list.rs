@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 
+use crate::check::is_not_offered;
 use crate::config::PluginConf;
 use crate::derive::Derived;
 use crate::dispatch::refuse_verb;
@@ -137,7 +138,7 @@ impl List<'_> {
         steps.map(one).filter_map(Result::err).collect()
     }
 
-    /// ADD's order, with the final ADD result. Stops at the first error. Without a result, or with one that cannot be
+    /// ADD's order, with the final ADD result. Stops at the first error; a plugin that has no CHECK is passed over. Without a result, or with one that cannot be
     /// read, there is nothing to compare with, and that is an error (CNI-RUN-CHK-3).
     pub fn check(&self, at: &Attachment, prev: Option<&[u8]>, before: Before<'_>) -> Result<(), Stopped> {
         let whole = |error| Stopped { at: 0, plugin: String::new(), error };
@@ -226,7 +227,12 @@ impl List<'_> {
             config: derived.bytes(conf),
             deadline: self.deadline.min(Instant::now() + self.each),
         };
-        delegate.call(&invocation).map_err(|e| self.stopped(verb, n, step, e))
+        let answer = delegate.call(&invocation);
+        if verb == Verb::Check && answer.as_ref().is_err_and(is_not_offered) {
+            tracing::info!(network = %self.name, plugin = %conf.kind, "the plugin has no CHECK, so it is passed over");
+            return Ok(Vec::new());
+        }
+        answer.map_err(|e| self.stopped(verb, n, step, e))
     }
 
     /// An answer in the configuration's version. In that version already it stays the bytes it was; only another

@@ -1,9 +1,10 @@
 //! Reads the arguments, calls the library, picks the exit code.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
+use manifold_cni::log_line::OneLine;
 use manifold_controller::{cluster, lint, metrics_page, node, uninstall};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -26,8 +27,9 @@ enum Command {
 fn main() -> ExitCode {
     let command = Command::parse();
     tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        // Texts of the API server's objects are in some of its lines.
+        .with_writer(|| OneLine(std::io::stderr()))
+        .with_ansi(false)
         .with_max_level(LevelFilter::INFO)
         .init();
     let ended = match &command {

@@ -80,6 +80,21 @@ fn a_log_file_that_cannot_be_opened_is_told_and_stops_nothing() {
     assert!(text.contains("an error line"));
 }
 
+// Shows part of: S-2
+#[test]
+fn what_a_plugin_says_stays_in_the_line_that_tells_it() {
+    let memory = Memory::default();
+    let to = memory.clone();
+    let forged = "2026-01-01T00:00:00.000000Z  INFO manifold::call: nothing to see";
+    tracing::subscriber::with_default(subscriber(&log(Level::Error, None), move || to.clone()), || {
+        tracing::error!(code = 9, "bad key\n{forged}\u{1b}[2J");
+        tracing::error!(said = %format!("x\n{forged}"), "failed");
+    });
+    let text = String::from_utf8(memory.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert!(text.contains(&format!("bad key\\n{forged}")) && !text.contains('\u{1b}'), "{text}");
+}
+
 fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> =
         std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
