@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use manifold_cni::list::joined;
 use manifold_cni::{
     Added, Attachment, AttachmentId, Bundled, CniArgs, CniError, ContainerId, Delegate, Detachment, Executed,
-    List, PluginConf, RawObject, Step, code,
+    List, PluginConf, RawObject, Step, Stopped, code,
 };
 use serde_json::value::RawValue;
 
@@ -53,7 +53,8 @@ impl<'a> Chain<'a> {
         self.list().add(&at, &mut |_, _, _| go_on()).map_err(CniError::from)
     }
 
-    /// Every plugin, last first, whatever the others say; all errors as one.
+    /// Every plugin, last first, whatever the others say; all errors as one. A plugin that does not speak the version of
+    /// an ADD that never ended has done nothing, so it owes nothing.
     pub fn del(&self, netns: Option<&Path>) -> Result<(), CniError> {
         let at = Detachment {
             container: self.setting.container.clone(),
@@ -62,7 +63,22 @@ impl<'a> Chain<'a> {
             args: CniArgs::parse(&self.recorded.args_del),
         };
         let prev = self.recorded.result.as_ref().map(Exact::as_slice);
-        joined(&self.list().del_all(&at, prev, &mut |_, _, _| Ok(())))
+        let mut failed = self.list().del_all(&at, prev, &mut |_, _, _| Ok(()));
+        failed.retain(|stopped| !self.owes_nothing(stopped));
+        joined(&failed)
+    }
+
+    /// Code 1 comes before a plugin does anything, for ADD as for DEL. It is believed only of the very file that ADD
+    /// executed: another release of the plugin may refuse what the earlier one has done.
+    fn owes_nothing(&self, stopped: &Stopped) -> bool {
+        let is_the_same = || self.recorded.plugins.get(stopped.at).is_some_and(RecordedPlugin::is_unchanged);
+        let owes_nothing = stopped.error.code == code::INCOMPATIBLE_VERSION
+            && self.recorded.result.is_none()
+            && is_the_same();
+        if owes_nothing {
+            tracing::info!(container = %self.setting.container, "nothing is owed: {}", stopped.error);
+        }
+        owes_nothing
     }
 
     /// Lists of versions without CHECK have nothing to be asked (P-COR-7).
@@ -79,7 +95,10 @@ impl<'a> Chain<'a> {
     }
 
     pub fn gc(&self, keep: &[AttachmentId]) -> Result<(), CniError> {
-        joined(&self.list().gc(keep, &[], &mut |_, _, _| Ok(())))
+        let mut failed = self.list().gc(keep, &[], &mut |_, _, _| Ok(()));
+        // GC came with 1.1.0: a plugin that does not speak the version has none.
+        failed.retain(|stopped| stopped.error.code != code::INCOMPATIBLE_VERSION);
+        joined(&failed)
     }
 
     fn attachment(&self, netns: &Path) -> Attachment {
@@ -113,6 +132,11 @@ impl std::fmt::Debug for Chain<'_> {
 }
 
 fn step(plugin: &RecordedPlugin, setting: &Setting<'_>) -> Result<Step, CniError> {
+    Ok((conf(plugin)?, delegate(plugin, setting)?))
+}
+
+/// The plugin's configuration as it was recorded.
+pub(crate) fn conf(plugin: &RecordedPlugin) -> Result<PluginConf, CniError> {
     let unreadable = |e: &dyn std::fmt::Display| {
         CniError::failed(format!(
             "the recorded configuration of plugin `{}` cannot be read: {e}",
@@ -120,8 +144,7 @@ fn step(plugin: &RecordedPlugin, setting: &Setting<'_>) -> Result<Step, CniError
         ))
     };
     let keys = RawObject::parse(plugin.config.as_slice()).map_err(|e| unreadable(&e))?;
-    let conf = PluginConf::read(keys, "").map_err(|e| unreadable(&e))?;
-    Ok((conf, delegate(plugin, setting)?))
+    PluginConf::read(keys, "").map_err(|e| unreadable(&e))
 }
 
 /// The same plugin that did the ADD (F-NOD-3).
@@ -144,7 +167,7 @@ fn delegate(plugin: &RecordedPlugin, setting: &Setting<'_>) -> Result<Arc<dyn De
     }
 }
 
-fn raw(value: &Exact) -> Result<Box<RawValue>, CniError> {
+pub(crate) fn raw(value: &Exact) -> Result<Box<RawValue>, CniError> {
     serde_json::from_slice(value.as_slice())
         .map_err(|e| CniError::failed(format!("a recorded runtime value cannot be read: {e}")))
 }

@@ -1,6 +1,7 @@
 //! The library behind the executable `manifold`: read, plan, delegate, record, report.
 
 pub mod add;
+mod amend;
 pub mod call;
 pub mod chain;
 pub mod check;
@@ -26,3 +27,4 @@ pub mod takeover;
 pub mod undo;
 pub mod uninstall;
 pub mod unrecorded;
+mod versions;

@@ -30,7 +30,12 @@ pub(crate) fn recorded(network: &str, ifname: &str, kind: &str) -> Recorded {
         version: Version::NEWEST,
         disable_check: false,
         disable_gc: false,
-        plugins: vec![RecordedPlugin { kind: kind.parse().unwrap(), found: Found::Bundled, config }],
+        plugins: vec![RecordedPlugin {
+            kind: kind.parse().unwrap(),
+            found: Found::Bundled,
+            config,
+            executables: Vec::new(),
+        }],
         runtime: Default::default(),
         args_add: String::new(),
         args_del: String::new(),

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use manifold_cni::CniError;
 
+use crate::amend;
 use crate::chain::{Chain, Setting};
 use crate::shim::Shim;
 use manifold_ledger::netns_id::Now;
@@ -50,7 +51,7 @@ pub fn undo(
         held: held(lock),
     };
     let (bonds, others) = owing.split_at(bonds);
-    let take_down = |wave| take_down(entry, wave, &setting, netns.as_deref());
+    let take_down = |wave| take_down(ledger, entry, wave, &setting, netns.as_deref());
     let down: Vec<Down> = [bonds, others].into_iter().flat_map(take_down).collect();
     settle(ledger, entry, pen, &owing, down)
 }
@@ -83,10 +84,20 @@ struct Down {
 }
 
 /// One thread for each network; with a single one there is nothing to overlap.
-fn take_down(entry: &Entry, wave: &[usize], setting: &Setting<'_>, netns: Option<&Path>) -> Vec<Down> {
+fn take_down(
+    ledger: &Ledger,
+    entry: &Entry,
+    wave: &[usize],
+    setting: &Setting<'_>,
+    netns: Option<&Path>,
+) -> Vec<Down> {
     let error = |n: &usize| -> Option<CniError> {
         let recorded = entry.attachments.get(*n)?;
         let done = Chain::of(recorded, setting).and_then(|chain| chain.del(netns));
+        let done = done.or_else(|error| match amend::del(ledger, recorded, setting, netns) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(_)) | None => Err(error),
+        });
         forget_device_file(recorded.device_info_file.as_deref());
         done.err().map(|e| place(e, &recorded.display, recorded.ifname.as_str()))
     };

@@ -34,6 +34,8 @@ pub struct NetworkList {
     pub name: Option<NetworkName>,
     /// The highest offered version that we speak; `None` when the text offers none.
     pub version: Option<Version>,
+    /// Whether the text says a version; `false` also after [`NetworkList::inherit_version`].
+    pub states_version: bool,
     pub disable_check: bool,
     pub disable_gc: bool,
     pub plugins: Vec<PluginConf>,
@@ -89,7 +91,7 @@ impl NetworkList {
         self
     }
 
-    /// A configuration that says no version speaks that of the one it is delegated from (MLT-EXE-13).
+    /// A configuration that says no version speaks at most that of the one it is delegated from (MLT-EXE-13).
     #[must_use]
     pub fn inherit_version(mut self, version: Version) -> Self {
         self.version.get_or_insert(version);
@@ -163,9 +165,11 @@ fn plugin_file(bytes: &[u8]) -> Result<PluginConf, BadConfig> {
 fn read(bytes: &[u8]) -> Result<Inlined, BadConfig> {
     let keys = RawObject::parse(bytes).map_err(syntax)?;
     let only_inlined = flag(&keys, "loadOnlyInlinedPlugins")?;
+    let version = version(&keys)?;
     let mut list = NetworkList {
         name: name(&keys)?,
-        version: version(&keys)?,
+        version,
+        states_version: version.is_some(),
         disable_check: flag(&keys, "disableCheck")?,
         disable_gc: flag(&keys, "disableGC")?,
         plugins: Vec::new(),

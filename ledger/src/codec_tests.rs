@@ -146,12 +146,18 @@ fn entries_that_earlier_releases_wrote_are_read() {
         assert_eq!(read.flaws, [], "{path}");
         read.entry
     };
-    assert_eq!(golden("v1-planned"), sample::entry(2));
-    assert_eq!(golden("v1-complete"), sample::complete(3));
+    // They did not say which files were executed.
+    let earlier = |mut entry: Entry| {
+        let plugins = entry.attachments.iter_mut().flat_map(|attachment| &mut attachment.plugins);
+        plugins.for_each(|plugin| plugin.executables.clear());
+        entry
+    };
+    assert_eq!(golden("v1-planned"), earlier(sample::entry(2)));
+    assert_eq!(golden("v1-complete"), earlier(sample::complete(3)));
     let mut tenth = ten();
-    assert_eq!(golden("v1-no-pod-binary-config"), tenth.remove(9));
-    assert_eq!(golden("v1-published"), tenth.remove(8));
-    assert_eq!(golden("v1-deleting"), tenth.remove(7));
+    assert_eq!(golden("v1-no-pod-binary-config"), earlier(tenth.remove(9)));
+    assert_eq!(golden("v1-published"), earlier(tenth.remove(8)));
+    assert_eq!(golden("v1-deleting"), earlier(tenth.remove(7)));
 }
 
 // Proves: P-DEL-1, P-DEL-12

@@ -8,6 +8,7 @@ use manifold_cni::{ContainerId, IfName, NetworkName, PluginType, Version};
 use serde::{Deserialize, Serialize};
 
 use super::{BootId, Exact, Uptime};
+use crate::executable::ExecutableFile;
 use crate::netns_id::NetnsId;
 
 /// One sandbox. Fields marked *late* change after the durable write and are kept outside the plan on disk.
@@ -103,6 +104,10 @@ pub struct RecordedPlugin {
     pub found: Found,
     /// Derived for this attachment, without `prevResult`.
     pub config: Exact,
+    /// What its calls execute, as ADD found it: itself, and the IPAM plugin that it runs. Absent in entries of older
+    /// releases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub executables: Vec<ExecutableFile>,
 }
 
 /// Where ADD found the plugin; DEL uses the same (F-NOD-3).
@@ -111,6 +116,13 @@ pub struct RecordedPlugin {
 pub enum Found {
     Bundled,
     Executed(PathBuf),
+}
+
+impl RecordedPlugin {
+    /// Whether ADD executed anything for this plugin, and all of it is still the same file.
+    pub fn is_unchanged(&self) -> bool {
+        !self.executables.is_empty() && self.executables.iter().all(ExecutableFile::is_unchanged)
+    }
 }
 
 impl Found {

@@ -6,10 +6,11 @@
 //! What cannot be read is set aside and stays an error ([`Unreadable`]), never "nothing to do".
 //!
 //! Everything else of ours in the folder has a name that no container id can have (it begins with a dot):
-//! `.locks`, `.gate`, `.spool`, `.damaged`, `.reported`, `.new-…`, `.boot`, `.sweep`, `.idle`, `.installed`, `.found`.
+//! `.locks`, `.gate`, `.spool`, `.damaged`, `.reported`, `.new-…`, `.boot`, `.sweep`, `.idle`, `.installed`, `.found`,
+//! `.versions`.
 //!
 //! Beside it: how many may run at once ([`gate`]), what the node role is told afterwards ([`spool`]), and what it installed
-//! ([`installed`]).
+//! ([`installed`]), which versions plugins speak ([`spoken`]).
 //!
 //! This crate decides and keeps books; it runs no delegate and touches no interface.
 
@@ -22,6 +23,7 @@ pub mod durable;
 pub mod entry;
 pub mod error;
 pub mod exact;
+pub mod executable;
 pub mod flock;
 mod folder;
 pub mod gate;
@@ -33,6 +35,7 @@ mod marks;
 pub mod netns_id;
 pub mod node_lock;
 pub mod pen;
+pub mod spoken;
 pub mod spool;
 pub mod store;
 pub mod uptime;

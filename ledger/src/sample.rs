@@ -1,5 +1,6 @@
 //! Entries for tests.
 
+use crate::executable::{ExecutableFile, FileIdentity};
 use std::path::PathBuf;
 
 use super::entry::Netns;
@@ -48,11 +49,22 @@ pub(crate) fn attachment(n: usize) -> Recorded {
                 kind: "bridge".parse().unwrap(),
                 found: Found::Bundled,
                 config: config.clone().into_bytes().into(),
+                executables: Vec::new(),
             },
             RecordedPlugin {
                 kind: "whereabouts".parse().unwrap(),
                 found: Found::Executed(PathBuf::from("/opt/cni/bin/whereabouts")),
                 config: config.into_bytes().into(),
+                executables: vec![ExecutableFile {
+                    path: PathBuf::from("/opt/cni/bin/whereabouts"),
+                    file: FileIdentity {
+                        device: 1,
+                        inode: 7,
+                        bytes: 4096,
+                        modified_seconds: 1,
+                        modified_nanoseconds: 2,
+                    },
+                }],
             },
         ],
         runtime: [("mac".to_owned(), Exact::from(&b"\"02:00:00:00:00:01\""[..]))].into(),

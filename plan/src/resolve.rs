@@ -7,7 +7,7 @@ use std::path::Path;
 
 use manifold_cni::name::printable;
 use manifold_cni::select::{in_order, select_by_name};
-use manifold_cni::{BadConfig, CniError, Inlined, NetworkList, NetworkName, Version};
+use manifold_cni::{BadConfig, CniError, Inlined, NetworkList, NetworkName, PluginConf, RawObject, Version};
 use manifold_crds::nad_status::CONFIGURATION;
 use manifold_crds::{Nad, NadRef};
 
@@ -15,6 +15,21 @@ use crate::{Definitions, Files, Policy, Refusal, Source, Want, check_config};
 
 /// Our own `type`. A chain that has it would call us for ever (P-UP-4).
 pub const OWN_TYPE: &str = "manifold";
+
+/// Types that delegate to others: each would be run as root with a configuration of the definition's author, as a plugin of a
+/// list and as `ipam.type` alike.
+pub(crate) const DELEGATING_TYPES: [&str; 3] = [OWN_TYPE, "multus", "multus-shim"];
+
+/// The delegating type that a plugin names, and below which key of it.
+pub(crate) fn delegating(plugin: &PluginConf) -> Option<(String, &'static str)> {
+    let is_one = |kind: &str| DELEGATING_TYPES.contains(&kind);
+    if is_one(plugin.kind.as_str()) {
+        return Some((plugin.kind.to_string(), "/type"));
+    }
+    let ipam = plugin.raw.get_as::<RawObject>("ipam").ok().flatten()?;
+    let kind = ipam.get_as::<String>("type").ok().flatten()?;
+    is_one(&kind).then_some((kind, "/ipam/type"))
+}
 
 /// The configuration of one attachment. `list.name` and `list.version` are always set.
 #[derive(Clone, Debug)]
@@ -88,13 +103,13 @@ fn bad_config(e: &BadConfig) -> Refusal {
 
 /// Another name of ours for itself would loop just the same, but a file name on disk is all that could say so.
 fn not_ourselves(list: &NetworkList) -> Result<(), Refusal> {
-    if list.plugins.iter().any(|p| p.kind.as_str() == OWN_TYPE) {
-        return Err(Refusal::new(
-            format!("the configuration has the plugin type `{OWN_TYPE}`, which would call itself for ever"),
+    match list.plugins.iter().find_map(delegating) {
+        None => Ok(()),
+        Some((kind, _)) => Err(Refusal::new(
+            format!("the configuration has the plugin type `{kind}`, which would call itself for ever"),
             "name the plugins that make the network, not the one that delegates to them",
-        ));
+        )),
     }
-    Ok(())
 }
 
 fn of_nad(nad: &Nad, conf_dir: &Files, limit: usize) -> Result<Raw, Refusal> {

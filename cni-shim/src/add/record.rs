@@ -7,21 +7,28 @@ use manifold_plan::{Plan, Planned, Pod};
 
 use crate::add::find;
 use crate::shim::Shim;
+use crate::versions;
 use manifold_ledger::entry::Netns;
 use manifold_ledger::netns_id::NetnsId;
 use manifold_ledger::{BootId, Entry, Exact, PodIdentity, Recorded, Stage, State, Status};
 
 /// One attachment with the plugins that will do it and undo it.
 pub(crate) fn attachment(shim: &Shim, planned: &Planned, pod: Option<&Pod>) -> Result<Recorded, CniError> {
+    let plugins = find::plugins(shim, planned, pod)?;
+    let version = match planned.list.states_version {
+        true => planned.version(),
+        false => versions::common(shim, &plugins, planned.version())
+            .map_err(|e| e.context(&format!("network `{}`", planned.display)))?,
+    };
     Ok(Recorded {
         display: planned.display.clone(),
         network: planned.network.clone(),
         ifname: planned.ifname.clone(),
         default: planned.default,
-        version: planned.version(),
+        version,
         disable_check: planned.list.disable_check,
         disable_gc: planned.list.disable_gc,
-        plugins: find::plugins(shim, planned, pod)?,
+        plugins,
         runtime: planned.runtime_values.iter().map(|(k, v)| (k.clone(), Exact::from(v.as_ref()))).collect(),
         args_add: planned.args.to_string(),
         args_del: planned.later_args.to_string(),

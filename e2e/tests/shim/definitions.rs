@@ -4,6 +4,7 @@ use manifold_e2e::api_server::ApiServer;
 use manifold_e2e::trace;
 use serde_json::{Value, json};
 
+use crate::networks::With;
 use crate::node::{DEFAULT_NETWORK, NETWORKS, Node};
 use crate::sandbox::Sandbox;
 
@@ -47,6 +48,8 @@ fn a_definition_that_cannot_be_used_is_named_before_anything_is_touched() {
         ),
         ("bad-mode", r#"{"type": "macvlan", "master": "eth1", "mode": "brigde"}"#, "`brigde`"),
         ("ourselves", r#"{"type": "manifold"}"#, "would call itself for ever"),
+        ("as-ipam", r#"{"type": "bridge", "ipam": {"type": "manifold"}}"#, "would call itself for ever"),
+        ("multus", r#"{"type": "bridge", "ipam": {"type": "multus-shim"}}"#, "would call itself for ever"),
     ];
     for (name, config, expected) in configs {
         node.ns.definition(name, config).unwrap();
@@ -152,5 +155,39 @@ fn check_and_del_use_the_bytes_of_add_whatever_the_definition_says_now() {
         let identity = ["CNI_CONTAINERID", "CNI_IFNAME", "CNI_NETNS"].map(|name| call.var(name));
         let netns = sandbox.netns.path().to_str().unwrap();
         assert_eq!(identity, [sandbox.pod.container_id.as_str(), "data0", netns], "{}", call.verb);
+    }
+}
+
+// Shows part of: S-1
+#[test]
+fn our_own_executable_under_another_name_is_not_run_for_a_definition() {
+    let node = node("another-name");
+    let ours = node.folder("bin/manifold");
+    manifold_e2e::executable::install(&crate::node::manifold(), &node.folder("bin"), &["manifold"]).unwrap();
+    for name in ["hidden", "linked"] {
+        let path = node.folder("bin").join(name);
+        match name {
+            "hidden" => std::fs::hard_link(&ours, path).unwrap(),
+            _ => std::os::unix::fs::symlink(&ours, path).unwrap(),
+        }
+        let anywhere = node.folder("anywhere");
+        let keys = json!({"stateDir": anywhere.join("state"), "logFile": anywhere.join("log"), "logLevel": "debug",
+            "delegates": [{"cniVersion": "1.1.0", "name": "y", "type": "loopback"}]});
+        for (way, conf) in [
+            ("plugin", json!({"type": name})),
+            ("ipam", json!({"type": "bridge", "bridge": "mf-own", "ipam": {"type": name}})),
+        ] {
+            let whole = keys
+                .as_object()
+                .unwrap()
+                .iter()
+                .fold(conf, |conf, (key, value)| conf.with(key, value.clone()));
+            let network = format!("{name}-{way}");
+            node.define(&network, &whole.with("cniVersion", json!("1.1.0")));
+            let sandbox = node.sandbox(&format!("pod-{network}"), &network);
+            let outcome = node.runtime_of(&ours).add(&sandbox.pod).unwrap();
+            assert!(outcome.error_text().contains("would call itself for ever"), "{network}: {outcome}");
+            assert!(!anywhere.exists(), "{network}");
+        }
     }
 }

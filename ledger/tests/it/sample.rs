@@ -39,6 +39,7 @@ fn attachment(n: usize) -> Recorded {
             kind: "bridge".parse().unwrap(),
             found: Found::Bundled,
             config: Exact::from(&br#"{"type":"bridge"}"#[..]),
+            executables: Vec::new(),
         }],
         runtime: Default::default(),
         args_add: String::new(),

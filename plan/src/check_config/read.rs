@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::finding::{CONFIG, Draft, Finding, Severity};
 use super::place::{Spots, line_and_column};
 use super::slip;
-use crate::resolve::OWN_TYPE;
+use crate::resolve::delegating;
 
 /// Reads a configuration with the limits and rules that hold for every one.
 pub(crate) fn read(bytes: &[u8], limit: usize) -> Result<NetworkList, Box<Finding>> {
@@ -20,18 +20,19 @@ pub(crate) fn read(bytes: &[u8], limit: usize) -> Result<NetworkList, Box<Findin
             .into());
     }
     let list = NetworkList::parse(bytes).map_err(|e| Box::new(bad_config(bytes, e)))?;
-    match list.plugins.iter().position(|p| p.kind.as_str() == OWN_TYPE) {
+    let found = list.plugins.iter().enumerate().find_map(|(n, plugin)| Some((n, delegating(plugin)?)));
+    match found {
         None => Ok(list),
-        Some(n) => Err(ourselves(bytes, n).into()),
+        Some((n, (kind, key))) => Err(ourselves(bytes, n, &kind, key).into()),
     }
 }
 
 /// Another name of ours for itself would loop just the same, but a file name on disk is all that could say so.
-fn ourselves(bytes: &[u8], n: usize) -> Finding {
+fn ourselves(bytes: &[u8], n: usize, kind: &str, key: &str) -> Finding {
     let spots = Spots::of(std::str::from_utf8(bytes).unwrap_or_default());
-    let list = format!("/plugins/{n}/type");
-    let pointer = if spots.knows(&list) { list } else { "/type".to_owned() };
-    let sentence = format!("the plugin type `{OWN_TYPE}` would call itself for ever");
+    let list = format!("/plugins/{n}{key}");
+    let pointer = if spots.knows(&list) { list } else { key.to_owned() };
+    let sentence = format!("the plugin type `{kind}` would call itself for ever");
     let fix = "name the plugins that make the network, not the one that delegates to them";
     Draft::error(&pointer, sentence).fix(fix).place(&spots)
 }

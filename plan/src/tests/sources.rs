@@ -81,8 +81,10 @@ fn a_definition_without_a_name_gets_its_objects_name() {
 
 // Proves: MLT-EXE-13
 #[test]
-fn a_definition_without_a_version_has_the_runtimes() {
-    assert_eq!(bed(r#"{"type":"x"}"#, &[]).at(1).version(), Version::V1_1_0);
+fn a_definition_without_a_version_has_at_most_the_runtimes() {
+    let unsaid = bed(r#"{"type":"x"}"#, &[]).at(1);
+    assert_eq!((unsaid.version(), unsaid.list.states_version), (Version::V1_1_0, false));
+    assert!(bed(r#"{"cniVersions":["0.3.1"],"type":"x"}"#, &[]).at(1).list.states_version);
     assert_eq!(bed(r#"{"cniVersion":"0.3.1","type":"x"}"#, &[]).at(1).version(), Version::V0_3_1);
     let old = bed(r#"{"type":"x"}"#, &[]).with(|bed| bed.runtime.version = Version::V0_4_0);
     assert_eq!(old.at(1).version(), Version::V0_4_0);
@@ -127,6 +129,14 @@ fn a_terminating_definition_is_refused() {
 #[test]
 fn a_chain_with_our_own_type_is_refused() {
     bed(r#"{"plugins":[{"type":"x"},{"type":"manifold"}]}"#, &[]).refused(&["`manifold`"]);
+    for kind in ["manifold", "multus", "multus-shim"] {
+        let quoted = format!("`{kind}`");
+        bed(&format!(r#"{{"type":"{kind}"}}"#), &[]).refused(&[&quoted]);
+        bed(&format!(r#"{{"type":"x","ipam":{{"type":"{kind}"}}}}"#), &[]).refused(&[&quoted]);
+        let beside =
+            format!(r#"{{"name":"a","plugins":[{{"type":"x"}},{{"type":"x","ipam":{{"type":"{kind}"}}}}]}}"#);
+        bed("", &[("a.conflist", &beside)]).refused(&[&quoted]);
+    }
     bed("", &[("a.conf", r#"{"name":"a","type":"manifold"}"#)]).refused(&["`manifold`"]);
 }
 

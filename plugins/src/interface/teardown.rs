@@ -1,12 +1,13 @@
 //! DEL and GC do all they can and report all that they could not (P-DEL-3).
 
-use manifold_cni::CniError;
+use manifold_cni::{CniError, code};
 
 #[derive(Debug, Default)]
 pub(crate) struct Teardown(Option<CniError>);
 
 impl Teardown {
-    /// One more part is over. The first failure keeps its code and sentence; the others stand in its details.
+    /// One more part is over. The first failure keeps its sentence, and the others stand in its details. Its code stays
+    /// too, unless it is 1, which says that nothing was done: a failure that says more takes its place.
     pub(crate) fn part(&mut self, outcome: Result<(), CniError>) {
         let Err(error) = outcome else { return };
         match &mut self.0 {
@@ -14,6 +15,9 @@ impl Teardown {
             Some(first) => {
                 let gap = if first.details.is_empty() { "" } else { "; " };
                 first.details += &format!("{gap}also: {error}");
+                if first.code == code::INCOMPATIBLE_VERSION {
+                    first.code = error.code;
+                }
             }
         }
     }
@@ -40,5 +44,18 @@ mod tests {
             CniError { code: 11, msg: "busy".into(), details: "also: no route; table 7".into() }
         );
         assert_eq!(Teardown::default().finish(), Ok(()));
+    }
+
+    // Shows part of: COMPAT-5
+    #[test]
+    fn code_1_stays_only_where_nothing_else_failed() {
+        let joint = |codes: &[u32]| {
+            let mut teardown = Teardown::default();
+            codes.iter().for_each(|code| teardown.part(Err(CniError::new(*code, "x"))));
+            teardown.finish().unwrap_err().code
+        };
+        assert_eq!(joint(&[1, 1]), 1);
+        assert_eq!(joint(&[1, 11]), 11);
+        assert_eq!(joint(&[1, 100, 11]), 100);
     }
 }
