@@ -1,12 +1,13 @@
-//! CHECK: every attachment of the sandbox, not only the default one.
+//! CHECK: the default network of the sandbox, or every attachment, or nothing, as `check` says.
 
 use manifold_cni::{Attachment, CniError, code};
 
 use crate::chain::{Chain, Setting};
+use crate::config::CheckScope;
 use crate::shim::Shim;
 use crate::undo;
 use manifold_ledger::netns_id::Now;
-use manifold_ledger::{Entry, Ledger, Stage};
+use manifold_ledger::{Entry, Ledger, SandboxLock, Stage};
 
 pub fn check(shim: &Shim, at: &Attachment) -> Result<(), CniError> {
     let version = shim.config.cni_version;
@@ -15,17 +16,14 @@ pub fn check(shim: &Shim, at: &Attachment) -> Result<(), CniError> {
             format!("config version `{version}` does not support the CHECK command; it needs 0.4.0 or later");
         return Err(CniError::new(code::INCOMPATIBLE_VERSION, msg));
     }
-    if shim.config.parsed_prev_result()?.is_none() {
+    if shim.config.check == CheckScope::Off {
+        return Ok(());
+    }
+    let has_result = shim.config.parsed_prev_result()?.is_some();
+    let Some((lock, entry)) = recorded(shim, at)? else { return unrecorded(shim, at, has_result) };
+    if !has_result {
         return Err(CniError::config("CHECK needs the `prevResult` that ADD gave; the runtime sent none"));
     }
-    let unknown = || {
-        let msg =
-            format!("sandbox `{}` is not attached: the ledger has no finished entry for it", at.container);
-        CniError::check(msg)
-    };
-    let ledger = Ledger::open_existing(&shim.config.state_dir)?.ok_or_else(unknown)?;
-    let lock = ledger.lock(&at.container, shim.began + Shim::LOCK_WAIT)?;
-    let entry = ledger.read(&at.container)?.filter(|e| e.stage == Stage::Complete).ok_or_else(unknown)?;
     same_netns(&entry, at)?;
     let setting = Setting {
         container: &entry.container,
@@ -34,8 +32,31 @@ pub fn check(shim: &Shim, at: &Attachment) -> Result<(), CniError> {
         each: shim.config.limits.delegate,
         held: undo::held(&lock),
     };
+    let checked = entry.attachments.iter().filter(|a| a.default || shim.config.check == CheckScope::All);
     let one = |a| Chain::of(a, &setting).and_then(|chain| chain.check(&at.netns)).err();
-    undo::all_of(entry.attachments.iter().filter_map(one)).map_or(Ok(()), Err)
+    undo::all_of(checked.filter_map(one)).map_or(Ok(()), Err)
+}
+
+/// The finished entry of the sandbox, under its lock.
+fn recorded(shim: &Shim, at: &Attachment) -> Result<Option<(SandboxLock, Entry)>, CniError> {
+    let Some(ledger) = Ledger::open_existing(&shim.config.state_dir)? else { return Ok(None) };
+    let lock = ledger.lock(&at.container, shim.began + Shim::LOCK_WAIT)?;
+    let entry = ledger.read(&at.container)?.filter(|e| e.stage == Stage::Complete);
+    Ok(entry.map(|entry| (lock, entry)))
+}
+
+/// The runtime has no result of ours and the ledger has no entry: the sandbox is older than our install. CRI-O checks such
+/// sandboxes too when it restarts, and there is nothing that an error would be about.
+fn unrecorded(shim: &Shim, at: &Attachment, has_result: bool) -> Result<(), CniError> {
+    if !has_result && shim.config.check == CheckScope::Default {
+        tracing::info!(container = %at.container, "CHECK of a sandbox that was attached before the install checks nothing");
+        return Ok(());
+    }
+    if !has_result {
+        return Err(CniError::config("CHECK needs the `prevResult` that ADD gave; the runtime sent none"));
+    }
+    let msg = format!("sandbox `{}` is not attached: the ledger has no finished entry for it", at.container);
+    Err(CniError::check(msg))
 }
 
 fn same_netns(entry: &Entry, at: &Attachment) -> Result<(), CniError> {

@@ -2,13 +2,17 @@
 //! entry. Opens no connection.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use manifold_cni::select::select_by_name;
 use manifold_cni::{CniArgs, CniError, ContainerId, IfName};
 use manifold_plan::{Pod, RuntimeInput};
 
 use crate::add::{record, what};
+use crate::config::{Config, DefaultNetwork};
 use crate::policy;
 use crate::shim::Shim;
+use crate::source::confdir::{self, Place};
 use manifold_ledger::Recorded;
 
 /// Who asks: a sandbox for DEL, nobody in particular for STATUS and GC.
@@ -63,4 +67,24 @@ pub fn on_disk(shim: &Shim, asker: &Asker) -> Result<Option<Recorded>, CniError>
     recorded.args_add = asker.args.to_string();
     recorded.args_del = asker.args.to_string();
     Ok(Some(recorded))
+}
+
+/// Whether nothing lies where the node's disk should have the default network: its file or folder is gone, or no
+/// configuration has its name. A file that is there and wrong, or that cannot be read, is not gone.
+pub fn is_gone(config: &Config) -> bool {
+    let DefaultNetwork::Cluster(value) = &config.default_network else { return false };
+    if !value.contains('/') {
+        let found = confdir::folder(&config.conf_dir).map(|files| {
+            let named: Vec<_> = files.into_iter().map(|file| (file.name, file.bytes)).collect();
+            select_by_name(&named, value).is_err()
+        });
+        return found.unwrap_or(false);
+    }
+    match confdir::place(Path::new(value)) {
+        Ok(Place::Folder(files)) => files.is_empty(),
+        Ok(Place::File(_)) => false,
+        Err(_) => std::fs::metadata(value).is_err_and(|e| {
+            matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+        }),
+    }
 }

@@ -38,7 +38,17 @@ pub fn del(shim: &Shim, at: &Detachment) -> Result<(), CniError> {
         };
     }
     let asker = Asker { container: at.container.clone(), ifname: at.ifname.clone(), args: at.args.clone() };
-    let Some(mut default) = default_network::on_disk(shim, &asker)? else { return Ok(()) };
+    let mut default = match default_network::on_disk(shim, &asker) {
+        Ok(Some(default)) => default,
+        Ok(None) => return Ok(()),
+        // The primary CNI is being replaced, or never came. No entry says that anything was attached, and there is none
+        // that could be parked: an error would keep the pod in Terminating for ever.
+        Err(error) if default_network::is_gone(&shim.config) => {
+            tracing::warn!(container = %at.container, "nothing is recorded and the default network is gone, so nothing is taken down: {error}");
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
     default.result = shim.config.prev_result().map(Exact::from);
     take_down(&default, &setting, netns)
 }
@@ -59,6 +69,50 @@ mod tests {
 
     use super::*;
     use crate::sample;
+
+    /// DEL of a sandbox that nobody attached, with this default network.
+    fn del_with(state: &std::path::Path, default: &str) -> Result<(), CniError> {
+        let entry = format!(
+            r#"{{"cniVersion":"1.1.0","name":"m","stateDir":"{0}","cniDir":"{0}/multus","confDir":"{0}/conf","clusterNetwork":"{default}"}}"#,
+            state.display()
+        );
+        let mut shim = sample::shim(state);
+        shim.config = crate::config::Config::parse(entry.as_bytes()).unwrap();
+        let at = Detachment {
+            container: "c1".parse().unwrap(),
+            netns: None,
+            ifname: "eth0".parse().unwrap(),
+            args: CniArgs::default(),
+        };
+        del(&shim, &at)
+    }
+
+    // Proves: COMPAT-25
+    #[test]
+    fn a_default_network_that_is_gone_leaves_nothing_to_do_and_a_wrong_one_is_an_error() {
+        let state = tempfile::tempdir().unwrap();
+        let path = |name: &str| state.path().join(name).display().to_string();
+        std::fs::create_dir(state.path().join("empty")).unwrap();
+        std::fs::write(path("wrong.conflist"), "{").unwrap();
+        std::fs::create_dir(state.path().join("conf")).unwrap();
+        std::fs::write(
+            path("conf/1.conf"),
+            r#"{"cniVersion":"1.0.0","name":"there","type":"not-installed"}"#,
+        )
+        .unwrap();
+        for gone in [
+            path("gone.conflist"),
+            path("gone/below"),
+            path("wrong.conflist/below"),
+            path("empty"),
+            "nowhere".into(),
+        ] {
+            assert_eq!(del_with(state.path(), &gone), Ok(()), "{gone}");
+        }
+        for wrong in [path("wrong.conflist"), "there".into()] {
+            del_with(state.path(), &wrong).expect_err(&wrong);
+        }
+    }
 
     // Shows part of: CNI-ENV-9, S-18
     #[test]

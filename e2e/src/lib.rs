@@ -17,6 +17,7 @@ pub mod child;
 pub mod cluster;
 pub mod cluster_binary;
 pub mod controller;
+pub mod crio;
 pub mod device_plugin;
 pub mod executable;
 pub mod forward;

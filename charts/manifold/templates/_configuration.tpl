@@ -45,6 +45,7 @@ executable:
   links: {{ toJson $node.links }}
 cniVersion: {{ $node.cniVersion | quote }}
 podAnnotations: {{ $node.podAnnotations }}
+check: {{ $node.check | quote }}
 {{- if not (kindIs "invalid" $node.capabilities) }}
 capabilities: {{ toJson $node.capabilities }}
 {{- end }}

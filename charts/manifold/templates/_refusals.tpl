@@ -11,7 +11,7 @@
 {{- if and (eq $network.source "builtIn") (not $node.hostNetwork) -}}
 {{- fail "`node.hostNetwork` is false, and the built-in default network needs it for its routes; set `node.hostNetwork=true`, or another `defaultNetwork.source`" -}}
 {{- end -}}
-{{- if and (not $node.hostNetwork) (not $node.podAnnotations) -}}
+{{- if and (not $node.hostNetwork) (eq (toString $node.podAnnotations) "false") -}}
 {{- fail "`node.hostNetwork` and `node.podAnnotations` are both false: after a day without power a node could not start the pod that renews its credentials; set `node.hostNetwork=true`" -}}
 {{- end -}}
 {{- range .Values.networks.defaultNetworks -}}

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use manifold_cni::{Attachment, CniArgs, CniError, code};
 
-use crate::config::Config;
+use crate::config::{Config, POD_ANNOTATIONS};
 use crate::source::{Annotations, Kind, Pod, PodRef, Source, SourceError};
 
 /// The pod, and where its annotations are from.
@@ -37,6 +37,10 @@ pub(crate) fn of(
     }
     let Some(source) = source else {
         // No Kubernetes at all: what is on disk is attached, and nobody can ask for more (MLT-CFG-4).
+        if config.capabilities.get(POD_ANNOTATIONS) == Some(&true) {
+            return Err(unknown_wishes(&pod));
+        }
+        tracing::warn!(%pod, "the pod's annotations are not read: the runtime passes none, and no `kubeconfig` is configured");
         return Ok(Some(Who { pod, annotations: Annotations::default(), told_by_runtime: false }));
     };
     let found =
@@ -74,9 +78,28 @@ fn half(missing: &str) -> CniError {
     )
 }
 
+/// The configuration counts on the runtime, which passed nothing: with the default network alone the pod might lack what it
+/// asked for, and nothing would say so.
+fn unknown_wishes(pod: &PodRef) -> CniError {
+    let msg = format!(
+        "the runtime passed no annotations of pod `{pod}`, so the networks that it asks for are not known"
+    );
+    CniError::config(msg).details(
+        "fix: set `kubeconfig` in the plugin configuration, so that the pod is read, or take the capability \
+         `io.kubernetes.cri.pod-annotations` out if no pod of this node asks for networks",
+    )
+}
+
 /// A pod that is not there is never given a made-up result (F-POD-3).
 fn refused(e: SourceError) -> CniError {
     let again = matches!(e.kind, Kind::NotFound | Kind::Replaced);
+    let forbidden = e.kind == Kind::Forbidden;
     let error = CniError::from(e);
+    if forbidden {
+        return error.details(
+            "the pod is read because the container runtime passed none of its annotations, as CRI-O does; with the chart set \
+             `node.podAnnotations=auto`, which grants the right",
+        );
+    }
     if again { CniError { code: code::TRY_AGAIN, ..error } } else { error }
 }

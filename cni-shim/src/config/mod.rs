@@ -6,6 +6,7 @@
 //! verbs that use it: a DEL is never refused over a `prevResult`.
 
 mod bundled;
+mod check_scope;
 mod keys;
 mod limits;
 mod log;
@@ -19,6 +20,7 @@ use manifold_plan::Compat;
 use serde_json::value::RawValue;
 
 pub use bundled::{Bundled, Choice};
+pub use check_scope::CheckScope;
 pub use limits::Limits;
 pub use log::{Level, Log, Rotation};
 
@@ -65,6 +67,7 @@ pub struct Config {
     pub retry_delete_on_error: bool,
     pub auxiliary_chain: Option<NetworkName>,
     pub bundled: Bundled,
+    pub check: CheckScope,
     pub compat: Compat,
     /// What would be passed over with a warning is refused.
     pub strict: bool,
@@ -108,6 +111,7 @@ impl Config {
             retry_delete_on_error: keys.flag("retryDeleteOnError", false)?,
             auxiliary_chain: auxiliary_chain(&keys)?,
             bundled: Bundled::read(&keys)?,
+            check: CheckScope::read(&keys)?,
             compat: compat(&keys)?,
             strict: keys.flag("strict", false)?,
             limits: Limits::read(&keys)?,

@@ -228,6 +228,22 @@ fn limits_have_defaults_and_bounds() {
     refused(with(r#","limits":{"networksPerPod":1e9}"#), 7, "`limits.networksPerPod`");
 }
 
+// Shows part of: COMPAT-24
+#[test]
+fn what_check_checks_is_one_of_three_words() {
+    assert_eq!(with("").unwrap().check, CheckScope::Default);
+    for (word, scope) in [
+        ("", CheckScope::Default),
+        ("default", CheckScope::Default),
+        ("all", CheckScope::All),
+        ("off", CheckScope::Off),
+    ] {
+        assert_eq!(with(&format!(r#","check":"{word}""#)).unwrap().check, scope);
+    }
+    refused(with(r#","check":"none""#), 7, "`check`");
+    refused(with(r#","check":false"#), 7, "`check`");
+}
+
 // Proves: MLT-CFG-11
 #[test]
 fn log_keys_have_the_names_and_defaults_of_multus() {

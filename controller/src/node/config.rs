@@ -30,7 +30,9 @@ pub struct Config {
     /// What the runtime may pass for the default network; absent: what that network's plugins declare.
     pub capabilities: Option<Vec<String>>,
     /// Whether the runtime passes the pod's annotations.
-    pub pod_annotations: bool,
+    pub pod_annotations: PodAnnotations,
+    /// What CHECK of the shim checks.
+    pub check: CheckScope,
     pub api_server: ApiServer,
     pub token: Token,
     pub log: Log,
@@ -72,6 +74,49 @@ pub enum CniVersion {
     V1_0,
     #[serde(rename = "1.1.0")]
     V1_1,
+}
+
+/// Whether the runtime passes a pod's annotations to plugins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "BoolOrWord")]
+pub enum PodAnnotations {
+    /// As the Node object tells of the runtime.
+    #[default]
+    Auto,
+    Passed,
+    NotPassed,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum BoolOrWord {
+    Bool(bool),
+    Word(String),
+}
+
+impl TryFrom<BoolOrWord> for PodAnnotations {
+    type Error = String;
+
+    fn try_from(value: BoolOrWord) -> Result<Self, String> {
+        match value {
+            BoolOrWord::Bool(true) => Ok(Self::Passed),
+            BoolOrWord::Bool(false) => Ok(Self::NotPassed),
+            BoolOrWord::Word(word) if word == "auto" => Ok(Self::Auto),
+            BoolOrWord::Word(word) => {
+                Err(format!("`podAnnotations` is `{word}`, and must be `auto`, `true` or `false`"))
+            }
+        }
+    }
+}
+
+/// Which attachments CHECK of the shim checks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckScope {
+    #[default]
+    Default,
+    All,
+    Off,
 }
 
 /// How the shim reaches the API server.
@@ -137,7 +182,8 @@ impl Default for Config {
             executable: Executable::default(),
             cni_version: CniVersion::Auto,
             capabilities: None,
-            pod_annotations: true,
+            pod_annotations: PodAnnotations::Auto,
+            check: CheckScope::Default,
             api_server: ApiServer::default(),
             token: Token::default(),
             log: Log::default(),
@@ -322,6 +368,8 @@ mod tests {
             ("builtIn: {bridge: a/b}", "`builtIn.bridge`"),
             ("builtIn: {mtu: 9}", "`builtIn.mtu` is 9"),
             ("cniVersion: '0.4.0'", "cniVersion"),
+            ("podAnnotations: maybe", "`podAnnotations` is `maybe`, and must be `auto`, `true` or `false`"),
+            ("check: none", "check"),
             ("namespace: Shop", "`namespace`"),
             ("hostt: {}", "hostt"),
         ] {

@@ -6,7 +6,7 @@ use manifold_cni::Version;
 use serde_json::{Map, Value, json};
 
 use super::EXECUTABLE;
-use super::config::{CniVersion, Config};
+use super::config::{CniVersion, Config, PodAnnotations};
 
 /// The name of our network, in the text.
 pub const NETWORK: &str = "manifold";
@@ -45,25 +45,25 @@ pub fn is_configuration(file: &str) -> bool {
     SUFFIXES.iter().any(|suffix| file.ends_with(suffix))
 }
 
-/// The text.
-pub fn text(config: &Config, version: Version, capabilities: &BTreeSet<String>) -> String {
+/// The text. `runtime` is what the Node object says of the container runtime.
+pub fn text(config: &Config, runtime: Option<&str>, capabilities: &BTreeSet<String>) -> String {
     let list = json!({
-        "cniVersion": version.as_str(),
+        "cniVersion": version(config.cni_version, runtime).as_str(),
         "name": NETWORK,
-        "plugins": [entry(config, capabilities)],
+        "plugins": [entry(config, passes_annotations(config.pod_annotations, runtime), capabilities)],
     });
     let mut text = serde_json::to_string_pretty(&list).expect("strings, numbers and lists always serialise");
     text.push('\n');
     text
 }
 
-fn entry(config: &Config, capabilities: &BTreeSet<String>) -> Value {
+fn entry(config: &Config, annotations: bool, capabilities: &BTreeSet<String>) -> Value {
     let Config { host, networks, limits, log, .. } = config;
     let mut allowed: Map<String, Value> = match &config.capabilities {
         Some(names) => names.iter().map(|name| (name.clone(), true.into())).collect(),
         None => capabilities.iter().map(|name| (name.clone(), true.into())).collect(),
     };
-    if config.pod_annotations {
+    if annotations {
         allowed.insert(POD_ANNOTATIONS.to_owned(), true.into());
     }
     let mut entry = json!({
@@ -90,6 +90,7 @@ fn entry(config: &Config, capabilities: &BTreeSet<String>) -> Value {
             "defaultRoutePerFamily": networks.default_route_per_family,
         },
         "strict": networks.strict,
+        "check": config.check,
         "logLevel": log.level,
         "logToStderr": log.to_stderr,
     });
@@ -105,6 +106,18 @@ fn entry(config: &Config, capabilities: &BTreeSet<String>) -> Value {
 /// An empty text would be as good as none, which stands for `default`; a comma alone is a list of nobody.
 fn list(namespaces: &[String]) -> String {
     if namespaces.is_empty() { ",".to_owned() } else { namespaces.join(",") }
+}
+
+/// Whether this node's runtime passes a pod's annotations to plugins. containerd does; CRI-O and cri-dockerd do not, and there
+/// the shim reads the pod. Where nothing is known of the runtime it is offered them: one that does not know them ignores that.
+pub fn passes_annotations(wanted: PodAnnotations, runtime: Option<&str>) -> bool {
+    match wanted {
+        PodAnnotations::Passed => true,
+        PodAnnotations::NotPassed => false,
+        PodAnnotations::Auto => {
+            runtime.and_then(|r| r.split_once("://")).is_none_or(|(name, _)| name == "containerd")
+        }
+    }
 }
 
 /// The version that this node's runtime reads: `runtime` is what the Node object says of it (`containerd://2.0.1`).
@@ -162,13 +175,41 @@ mod tests {
         assert_eq!(version(CniVersion::V1_1, Some("containerd://1.6.20")).as_str(), "1.1.0");
     }
 
+    /// The entry for this runtime, with these keys of the configuration.
+    fn entry_on(runtime: Option<&str>, yaml: &str) -> Value {
+        let text = text(&Config::parse(yaml).unwrap(), runtime, &BTreeSet::new());
+        let list: Value = serde_json::from_str(&text).unwrap();
+        list["plugins"][0].clone()
+    }
+
+    // Shows part of: COMPAT-31
+    #[test]
+    fn a_runtime_that_passes_no_annotations_is_recognised_by_its_name() {
+        let asked =
+            |runtime, yaml: &str| entry_on(runtime, yaml)["capabilities"].get(POD_ANNOTATIONS).is_some();
+        assert!(asked(Some("containerd://1.7.27"), "{}"));
+        assert!(asked(Some("containerd://2.1.0"), "podAnnotations: auto"));
+        assert!(!asked(Some("cri-o://1.31.2"), "{}"));
+        assert!(!asked(Some("docker://28.0.1"), "{}"));
+        assert!(asked(None, "{}"), "the Node may not be read");
+        assert!(asked(Some("cri-o://1.31.2"), "podAnnotations: true"));
+        assert!(!asked(Some("containerd://2.1.0"), "podAnnotations: false"));
+    }
+
+    // Shows part of: COMPAT-24
+    #[test]
+    fn what_check_checks_reaches_the_nodes() {
+        assert_eq!(entry_on(None, "{}")["check"], "default");
+        assert_eq!(entry_on(None, "check: all")["check"], "all");
+        assert_eq!(entry_on(None, "check: 'off'")["check"], "off");
+    }
+
     #[test]
     fn no_global_namespace_is_not_told_as_none_configured() {
         let global = |names: &[&str]| {
             let mut config = Config::default();
             config.networks.global_namespaces = names.iter().map(ToString::to_string).collect();
-            let list: Value =
-                serde_json::from_str(&text(&config, Version::V1_1_0, &BTreeSet::new())).unwrap();
+            let list: Value = serde_json::from_str(&text(&config, None, &BTreeSet::new())).unwrap();
             list["plugins"][0]["globalNamespaces"].as_str().unwrap().to_owned()
         };
         assert_eq!(global(&["default", "shared"]), "default,shared");
@@ -180,7 +221,7 @@ mod tests {
     fn the_text_holds_no_secret_and_names_the_kubeconfig_as_the_host_does() {
         let mut config = Config::default();
         config.host.root = "/host".into();
-        let text = text(&config, Version::V1_1_0, &BTreeSet::from(["portMappings".to_owned()]));
+        let text = text(&config, Some("containerd://2.0.0"), &BTreeSet::from(["portMappings".to_owned()]));
         let list: Value = serde_json::from_str(&text).unwrap();
         let entry = &list["plugins"][0];
         assert_eq!(entry["kubeconfig"], "/var/lib/cni/manifold/credentials/kubeconfig");
@@ -200,8 +241,7 @@ networks: {namespaceIsolation: false, globalNamespaces: [default, shared]}
 log: {level: debug, file: /var/log/manifold.log, toStderr: false}
 ";
         let config = Config::parse(asked).unwrap();
-        let text =
-            text(&config, version(config.cni_version, None), &BTreeSet::from(["bandwidth".to_owned()]));
+        let text = text(&config, None, &BTreeSet::from(["bandwidth".to_owned()]));
         let list: Value = serde_json::from_str(&text).unwrap();
         assert_eq!((&list["cniVersion"], &list["name"]), (&json!("1.1.0"), &json!("manifold")));
         let entry = &list["plugins"][0];
@@ -224,7 +264,7 @@ log: {level: debug, file: /var/log/manifold.log, toStderr: false}
     #[test]
     fn the_kubelets_socket_is_named_where_it_is_not_where_the_shim_looks_by_default() {
         let entry = |yaml: &str| {
-            let text = text(&Config::parse(yaml).unwrap(), Version::V1_0_0, &BTreeSet::new());
+            let text = text(&Config::parse(yaml).unwrap(), None, &BTreeSet::new());
             let list: Value = serde_json::from_str(&text).unwrap();
             list["plugins"][0].get("podResourcesSocket").cloned()
         };

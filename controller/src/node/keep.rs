@@ -18,7 +18,7 @@ use manifold_ledger::durable;
 use manifold_ledger::installed::{Folder, GivenBack, Installed};
 use manifold_plan::{Files, Policy};
 
-use super::config::Config;
+use super::config::{Config, PodAnnotations};
 use super::{conflist, default_network, executables};
 use crate::config::DefaultSource;
 use crate::pace::{self, Pace};
@@ -120,7 +120,9 @@ impl Keeper {
         let files = conf_dir(&self.config.host.conf());
         let mirror = self.mirror(told, &files, &mut round);
         let served = self.judge(mirror.as_ref(), files.clone(), told, &mut round);
-        if told.runtime.is_none() && self.config.cni_version.fixed().is_none() {
+        let by_runtime =
+            self.config.cni_version.fixed().is_none() || self.config.pod_annotations == PodAnnotations::Auto;
+        if told.runtime.is_none() && by_runtime {
             round
                 .missing
                 .push("what the Node object says of the container runtime is not known yet".to_owned());
@@ -250,7 +252,7 @@ impl Keeper {
     }
 
     fn version(&self, told: &Told) -> Version {
-        conflist::version(self.config.cni_version, told.runtime.as_ref().and_then(|r| r.as_deref()))
+        conflist::version(self.config.cni_version, runtime_of(told))
     }
 
     fn conflist(
@@ -263,7 +265,7 @@ impl Keeper {
     ) -> io::Result<()> {
         let text = match (served, &self.record.conflist) {
             (Some(served), _) if round.missing.is_empty() => {
-                conflist::text(&self.config, self.version(told), &served.capabilities)
+                conflist::text(&self.config, runtime_of(told), &served.capabilities)
             }
             // Once written it stays, whatever is missing now.
             (_, Some(written)) => written.clone(),
@@ -320,6 +322,11 @@ impl Keeper {
         }
         Ok(())
     }
+}
+
+/// What the Node object says of the runtime, as far as it may be known.
+fn runtime_of(told: &Told) -> Option<&str> {
+    told.runtime.as_ref().and_then(|runtime| runtime.as_deref())
 }
 
 enum Wrong {

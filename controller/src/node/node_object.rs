@@ -1,7 +1,8 @@
-//! What the Node object of this node says: of the runtime, for the version of the configuration.
+//! What the Node object of this node says of the runtime: for the version of the configuration, and whether pods' annotations
+//! are passed.
 //!
-//! Asked once for each identity. Not allowed to (`get` of nodes is granted with the built-in network), the configuration is
-//! written in the version that every runtime reads.
+//! Asked once for each identity. Where that is not allowed, the configuration is written in the version that every runtime
+//! reads, and offers every runtime to pass a pod's annotations.
 
 use std::time::Duration;
 
@@ -53,7 +54,7 @@ async fn ask(client: &Client, name: &str) -> Result<Option<String>, String> {
         }
         Ok(Err(kube::Error::Api(status))) if status.code == 403 => {
             tracing::info!(
-                "the Node may not be read, so the configuration is written in CNI 1.0.0; set `cniVersion` or grant `get` of nodes for another"
+                "the Node may not be read, so the configuration is written in CNI 1.0.0 and the runtime is taken to pass annotations; set `cniVersion` and `podAnnotations`, or grant `get` of nodes"
             );
             Ok(None)
         }

@@ -78,7 +78,8 @@ pub(crate) fn shipped() -> MutexGuard<'static, Bed> {
     BED.get_or_init(|| Mutex::new(start())).lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-pub(crate) const OPTIONAL: [&str; 2] = ["shim-reads-pods.yaml", "node-built-in.yaml"];
+pub(crate) const OPTIONAL: [&str; 3] =
+    ["shim-reads-pods.yaml", "node-built-in.yaml", "node-reads-runtime.yaml"];
 
 impl Bed {
     fn start(is_open: bool, rights: impl Fn(&ApiServer)) -> Self {

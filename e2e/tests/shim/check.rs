@@ -1,4 +1,4 @@
-//! CHECK looks at every attachment; STATUS tells from files alone whether a pod could be made.
+//! CHECK looks at every attachment, or at those that it is told to; STATUS tells from files alone whether a pod could be made.
 
 use std::fs;
 
@@ -46,6 +46,33 @@ fn check_of_several_broken_ones_tells_them_all() {
     assert!(text.contains("network `storage`") && text.contains("network `wire`"), "{text}");
     assert!(!text.contains("network `link`"), "{text}");
     runtime.del(&sandbox.pod).unwrap().must_succeed();
+}
+
+// Shows part of: COMPAT-24
+#[test]
+fn without_being_told_check_looks_at_the_default_network_alone_and_off_is_off() {
+    let mut node = used_node("scope");
+    let sandbox = node.sandbox("cart", ALL);
+    let runtime = node.runtime();
+    runtime.add(&sandbox.pod).unwrap().must_succeed();
+    let result = runtime.result_of(&sandbox.pod);
+    let input = runtime.attachment_input(&sandbox.pod, result);
+    drop(runtime);
+    let mut check = |scope: &str| {
+        node.entry.insert("check".into(), json!(scope));
+        let input = input.clone().with("check", json!(scope));
+        node.runtime().call("CHECK", Some(&sandbox.pod), input).unwrap()
+    };
+    sandbox.netns.exec(&["ip", "link", "delete", "net1"]).unwrap();
+    check("default").must_succeed();
+    assert!(!check("all").succeeded());
+    sandbox.netns.exec(&["ip", "link", "delete", "eth0"]).unwrap();
+    let text = check("default").error_text();
+    assert!(text.contains("network `cluster-wide-network`") && !text.contains("network `storage`"), "{text}");
+    check("off").must_succeed();
+    check("none").must_fail_with(7);
+    node.entry.remove("check");
+    node.runtime().del(&sandbox.pod).unwrap().must_succeed();
 }
 
 #[test]

@@ -237,6 +237,8 @@ fn entry(host: &HostNs, access: &ShimAccess, namespace: &str) -> Map<String, Val
         "kubeconfig": access.kubeconfig, "clusterNetwork": "cluster-wide-network", "multusNamespace": namespace,
         "binDir": folder("bin"), "confDir": folder("conf"), "cniDir": folder("multus"),
         "stateDir": folder("state"), "deviceInfoDir": folder("devinfo"), "logLevel": "debug",
+        // More than by default, so that every CHECK of a test looks at all that the test made.
+        "check": "all",
     });
     entry.as_object().unwrap().clone()
 }

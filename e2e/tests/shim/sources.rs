@@ -108,7 +108,8 @@ fn without_kubernetes_the_delegates_of_the_entry_are_attached() {
     node.cut_off();
     let plain = node.fake(&json!({}));
     let delegates = json!([plain.clone().with("name", json!("one")), plain.with("name", json!("two"))]);
-    for key in ["clusterNetwork", "kubeconfig"] {
+    // With the capability it would count on the runtime for the annotations.
+    for key in ["clusterNetwork", "kubeconfig", "capabilities"] {
         node.entry.remove(key);
     }
     node.entry.insert("delegates".into(), delegates);

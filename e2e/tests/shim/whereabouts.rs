@@ -147,16 +147,19 @@ fn a_full_pool_of_whereabouts_is_told_in_its_words_and_undoes_the_pod() {
     cluster.assert_given_back();
 }
 
+// Shows part of: COMPAT-24
 #[test]
-fn whereabouts_refusal_of_check_reaches_the_runtime() {
+fn whereabouts_has_no_check_and_the_interface_is_checked_all_the_same() {
     let cluster = Cluster::new("wb-check", 1);
     cluster.define("wide", |node| node.macvlan(&[]), &json!({"range": "10.74.0.0/24"}));
     let node = &cluster.nodes[0];
     let sandbox = node.sandbox("cart", "wide");
     let runtime = node.runtime();
     runtime.add(&sandbox.pod).unwrap().must_succeed();
+    runtime.check(&sandbox.pod).unwrap().must_succeed();
+    sandbox.netns.exec(&["ip", "address", "flush", "dev", "net1"]).unwrap();
     let text = runtime.check(&sandbox.pod).unwrap().error_text();
-    assert!(text.contains("CNI CHECK method is not implemented"), "{text}");
+    assert!(text.contains("network `wide`"), "{text}");
     runtime.del(&sandbox.pod).unwrap().must_succeed();
     cluster.assert_given_back();
 }
