@@ -4,6 +4,7 @@
 //! kernel that lost an answer. What belongs to another request (of another number) is passed over.
 
 use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -60,6 +61,12 @@ impl Channel {
         let _ = socket.set_netlink_get_strict_chk(true);
         setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(SILENCE as i64))?;
         Ok(Self { inner: Mutex::new(Inner { socket, buffer: Vec::with_capacity(BUFFER) }) })
+    }
+
+    /// Does something with the socket itself.
+    pub(crate) fn with_socket<T>(&self, work: impl FnOnce(BorrowedFd<'_>) -> T) -> T {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        work(inner.socket.as_fd())
     }
 
     /// A request that the kernel acknowledges; the answers that came before the acknowledgement.

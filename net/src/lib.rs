@@ -10,6 +10,7 @@
 //! | --- | --- |
 //! | which namespace is this, and how is work done in it | [`netns`] |
 //! | which socket speaks to which namespace | [`net`] |
+//! | by which marks is a namespace known again later | [`nsid`] |
 //! | what does a link look like; create, change, remove one | [`link`], [`create`], [`kinds`], [`change`] |
 //! | which VLANs does a bridge port carry | [`bridge_vlan`] |
 //! | addresses, routes, rules, neighbours | [`address`], [`route`], [`rule`], [`neighbour`] |
@@ -40,6 +41,7 @@ pub mod net;
 mod netfilter;
 pub mod netns;
 pub mod nft;
+pub mod nsid;
 pub mod packet;
 pub mod route;
 pub mod rule;
@@ -57,7 +59,7 @@ pub use create::{BridgeSpec, MacvlanSpec, VethSpec};
 pub use error::NetError;
 pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 pub use kinds::{BondSpec, NewLink};
-pub use link::{BridgePort, IpvlanFlag, IpvlanMode, Link, MacvlanMode};
+pub use link::{BridgePort, IpvlanFlag, IpvlanMode, Link, MacvlanMode, ParentDevice};
 pub use mac::Mac;
 pub use net::{Family, Net};
 pub use netns::{Netns, NetnsError, NetnsId};

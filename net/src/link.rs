@@ -47,6 +47,17 @@ pub struct Link {
     pub vrf_table: Option<u32>,
     /// The kernel's number of a bond's mode: 0 balance-rr, 1 active-backup, and so on.
     pub bond_mode: Option<u8>,
+    /// The address that hardware was made with. Nothing can change it.
+    pub permanent_mac: Option<Mac>,
+    /// The device of the machine behind the link, in every namespace (Linux 5.14).
+    pub parent_device: Option<ParentDevice>,
+}
+
+/// Where a device of the machine is: `pci` and `0000:03:02.1`, `virtio` and `virtio0`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ParentDevice {
+    pub bus: String,
+    pub name: String,
 }
 
 /// What is particular to a link that is a port of a bridge.

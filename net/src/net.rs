@@ -3,6 +3,7 @@
 //! So one thread can hold the host's and the pod's [`Net`] side by side, and name either as the home of a new link.
 
 use std::fmt;
+use std::os::fd::BorrowedFd;
 
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
@@ -43,6 +44,10 @@ impl Net {
     /// The namespace this network is in.
     pub fn netns(&self) -> &Netns {
         &self.netns
+    }
+
+    pub(crate) fn with_socket<T>(&self, work: impl FnOnce(BorrowedFd<'_>) -> T) -> T {
+        self.channel.with_socket(work)
     }
 
     pub(crate) fn same_namespace(&self, other: &Self) -> bool {

@@ -5,7 +5,7 @@ use netlink_packet_route::link::{
     IpVlanFlags, IpVlanMode, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State,
 };
 
-use super::{BridgePort, IpvlanFlag, IpvlanMode, Link, MacvlanMode};
+use super::{BridgePort, IpvlanFlag, IpvlanMode, Link, MacvlanMode, ParentDevice};
 use crate::mac::Mac;
 
 impl Link {
@@ -22,6 +22,8 @@ impl Link {
         for attribute in message.attributes {
             link.take(attribute);
         }
+        link.parent_device =
+            link.parent_device.filter(|device| !device.bus.is_empty() && !device.name.is_empty());
         link
     }
 
@@ -36,9 +38,18 @@ impl Link {
             LinkAttribute::Link(index) => self.peer_or_parent = Some(index).filter(|index| *index != 0),
             LinkAttribute::LinkNetNsId(id) => self.link_netnsid = Some(id),
             LinkAttribute::IfAlias(alias) => self.alias = Some(alias),
+            LinkAttribute::PermAddress(bytes) => {
+                self.permanent_mac = Mac::from_slice(&bytes).filter(|mac| !mac.is_zero());
+            }
+            LinkAttribute::ParentDevName(name) => self.parent().name = name,
+            LinkAttribute::ParentDevBusName(bus) => self.parent().bus = bus,
             LinkAttribute::LinkInfo(infos) => infos.into_iter().for_each(|info| self.take_info(info)),
             _ => {}
         }
+    }
+
+    fn parent(&mut self) -> &mut ParentDevice {
+        self.parent_device.get_or_insert_default()
     }
 
     fn take_info(&mut self, info: LinkInfo) {

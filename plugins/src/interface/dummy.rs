@@ -4,7 +4,8 @@ use manifold_cni::{Attachment, AttachmentId, CniError, CniResult, Detachment, In
 use manifold_net::{Link, Net, NewLink};
 use manifold_plugin_conf::DummyConf;
 
-use super::failure::{Told, gone_is_fine};
+use super::failure::Told;
+use super::record::made::{self, Origin};
 use super::sole_link::{self, Addresses, Finish};
 use super::undo::{AfterStep, Undo};
 use super::{sandbox, verify, veth_pair};
@@ -24,10 +25,10 @@ impl Plugin for Dummy {
     fn add(&self, input: &Input, at: &Attachment) -> Result<CniResult, CniError> {
         read(input)?;
         let ipam = Ipam::of(input, crate::bundled)?;
-        let pod = sandbox::open(&at.netns)?;
+        let (host, pod) = (Net::here().told()?, sandbox::open(&at.netns)?);
         let mut undo = Undo::new(self.after_step);
         let finish = Finish { settings: &[], announce: false, dns: None };
-        let made = make(&mut undo, &pod, at).and_then(|link| {
+        let made = make(&mut undo, Origin { input, at, host: &host }, &pod).and_then(|link| {
             sole_link::furnish(&mut undo, input, at, &pod, &link, Addresses::of(ipam.as_ref()), finish)
         });
         undo.settle(made)
@@ -58,12 +59,12 @@ fn read(input: &Input) -> Result<DummyConf, CniError> {
     DummyConf::read(&input.config).map_err(|problem| problem.into_error(&input.name))
 }
 
-fn make<'a>(undo: &mut Undo<'a>, pod: &'a Net, at: &Attachment) -> Result<Link, CniError> {
+fn make<'a>(undo: &mut Undo<'a>, origin: Origin<'_>, pod: &'a Net) -> Result<Link, CniError> {
+    let at = origin.at;
     let link = match pod.add_dummy(&NewLink { name: at.ifname.as_str(), ..NewLink::default() }) {
         Err(error) if error.is_exists() => return Err(veth_pair::taken(&at.ifname)),
         made => made.told()?,
     };
-    let index = link.index;
-    undo.done("dummy", move || gone_is_fine(pod.delete(index)))?;
+    made::keep(undo, "dummy", origin, pod, &link, None)?;
     Ok(link)
 }

@@ -9,7 +9,8 @@ use manifold_cni::{
 use manifold_net::{Link, Net, NewLink};
 use manifold_plugin_conf::{IpvlanConf, IpvlanFlag, IpvlanMode};
 
-use super::failure::{Told, gone_is_fine};
+use super::failure::Told;
+use super::record::made::{self, Origin};
 use super::sole_link::{self, Addresses, Finish, NOTIFY};
 use super::undo::{AfterStep, Undo};
 use super::{master, sandbox, verify, veth_pair};
@@ -40,7 +41,7 @@ impl Plugin for Ipvlan {
         let (host, pod) = (Net::here().told()?, sandbox::open(&at.netns)?);
         let home = if conf.link_in_container { &pod } else { &host };
         let mut undo = Undo::new(self.after_step);
-        let made = attach(&mut undo, input, at, &conf, home, &pod, ipam.as_ref());
+        let made = attach(&mut undo, input, at, &conf, [&host, home, &pod], ipam.as_ref());
         undo.settle(made)
     }
 
@@ -84,17 +85,17 @@ fn attach<'a>(
     input: &Input,
     at: &'a Attachment,
     conf: &IpvlanConf,
-    home: &Net,
-    pod: &'a Net,
+    [host, home, pod]: [&'a Net; 3],
     ipam: Option<&Ipam<'a>>,
 ) -> Result<CniResult, CniError> {
+    let origin = Origin { input, at, host };
     let finish = Finish { settings: NOTIFY, announce: false, dns: Some(&conf.dns) };
     if let (Some(name), Some(ipam)) = (conf.master.as_ref().filter(|name| name.as_str() == BY_IPAM), ipam)
         && home.link(name.as_str()).told()?.is_none()
     {
         let (result, named) = sole_link::lease_naming_links(undo, ipam, at)?;
         let master = master::find(home, Some(&named_by_ipam(&named)?))?;
-        let link = make(undo, home, pod, at, conf, &master)?;
+        let link = make(undo, origin, home, pod, conf, &master)?;
         return sole_link::furnish(undo, input, at, pod, &link, Addresses::Given(result), finish);
     }
     let by_chain = match (&conf.master, &input.prev_result) {
@@ -102,7 +103,7 @@ fn attach<'a>(
         _ => None,
     };
     let master = master::find(home, conf.master.as_ref().or(by_chain.as_ref()))?;
-    let link = make(undo, home, pod, at, conf, &master)?;
+    let link = make(undo, origin, home, pod, conf, &master)?;
     let addresses = match (ipam, &input.prev_result) {
         (None, Some(prev)) => Addresses::Given(prev.clone()),
         (ipam, _) => Addresses::of(ipam),
@@ -136,12 +137,13 @@ fn only_name(interfaces: &[Interface]) -> Option<IfName> {
 
 fn make<'a>(
     undo: &mut Undo<'a>,
+    origin: Origin<'_>,
     home: &Net,
     pod: &'a Net,
-    at: &Attachment,
     conf: &IpvlanConf,
     master: &Link,
 ) -> Result<Link, CniError> {
+    let at = origin.at;
     let new =
         NewLink { name: at.ifname.as_str(), mtu: conf.mtu.get(), target: Some(pod), ..NewLink::default() };
     let link = match home.add_ipvlan(&new, master.index, mode(conf.mode), flag(conf.flag)) {
@@ -156,8 +158,7 @@ fn make<'a>(
         }
         made => made.told().map_err(|error| error.context(&format!("master `{}`", master.name)))?,
     };
-    let index = link.index;
-    undo.done("ipvlan", move || gone_is_fine(pod.delete(index)))?;
+    made::keep(undo, "ipvlan", origin, pod, &link, None)?;
     Ok(link)
 }
 

@@ -5,7 +5,8 @@ use manifold_net::{Link, Mac, MacvlanSpec, Net};
 use manifold_plugin_conf::mac::{Sources, requested};
 use manifold_plugin_conf::{MacvlanConf, MacvlanMode};
 
-use super::failure::{Told, gone_is_fine};
+use super::failure::Told;
+use super::record::made::{self, Origin};
 use super::sole_link::{self, Addresses, Finish, NOTIFY};
 use super::undo::{AfterStep, Undo};
 use super::{master, sandbox, verify, veth_pair};
@@ -43,7 +44,7 @@ impl Plugin for Macvlan {
             target: Some(&pod),
         };
         let mut undo = Undo::new(self.after_step);
-        let made = make(&mut undo, home, &pod, &spec, at, &master)
+        let made = make(&mut undo, Origin { input, at, host: &host }, home, &pod, &spec, &master)
             .and_then(|link| furnish(&mut undo, input, at, &conf, &pod, &link, ipam.as_ref()));
         undo.settle(made)
     }
@@ -82,18 +83,17 @@ fn read(input: &Input) -> Result<MacvlanConf, CniError> {
 
 fn make<'a>(
     undo: &mut Undo<'a>,
+    origin: Origin<'_>,
     home: &Net,
     pod: &'a Net,
     spec: &MacvlanSpec<'_>,
-    at: &Attachment,
     master: &Link,
 ) -> Result<Link, CniError> {
     let link = match home.add_macvlan(spec) {
-        Err(error) if error.is_exists() => return Err(veth_pair::taken(&at.ifname)),
+        Err(error) if error.is_exists() => return Err(veth_pair::taken(&origin.at.ifname)),
         made => made.told().map_err(|error| error.context(&format!("master `{}`", master.name)))?,
     };
-    let index = link.index;
-    undo.done("macvlan", move || gone_is_fine(pod.delete(index)))?;
+    made::keep(undo, "macvlan", origin, pod, &link, None)?;
     Ok(link)
 }
 

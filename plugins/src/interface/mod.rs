@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | what does each plugin do | [`bridge`], [`ptp`], [`macvlan`], [`vlan`], [`ipvlan`], [`dummy`], [`tap`], [`host_device`], [`bond`], [`sriov`], [`loopback`] |
 //! | how does a link of the host go to the pod and come back | [`lent`] |
+//! | what does root write down at ADD, so that a link is known again | [`record`] |
 //! | what does sysfs tell of a device | [`sysfs`] |
 //! | how is an attachment of one link finished, told of and ended | [`sole_link`] |
 //! | which link is below, and is it there | [`master`] |
@@ -38,6 +39,7 @@ pub(crate) mod masquerade;
 mod master;
 mod ownership;
 mod ptp;
+mod record;
 pub(crate) mod ruleset;
 pub(crate) mod sandbox;
 mod settings;

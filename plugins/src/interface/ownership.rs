@@ -1,19 +1,59 @@
-//! Whether the link that DEL finds under the attachment's name is the one ADD made.
+//! Whether the link that DEL finds is the one ADD made.
 //!
-//! The path of a namespace may lead to another one by now, with another pod's interface of the same name in it. What
-//! `prevResult` tells (from 0.4.0 on) is compared; without it the name and the kind have to do. It tells of the end of
-//! ADD: a MAC address that a later plugin gave is taken back before our DEL, so an address of the result tells as well.
+//! ADD wrote down which index the link has in which namespace ([`super::record::made`]), and that decides: a pod may
+//! have given the link another name or another MAC address, and the path of a namespace may lead to another one by now,
+//! with another pod's interface of the same name in it.
+//!
+//! Of a link that an older version made there is no record. Then what `prevResult` tells (from 0.4.0 on) is compared;
+//! without it the name and the kind have to do. It tells of the end of ADD: a MAC address that a later plugin gave is
+//! taken back before our DEL, so an address of the result tells as well.
 
 use manifold_cni::{CniError, Detachment, Input, Interface};
 use manifold_net::{Link, Net};
 
 use super::failure::{Told, gone_is_fine};
+use super::record::made::{self, Made};
 
 /// Kinds whose MAC address is their master's, and so the same in many pods.
 const SHARES_MAC: [&str; 2] = ["ipvlan", "vlan"];
 
 /// Removes the container's link, and what is left of its other end in the host.
 pub(crate) fn delete_veth(
+    input: &Input,
+    at: &Detachment,
+    host: &Net,
+    pod: Option<&Net>,
+) -> Result<(), CniError> {
+    match made::read(host, at)? {
+        Some(record) => delete_recorded(&record, host, pod),
+        None => delete_unrecorded_veth(input, at, host, pod),
+    }
+}
+
+/// Removes the container's link of a kind that has no end in the host.
+pub(crate) fn delete(input: &Input, at: &Detachment, pod: Option<&Net>, kind: &str) -> Result<(), CniError> {
+    let host = Net::here().told()?;
+    match (made::read(&host, at)?, pod) {
+        (Some(record), pod) => delete_recorded(&record, &host, pod),
+        (None, Some(pod)) => delete_unrecorded(input, at, pod, kind),
+        (None, None) => Ok(()), // The link went with its namespace.
+    }
+}
+
+/// Either end of a pair ends both; the host's may be all that can be reached.
+fn delete_recorded(record: &Made, host: &Net, pod: Option<&Net>) -> Result<(), CniError> {
+    if let Some(pod) = pod
+        && let Some(link) = record.find(pod)?
+    {
+        gone_is_fine(pod.delete(link.index))?;
+    }
+    if let Some(outer) = record.find_host_end(host)? {
+        gone_is_fine(host.delete(outer.index))?;
+    }
+    record.forget()
+}
+
+fn delete_unrecorded_veth(
     input: &Input,
     at: &Detachment,
     host: &Net,
@@ -35,8 +75,7 @@ pub(crate) fn delete_veth(
     }
 }
 
-/// Removes the container's link of a kind that has no end in the host.
-pub(crate) fn delete(input: &Input, at: &Detachment, pod: &Net, kind: &str) -> Result<(), CniError> {
+fn delete_unrecorded(input: &Input, at: &Detachment, pod: &Net, kind: &str) -> Result<(), CniError> {
     let Some(link) = pod.link(at.ifname.as_str()).told()?.filter(|link| link.is_kind(kind)) else {
         return Ok(());
     };
@@ -48,16 +87,17 @@ pub(crate) fn delete(input: &Input, at: &Detachment, pod: &Net, kind: &str) -> R
     if ours { gone_is_fine(pod.delete(link.index)) } else { Ok(()) }
 }
 
-/// The container's link of any kind, if it is the one that ADD put there.
-pub(crate) fn find(input: &Input, at: &Detachment, pod: &Net) -> Result<Option<Link>, CniError> {
-    let Some(link) = pod.link(at.ifname.as_str()).told()? else { return Ok(None) };
-    let ours =
-        is_ours(input, at, &link, None) || has_told_address(input, at, pod, &link)?.unwrap_or_default();
-    Ok(Some(link).filter(|_| ours))
-}
-
-/// The container's bond. Its MAC address may have gone to another member since, so an address will do as well.
-pub(crate) fn find_bond(input: &Input, at: &Detachment, pod: &Net) -> Result<Option<Link>, CniError> {
+/// The container's bond. Without a record: its MAC address may have gone to another member since, so an address will do
+/// as well.
+pub(crate) fn find_bond(
+    input: &Input,
+    at: &Detachment,
+    host: &Net,
+    pod: &Net,
+) -> Result<Option<Link>, CniError> {
+    if let Some(record) = made::read(host, at)? {
+        return record.find(pod);
+    }
     let Some(link) = pod.link(at.ifname.as_str()).told()?.filter(|link| link.is_kind("bond")) else {
         return Ok(None);
     };

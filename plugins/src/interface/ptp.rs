@@ -11,6 +11,7 @@ use manifold_plugin_conf::PtpConf;
 
 use super::failure::{Told, gone_is_fine};
 use super::masquerade::Key;
+use super::record::made::{self, Origin};
 use super::teardown::Teardown;
 use super::undo::{AfterStep, Undo};
 use super::veth_pair::{self, VethPair};
@@ -83,6 +84,7 @@ impl Plugin for Ptp {
         let conf = PtpConf::read_leniently(&input.config);
         let mut teardown = Teardown::default();
         teardown.part(ipam(input).and_then(|ipam| ipam.gc(keep)));
+        teardown.part(made::collect(input, keep));
         if conf.ip_masq {
             teardown.part(masquerade::collect(&input.name, keep, input.deadline));
         }
@@ -118,7 +120,7 @@ fn attach<'a>(
     let ways = ways(&result.ips)?;
     forwarding::enable(host, ways.iter().map(|way| way.gateway))?;
     undo.passed("forwarding")?;
-    let pair = veth_pair::make(undo, pod, host, &at.ifname, None, conf.mtu.get())?;
+    let pair = veth_pair::make(undo, Origin { input, at, host }, pod, None, conf.mtu.get())?;
     result.interfaces = interfaces(&pair, at);
     result.ips.iter_mut().for_each(|ip| ip.interface = Some(1));
     idle_routes::leave_out(&mut result, 1, pod)?;

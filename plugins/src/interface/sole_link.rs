@@ -5,6 +5,7 @@ use manifold_net::{Link, Net};
 use manifold_plugin_conf::DnsConf;
 
 use super::failure::told_with_mac;
+use super::record::made;
 use super::settings::{self, Ipv6, Setting, Settings};
 use super::teardown::Teardown;
 use super::undo::Undo;
@@ -126,10 +127,8 @@ pub(crate) fn interface(link: &Link, at: &Attachment) -> Interface {
 /// DEL of a link of this kind. Needs neither its master nor a configuration that still fits.
 pub(crate) fn del(input: &Input, at: &Detachment, kind: &str) -> Result<(), CniError> {
     end(input, at, |teardown| {
-        teardown.part(sandbox::find(at.netns.as_deref()).and_then(|pod| match pod {
-            Some(pod) => ownership::delete(input, at, &pod, kind),
-            None => Ok(()), // The link went with its namespace.
-        }));
+        let pod = sandbox::find(at.netns.as_deref());
+        teardown.part(pod.and_then(|pod| ownership::delete(input, at, pod.as_ref(), kind)));
     })
 }
 
@@ -160,7 +159,10 @@ pub(crate) fn status(input: &Input) -> Result<(), CniError> {
 }
 
 pub(crate) fn gc(input: &Input, keep: &[AttachmentId]) -> Result<(), CniError> {
-    Ipam::of(input, crate::bundled)?.map_or(Ok(()), |ipam| ipam.gc(keep))
+    let mut teardown = Teardown::default();
+    teardown.part(Ipam::of(input, crate::bundled).and_then(|ipam| ipam.map_or(Ok(()), |ipam| ipam.gc(keep))));
+    teardown.part(made::collect(input, keep));
+    teardown.finish()
 }
 
 /// CHECK's part that is IPAM's.

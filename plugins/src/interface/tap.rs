@@ -5,7 +5,8 @@ use manifold_net::{Link, LinkChange, Mac, Net, TapSpec};
 use manifold_plugin_conf::TapConf;
 use manifold_plugin_conf::mac::{Sources, requested};
 
-use super::failure::{Told, gone_is_fine};
+use super::failure::Told;
+use super::record::made::{self, Origin};
 use super::settings::Setting;
 use super::sole_link::{self, Addresses, Finish};
 use super::undo::{AfterStep, Undo};
@@ -31,7 +32,7 @@ impl Plugin for Tap {
         let mac = requested(&input.config, &at.args, Sources::WithConfigKey)
             .map_err(|problem| problem.into_error(&input.name))?;
         let ipam = Ipam::of(input, crate::bundled)?;
-        let pod = sandbox::open(&at.netns)?;
+        let (host, pod) = (Net::here().told()?, sandbox::open(&at.netns)?);
         let bridge = conf.bridge.as_ref().map(|name| bridge(&pod, name)).transpose()?;
         let change = LinkChange {
             mac: mac.map(|mac| Mac(mac.octets())),
@@ -41,9 +42,10 @@ impl Plugin for Tap {
         };
         let mut undo = Undo::new(self.after_step);
         let finish = Finish { settings: NOTIFY, announce: false, dns: Some(&conf.dns) };
-        let made = make(&mut undo, &pod, at, &conf, &change).and_then(|link| {
-            sole_link::furnish(&mut undo, input, at, &pod, &link, Addresses::of(ipam.as_ref()), finish)
-        });
+        let made =
+            make(&mut undo, Origin { input, at, host: &host }, &pod, &conf, &change).and_then(|link| {
+                sole_link::furnish(&mut undo, input, at, &pod, &link, Addresses::of(ipam.as_ref()), finish)
+            });
         undo.settle(made)
     }
 
@@ -90,22 +92,23 @@ fn bridge(pod: &Net, name: &IfName) -> Result<Link, CniError> {
 
 fn make<'a>(
     undo: &mut Undo<'a>,
+    origin: Origin<'_>,
     pod: &'a Net,
-    at: &Attachment,
     conf: &TapConf,
     change: &LinkChange<'_>,
 ) -> Result<Link, CniError> {
+    let at = origin.at;
     let name = at.ifname.as_str();
     let spec = TapSpec { name, multi_queue: conf.multi_queue, owner: conf.owner, group: conf.group };
     if pod.link(name).told()?.is_some() {
         return Err(veth_pair::taken(&at.ifname));
     }
-    let made = match conf.selinux_context() {
+    let new = match conf.selinux_context() {
         Some(context) if tap_label::in_force() => tap_label::add(pod, &spec, context)?,
         _ => pod.add_tap(&spec).told()?,
     };
-    let index = made.index;
-    undo.done("TAP device", move || gone_is_fine(pod.delete(index)))?;
+    let index = new.index;
+    made::keep(undo, "TAP device", origin, pod, &new, None)?;
     if *change != LinkChange::default() {
         pod.change(index, change).told()?;
     }

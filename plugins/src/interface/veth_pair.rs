@@ -4,7 +4,8 @@
 use manifold_cni::{CniError, IfName};
 use manifold_net::{Link, Mac, Net, VethSpec, sysctl};
 
-use super::failure::{Told, gone_is_fine};
+use super::failure::Told;
+use super::record::made::{self, Origin};
 use super::undo::Undo;
 
 pub(crate) struct VethPair {
@@ -16,12 +17,12 @@ pub(crate) struct VethPair {
 
 pub(crate) fn make<'a>(
     undo: &mut Undo<'a>,
+    origin: Origin<'_>,
     pod: &'a Net,
-    host: &'a Net,
-    name: &IfName,
     mac: Option<Mac>,
     mtu: Option<u32>,
 ) -> Result<VethPair, CniError> {
+    let (host, name) = (origin.host, &origin.at.ifname);
     let spec = VethSpec {
         name: name.as_str(),
         mac,
@@ -34,8 +35,7 @@ pub(crate) fn make<'a>(
         Err(error) if error.is_exists() => return Err(taken(name)),
         made => made.told()?,
     };
-    let index = outer.index;
-    undo.done("veth pair", move || gone_is_fine(host.delete(index)))?;
+    made::keep(undo, "veth pair", origin, pod, &inner, Some(&outer))?;
     // The host must not learn routes from what a pod advertises (CVE-2020-10749).
     match sysctl::set(&["net", "ipv6", "conf", &outer.name, "accept_ra"], "0") {
         Err(error) if error.is_not_found() => {} // No IPv6 in this kernel.

@@ -5,7 +5,8 @@ use manifold_net::{Link, Net, NewLink};
 use manifold_plugin_conf::VlanConf;
 
 use super::announce::AFTER_DETECTION;
-use super::failure::{Told, gone_is_fine};
+use super::failure::Told;
+use super::record::made::{self, Origin};
 use super::sole_link::{self, Addresses, Finish};
 use super::undo::{AfterStep, Undo};
 use super::{master, sandbox, verify, veth_pair};
@@ -35,9 +36,10 @@ impl Plugin for Vlan {
         }
         let mut undo = Undo::new(self.after_step);
         let finish = Finish { settings: &[AFTER_DETECTION], announce: true, dns: Some(&conf.dns) };
-        let made = make(&mut undo, home, &pod, at, &conf, &master).and_then(|link| {
-            sole_link::furnish(&mut undo, input, at, &pod, &link, Addresses::of(ipam.as_ref()), finish)
-        });
+        let made =
+            make(&mut undo, Origin { input, at, host: &host }, home, &pod, &conf, &master).and_then(|link| {
+                sole_link::furnish(&mut undo, input, at, &pod, &link, Addresses::of(ipam.as_ref()), finish)
+            });
         undo.settle(made)
     }
 
@@ -75,20 +77,20 @@ fn read(input: &Input) -> Result<VlanConf, CniError> {
 
 fn make<'a>(
     undo: &mut Undo<'a>,
+    origin: Origin<'_>,
     home: &Net,
     pod: &'a Net,
-    at: &Attachment,
     conf: &VlanConf,
     master: &Link,
 ) -> Result<Link, CniError> {
+    let at = origin.at;
     let new =
         NewLink { name: at.ifname.as_str(), mtu: conf.mtu.get(), target: Some(pod), ..NewLink::default() };
     let link = match home.add_vlan(&new, master.index, conf.vlan_id) {
         Err(error) if error.is_exists() => return Err(exists(pod, at, conf)?),
         made => made.told().map_err(|error| error.context(&format!("master `{}`", master.name)))?,
     };
-    let index = link.index;
-    undo.done("VLAN", move || gone_is_fine(pod.delete(index)))?;
+    made::keep(undo, "VLAN", origin, pod, &link, None)?;
     Ok(link)
 }
 

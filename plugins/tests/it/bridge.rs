@@ -359,13 +359,14 @@ fn an_interface_name_with_a_dot_gets_its_settings() {
 }
 
 // Proves: PLG-BRIDGE-21, PLG-COM-11, PLG-COM-12, PLG-COM-13
+// Proves: COMPAT-27.3
 #[test]
 fn check_finds_each_thing_that_is_broken() {
     let bed = Bed::new();
     let ipam = json!({"type": "host-local", "dataDir": bed.leases.path(), "ranges": [[{"subnet": "10.1.0.0/24"}]],
         "routes": [{"dst": "10.7.0.0/16"}, {"dst": "10.8.0.0/16", "table": 77}]});
     let conf = with(&conf(ipam), json!({"isDefaultGateway": true}));
-    let broken: [(&str, bool, &str); 10] = [
+    let broken: [(&str, bool, &str); 13] = [
         (
             "ip addr del 10.1.0.2/24 dev eth0; ip route add 10.1.0.0/24 dev eth0",
             true,
@@ -392,6 +393,13 @@ fn check_finds_each_thing_that_is_broken() {
             "bridge `br0` has MAC address `02:00:00:00:00:98`",
         ),
         ("ip link set br0 promisc on", false, "promiscuous mode `true`"),
+        ("ip link set br0 down", false, "bridge `br0` is down"),
+        (
+            "ip link set $(ip -o link show master br0 | sed -E 's/^[0-9]+: ([^@]+)@.*/\\1/') down",
+            false,
+            "of interface `eth0` is down",
+        ),
+        ("ip addr del 10.1.0.1/24 dev br0", false, "`br0` has lost the address `10.1.0.1`"),
     ];
     for (script, in_pod, complaint) in broken {
         let bed = Bed { leases: tempfile::tempdir().unwrap(), ..Bed::new() };

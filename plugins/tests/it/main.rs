@@ -23,6 +23,7 @@ mod faults;
 mod habits;
 mod host_device;
 mod host_local;
+mod identity;
 mod ipam_bed;
 mod ipvlan;
 mod killed;

@@ -7,7 +7,7 @@ use manifold_net::{Link, LinkChange, Mac, Net};
 use manifold_plugin_conf::BondConf;
 
 use crate::interface::failure::Told;
-use crate::interface::lent;
+use crate::interface::lent::{self, Borrower, unrecorded};
 use crate::interface::sysfs::{self, Sysfs};
 use crate::interface::undo::Undo;
 
@@ -55,8 +55,8 @@ fn physical_mtu(home: &Net, link: &Link) -> Option<u32> {
 /// Brings members of the host to the pod.
 pub(super) fn bring<'a>(
     undo: &mut Undo<'a>,
-    host: &'a Net,
-    pod: &'a Net,
+    borrower: Borrower<'_>,
+    [host, pod]: [&'a Net; 2],
     conf: &BondConf,
     members: Vec<Link>,
 ) -> Result<Vec<Link>, CniError> {
@@ -64,7 +64,7 @@ pub(super) fn bring<'a>(
         return Ok(members);
     }
     let names = conf.links.iter().zip(members);
-    names.map(|(name, link)| lent::lend(undo, host, pod, &link, name)).collect()
+    names.map(|(name, link)| lent::lend(undo, borrower, [host, pod], &link, name)).collect()
 }
 
 /// Puts the members under the bond, each with a MAC address that no other has.
@@ -111,14 +111,11 @@ pub(super) fn release(pod: &Net, bond: &Link) -> Result<(), CniError> {
     Ok(())
 }
 
-pub(super) fn give_back(host: &Net, pod: &Net, names: &[IfName]) -> Result<(), CniError> {
+/// Of members that an older version lent there is only what the configuration names.
+pub(super) fn give_back_unrecorded(host: &Net, pod: &Net, names: &[IfName]) -> Result<(), CniError> {
     let mut teardown = crate::interface::teardown::Teardown::default();
     for name in names {
-        let lent =
-            pod.link(name.as_str()).told()?.filter(|link| link.alias.as_deref() == Some(name.as_str()));
-        if let Some(link) = lent {
-            teardown.part(lent::give_back(host, pod, &link));
-        }
+        teardown.part(unrecorded::take_back(host, pod, name, Some(name)));
     }
     teardown.finish()
 }

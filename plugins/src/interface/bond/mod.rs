@@ -10,7 +10,10 @@ use manifold_plugin_conf::BondConf;
 
 use super::announce::AFTER_DETECTION;
 use super::failure::{Told, gone_is_fine};
+use super::lent::{self, Borrower, Outcome};
+use super::record::made::{self, Origin};
 use super::sole_link::{self, Addresses, Finish};
+use super::teardown::Teardown;
 use super::undo::{AfterStep, Undo};
 use super::{ownership, sandbox, verify, veth_pair};
 
@@ -35,9 +38,10 @@ impl Plugin for Bond {
         if pod.link(at.ifname.as_str()).told()?.is_some() {
             return Err(veth_pair::taken(&at.ifname));
         }
+        lent::settle(&host)?;
         let found = members::find(&conf, &host, &pod)?;
         let mut undo = Undo::new(self.after_step);
-        let made = make(&mut undo, &host, &pod, at, &conf, found).and_then(|link| {
+        let made = make(&mut undo, Borrower { input, at }, [&host, &pod], &conf, found).and_then(|link| {
             let finish = Finish { settings: &[AFTER_DETECTION], announce: true, dns: Some(&conf.dns) };
             sole_link::furnish(&mut undo, input, at, &pod, &link, Addresses::of(ipam.as_ref()), finish)
         });
@@ -69,10 +73,8 @@ impl Plugin for Bond {
     /// Needs neither the members nor a configuration that still fits.
     fn del(&self, input: &Input, at: &Detachment) -> Result<(), CniError> {
         sole_link::end(input, at, |teardown| {
-            teardown.part(sandbox::find(at.netns.as_deref()).and_then(|pod| match pod {
-                Some(pod) => take_apart(input, at, &pod),
-                None => Ok(()), // The bond went with its namespace; the kernel returns hardware under its own name.
-            }));
+            let pod = sandbox::find(at.netns.as_deref());
+            teardown.part(pod.and_then(|pod| take_apart(input, at, pod.as_ref())));
         })
     }
 
@@ -81,7 +83,10 @@ impl Plugin for Bond {
     }
 
     fn gc(&self, input: &Input, keep: &[AttachmentId]) -> Result<(), CniError> {
-        sole_link::gc(input, keep)
+        let mut teardown = Teardown::default();
+        teardown.part(sole_link::gc(input, keep));
+        teardown.part(lent::collect(input, keep));
+        teardown.finish()
     }
 }
 
@@ -91,20 +96,20 @@ fn read(input: &Input) -> Result<BondConf, CniError> {
 
 fn make<'a>(
     undo: &mut Undo<'a>,
-    host: &'a Net,
-    pod: &'a Net,
-    at: &Attachment,
+    borrower: Borrower<'_>,
+    [host, pod]: [&'a Net; 2],
     conf: &BondConf,
     members: Vec<Link>,
 ) -> Result<Link, CniError> {
-    let members = members::bring(undo, host, pod, conf, members)?;
+    let Borrower { input, at } = borrower;
+    let members = members::bring(undo, borrower, [host, pod], conf, members)?;
     let new = NewLink { name: at.ifname.as_str(), mtu: conf.mtu.get(), ..NewLink::default() };
     let bond = match pod.add_bond(&new, &spec(conf)) {
         Err(error) if error.is_exists() => return Err(veth_pair::taken(&at.ifname)),
         made => made.told()?,
     };
     let index = bond.index;
-    undo.done("bond", move || gone_is_fine(pod.delete(index)))?;
+    made::keep(undo, "bond", Origin { input, at, host }, pod, &bond, None)?;
     members::join(undo, pod, &bond, &members)?;
     // Its MAC address came with the first member.
     let bond = pod.link_by_index(index).told()?;
@@ -122,15 +127,21 @@ fn spec(conf: &BondConf) -> BondSpec {
     }
 }
 
-fn take_apart(input: &Input, at: &Detachment, pod: &Net) -> Result<(), CniError> {
+fn take_apart(input: &Input, at: &Detachment, pod: Option<&Net>) -> Result<(), CniError> {
+    let host = Net::here().told()?;
     let (names, in_container) = BondConf::members_leniently(&input.config);
-    if let Some(bond) = ownership::find_bond(input, at, pod)? {
+    if let Some(pod) = pod
+        && let Some(bond) = ownership::find_bond(input, at, &host, pod)?
+    {
         pod.set_down(bond.index).told()?;
         members::release(pod, &bond)?;
         gone_is_fine(pod.delete(bond.index))?;
     }
-    if in_container {
-        return Ok(());
+    made::forget(&host, at)?;
+    match (lent::take_back(&host, at, input.deadline)?, pod) {
+        (Outcome::NotRecorded, Some(pod)) if !in_container => {
+            members::give_back_unrecorded(&host, pod, &names)
+        }
+        _ => Ok(()),
     }
-    members::give_back(&Net::here().told()?, pod, &names)
 }

@@ -1,6 +1,7 @@
-//! CHECK of a bridge attachment: the bridge, both ends of the pair, addresses and routes (PLG-BRIDGE-21).
+//! CHECK of a bridge attachment: the bridge, both ends of the pair, addresses, routes and the gateway (PLG-BRIDGE-21,
+//! COMPAT-27).
 
-use manifold_cni::{Attachment, CniError, CniResult, Input};
+use manifold_cni::{Attachment, CniError, CniResult, Input, IpConfig};
 use manifold_net::{Link, Net};
 use manifold_plugin_conf::BridgeConf;
 
@@ -16,6 +17,7 @@ pub(super) fn check(input: &Input, at: &Attachment, conf: &BridgeConf) -> Result
     let found = verify::interface(input, at, "veth")?;
     port(&host, prev, &bridge, &found.link)?;
     found.addresses_and_routes()?;
+    gateway(&host, &bridge, conf, found.own_ips())?;
     let key = Key::of(input, at);
     if conf.macspoofchk {
         spoof_check::check(&key, input.deadline)?;
@@ -25,6 +27,41 @@ pub(super) fn check(input: &Input, at: &Attachment, conf: &BridgeConf) -> Result
         masquerade::check(conf.ip_masq_backend, &key, &addresses, input.deadline)?;
     }
     Ok(())
+}
+
+/// Where the bridge is the pod's gateway: it still has the address, and the link that has it is up.
+fn gateway<'a>(
+    host: &Net,
+    bridge: &Link,
+    conf: &BridgeConf,
+    ips: impl Iterator<Item = &'a IpConfig>,
+) -> Result<(), CniError> {
+    let gateways: Vec<_> = ips.filter_map(|ip| ip.gateway).collect();
+    if !conf.is_gateway() || gateways.is_empty() {
+        return Ok(());
+    }
+    let in_vlan = match conf.vlan.get() {
+        Some(id) => Some(leg_in_vlan(host, bridge, id)?),
+        None => None,
+    };
+    let link = in_vlan.as_ref().unwrap_or(bridge);
+    let there = host.addresses(link.index).told()?;
+    for gateway in gateways {
+        if !there.iter().any(|address| address.ip.addr() == gateway) {
+            let text = format!("`{}` has lost the address `{gateway}` of the pods' gateway", link.name);
+            return Err(CniError::check(text));
+        }
+    }
+    Ok(())
+}
+
+fn leg_in_vlan(host: &Net, bridge: &Link, id: u16) -> Result<Link, CniError> {
+    let name = format!("{}.{id}", bridge.name);
+    match host.link(&name).told()? {
+        Some(link) if link.up => Ok(link),
+        Some(_) => Err(CniError::check(format!("the gateway's interface `{name}` is down"))),
+        None => Err(CniError::check(format!("the gateway's interface `{name}` does not exist any more"))),
+    }
 }
 
 fn bridge(host: &Net, prev: &CniResult, conf: &BridgeConf) -> Result<Link, CniError> {
@@ -40,6 +77,9 @@ fn bridge(host: &Net, prev: &CniResult, conf: &BridgeConf) -> Result<Link, CniEr
         let found = link.mac.map(|mac| mac.to_string()).unwrap_or_default();
         return differs(format!("has MAC address `{found}`, and had `{}`", told.mac));
     }
+    if !link.up {
+        return differs("is down".into());
+    }
     if link.promisc != conf.promisc_mode {
         return differs(format!("has promiscuous mode `{}`, not `{}`", link.promisc, conf.promisc_mode));
     }
@@ -51,13 +91,12 @@ fn port(host: &Net, prev: &CniResult, bridge: &Link, inner: &Link) -> Result<(),
     for told in prev.interfaces.iter().filter(|told| told.sandbox.is_empty() && told.name != bridge.name) {
         match host.link(&told.name).told()? {
             Some(link) if link.is_kind("veth") && inner.peer_or_parent == Some(link.index) => {
-                if link.master == Some(bridge.index) {
-                    return Ok(());
-                }
-                let text = format!(
-                    "the host's end `{}` is not a port of bridge `{}` any more",
-                    link.name, bridge.name
-                );
+                let fault = match link.master == Some(bridge.index) {
+                    true if link.up => return Ok(()),
+                    true => "is down".to_owned(),
+                    false => format!("is not a port of bridge `{}` any more", bridge.name),
+                };
+                let text = format!("the host's end `{}` of interface `{}` {fault}", link.name, inner.name);
                 return Err(CniError::check(text));
             }
             _ => {}

@@ -15,6 +15,7 @@ use manifold_plugin_conf::mac::{Sources, requested};
 use super::announce::AFTER_DETECTION;
 use super::failure::Told;
 use super::masquerade::Key;
+use super::record::made::{self, Origin};
 use super::settings::{self, Ipv6, Setting, Settings};
 use super::teardown::Teardown;
 use super::undo::{AfterStep, Undo};
@@ -99,6 +100,7 @@ impl Plugin for Bridge {
         let mut teardown = Teardown::default();
         teardown
             .part(Ipam::of(input, crate::bundled).and_then(|ipam| ipam.map_or(Ok(()), |ipam| ipam.gc(keep))));
+        teardown.part(made::collect(input, keep));
         if conf.ip_masq {
             teardown.part(masquerade::collect(&input.name, keep, input.deadline));
         }
@@ -127,7 +129,7 @@ impl<'a> Call<'a> {
         let Self { input, at, conf, .. } = *self;
         let bridge = device::ensure(host, conf)?;
         undo.passed("bridge")?;
-        let pair = veth_pair::make(undo, pod, host, &at.ifname, self.mac, conf.mtu.get())?;
+        let pair = veth_pair::make(undo, Origin { input, at, host }, pod, self.mac, conf.mtu.get())?;
         port::join(host, &bridge, &pair.outer, conf)?;
         undo.passed("bridge port")?;
         if conf.macspoofchk {

@@ -11,10 +11,12 @@ use manifold_plugin_conf::host_device::Selector;
 
 use super::announce::AFTER_DETECTION;
 use super::failure::Told;
+use super::lent::{self, Borrower, Outcome, unrecorded};
 use super::sole_link::{self, Addresses, Finish};
 use super::sysfs::Sysfs;
+use super::teardown::Teardown;
 use super::undo::{AfterStep, Undo};
-use super::{lent, ownership, sandbox, verify};
+use super::{sandbox, verify};
 use select::Chosen;
 
 #[derive(Clone, Copy, Debug)]
@@ -31,11 +33,19 @@ impl Plugin for HostDevice {
         let conf = read(input)?;
         let ipam = Ipam::of(input, crate::bundled)?;
         let (host, pod) = (Net::here().told()?, sandbox::open(&at.netns)?);
+        lent::settle(&host)?;
         let chosen = select::find(&host, &conf.selector, &at.ifname, Sysfs::real())?;
         let mut undo = Undo::new(self.after_step);
         let finish = Finish { settings: &[AFTER_DETECTION], announce: true, dns: Some(&conf.dns) };
         let made = match &chosen {
-            Chosen::Link(link) => lent::lend(&mut undo, &host, &pod, link, &at.ifname).and_then(|link| {
+            Chosen::Link(link) => lent::lend(
+                &mut undo,
+                Borrower { input, at },
+                [&host, &pod],
+                link,
+                &at.ifname,
+            )
+            .and_then(|link| {
                 sole_link::furnish(&mut undo, input, at, &pod, &link, Addresses::of(ipam.as_ref()), finish)
             }),
             Chosen::Userspace => without_link(&mut undo, at, ipam.as_ref(), finish),
@@ -65,7 +75,10 @@ impl Plugin for HostDevice {
     }
 
     fn gc(&self, input: &Input, keep: &[AttachmentId]) -> Result<(), CniError> {
-        sole_link::gc(input, keep)
+        let mut teardown = Teardown::default();
+        teardown.part(sole_link::gc(input, keep));
+        teardown.part(lent::collect(input, keep));
+        teardown.finish()
     }
 }
 
@@ -106,38 +119,33 @@ fn without_link<'a>(
 
 fn give_back(input: &Input, at: &Detachment) -> Result<(), CniError> {
     let host = Net::here().told()?;
-    if let Some(pod) = sandbox::find(at.netns.as_deref())?
-        && let Some(link) = lent_link(input, at, &pod)?
-    {
-        return lent::give_back(&host, &pod, &link);
+    match lent::take_back(&host, at, input.deadline)? {
+        Outcome::Over => Ok(()),
+        Outcome::NotRecorded => give_back_unrecorded(input, at, &host),
     }
-    lent::rename_stranded(&host, &at.ifname, |link, alias| is_it(input, at, link, alias))
 }
 
-/// By what the result told, and else by the name it has in the host or the address it has by itself: a later plugin of
-/// the list may have given it another one for the pod's time.
-fn lent_link(input: &Input, at: &Detachment, pod: &Net) -> Result<Option<Link>, CniError> {
-    if let Some(link) = ownership::find(input, at, pod)? {
-        return Ok(Some(link));
+fn give_back_unrecorded(input: &Input, at: &Detachment, host: &Net) -> Result<(), CniError> {
+    if let Some(pod) = sandbox::find(at.netns.as_deref())? {
+        let named = match HostDeviceConf::read(&input.config).map(|conf| conf.selector) {
+            Ok(Selector::Name(name)) => Some(name),
+            _ => None,
+        };
+        unrecorded::take_back(host, &pod, &at.ifname, named.as_ref())?;
     }
-    let link = pod.link(at.ifname.as_str()).told()?;
-    Ok(link.filter(|link| match HostDeviceConf::read(&input.config).map(|conf| conf.selector) {
-        Ok(Selector::Name(name)) => link.alias.as_deref() == Some(name.as_str()),
-        Ok(Selector::Mac(wanted)) => link.mac == Some(Mac(wanted.octets())),
-        _ => false,
-    }))
+    unrecorded::rename_stranded(host, &at.ifname, |link, home| is_it(input, at, link, home))
 }
 
 /// By what the result told, and else by what the configuration selects it by.
-fn is_it(input: &Input, at: &Detachment, link: &Link, alias: &str) -> bool {
-    let mac = link.mac;
+fn is_it(input: &Input, at: &Detachment, link: &Link, home: &str) -> bool {
+    let mac = link.permanent_mac.or(link.mac);
     let interfaces = input.prev_result.iter().flat_map(|prev| &prev.interfaces);
     let mut told = interfaces.filter(|told| told.name == at.ifname.as_str() && !told.mac.is_empty());
     if let Some(told) = told.next() {
         return mac.is_some_and(|mac| mac.to_string().eq_ignore_ascii_case(&told.mac));
     }
     match HostDeviceConf::read(&input.config).map(|conf| conf.selector) {
-        Ok(Selector::Name(name)) => name.as_str() == alias,
+        Ok(Selector::Name(name)) => name.as_str() == home,
         Ok(Selector::Mac(wanted)) => mac == Some(Mac(wanted.octets())),
         Ok(Selector::Pci(address)) => Sysfs::real().is_at(&link.name, &address),
         _ => false,

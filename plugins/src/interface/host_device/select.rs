@@ -5,6 +5,7 @@ use manifold_net::{Link, Mac, Net};
 use manifold_plugin_conf::host_device::Selector;
 
 use crate::interface::failure::Told;
+use crate::interface::lent::unrecorded;
 use crate::interface::sysfs::{self, Sysfs};
 
 #[derive(Debug)]
@@ -70,10 +71,10 @@ fn of_pci(host: &Net, device: &std::path::Path) -> Result<Chosen, CniError> {
         .ok_or_else(|| CniError::failed(format!("the link `{name}` has just vanished; try again")))
 }
 
-/// A device that its pod took along, and that came back under its name there.
+/// A device that an older version lent, that its pod took along, and that came back under its name there.
 fn stranded(host: &Net, name: &str, ifname: &IfName) -> Result<Option<Link>, CniError> {
     let links = host.links().told()?;
-    Ok(links.into_iter().find(|link| crate::interface::lent::original_name(link, ifname) == name))
+    Ok(links.into_iter().find(|link| unrecorded::stranded_as(link, ifname) == Some(name)))
 }
 
 fn missing(selector: &Selector) -> CniError {

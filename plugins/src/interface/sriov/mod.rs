@@ -16,12 +16,13 @@ use manifold_plugin_conf::mac::{Sources, requested};
 use manifold_plugin_conf::{PciAddress, SriovConf};
 
 use super::failure::Told;
+use super::lent::{self, Borrower, Outcome, unrecorded};
 use super::settings::Setting;
 use super::sole_link::{self, Addresses, Finish};
 use super::sysfs::{self, Sysfs};
 use super::teardown::Teardown;
 use super::undo::{AfterStep, Undo};
-use super::{dns, lent, sandbox, verify, veth_pair};
+use super::{dns, sandbox, verify, veth_pair};
 use function::Function;
 use store::{Record, Store};
 
@@ -65,6 +66,7 @@ impl Plugin for Sriov {
         if pod.link(at.ifname.as_str()).told()?.is_some() {
             return Err(veth_pair::taken(&at.ifname));
         }
+        lent::settle(&host)?;
         let found = find(&host, &conf.device)?;
         let mut undo = Undo::new(self.after_step);
         let call = Call { input, at, conf: &conf, mac, host: &host, pod: &pod, store: &store };
@@ -191,7 +193,8 @@ impl<'a> Call<'a> {
             None => self.without_link(undo, found, ipam)?,
             Some(link) => {
                 let link = self.wear(undo, found, link)?;
-                let link = lent::lend(undo, host, self.pod, &link, &self.at.ifname)?;
+                let borrower = Borrower { input: self.input, at: self.at };
+                let link = lent::lend(undo, borrower, [host, self.pod], &link, &self.at.ifname)?;
                 let addresses = Addresses::of(ipam);
                 sole_link::furnish(undo, self.input, self.at, self.pod, &link, addresses, finish)?
             }
@@ -216,7 +219,7 @@ impl<'a> Call<'a> {
             ifname: self.at.ifname.to_string(),
             netns: self.at.netns.clone(),
             device: self.conf.device.to_string(),
-            name: link.map(|link| lent::original_name(link, &self.at.ifname).to_owned()).unwrap_or_default(),
+            name: link.map(|link| self.name_at_home(link).to_owned()).unwrap_or_default(),
             mac: link.and_then(|link| link.mac).map(|mac| mac.to_string()).unwrap_or_default(),
             mtu: link.map(|link| link.mtu).unwrap_or_default(),
             admin_mac: self.mac.map(|_| before.mac.to_string()),
@@ -226,6 +229,11 @@ impl<'a> Call<'a> {
             trust: settings.trust.and(before.trust),
             link_state: settings.link_state.and(state),
         }
+    }
+
+    /// A function that an older version lent may have come back under its name in the pod.
+    fn name_at_home<'l>(&self, link: &'l Link) -> &'l str {
+        unrecorded::stranded_as(link, &self.at.ifname).unwrap_or(&link.name)
     }
 
     /// Gives the link the address that is asked for, while it is still in the host.
@@ -286,16 +294,29 @@ fn give_back(record: &Record, netns: Option<&Path>, deadline: Instant) -> Result
     }
     function::ensure_driver(&function.path, &record.device, Sysfs::real());
     let mac = record.mac.parse().ok();
-    let lent = match sandbox::find(netns)? {
-        Some(pod) => pod.link(&record.ifname).told()?.map(|link| (pod, link)),
-        None => None,
-    };
-    if let Some((pod, link)) = lent.filter(|(_, link)| link.alias.as_deref() == Some(&record.name)) {
-        lent::give_back(&host, &pod, &link)?;
+    let key = [&*record.container, &*record.ifname, &*record.ifname];
+    let lent = lent::take_back_one(&host, key, netns, deadline)?;
+    if let (Outcome::NotRecorded, Some(pod)) = (lent, sandbox::find(netns)?)
+        && let Some(link) = lent_by_older(record, &pod)?
+    {
+        lent::give_back(&host, &pod, &link, &record.name)?;
     }
     let link = returned(&host, &function.path, deadline)?;
     let was = address::Was { name: &record.name, mac, mtu: record.mtu };
     address::restore(&host, &function.path, &record.device, &link, &was)
+}
+
+/// The function's link in the pod, whatever it is called there: by its place in the machine, which no pod can change.
+/// Kernels before 5.14 do not tell that.
+fn lent_by_older(record: &Record, pod: &Net) -> Result<Option<Link>, CniError> {
+    let is_it = |link: &Link| {
+        link.kind.is_none()
+            && match &link.parent_device {
+                Some(device) => device.bus == "pci" && device.name == record.device,
+                None => link.name == record.ifname && link.alias.as_deref() == Some(&record.name),
+            }
+    };
+    Ok(pod.links().told()?.into_iter().find(is_it))
 }
 
 /// The device's link in the host, which may be on its way from a namespace that ends.

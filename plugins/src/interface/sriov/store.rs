@@ -2,9 +2,9 @@
 //!
 //! The record is written before anything is changed, so DEL can undo whatever an ADD did that was killed.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -14,6 +14,7 @@ use manifold_plugin_conf::{PciAddress, sriov::VfSettings};
 use serde::{Deserialize, Serialize};
 
 use crate::file_lock::{self, Lock};
+use crate::state_file::{self, Survives};
 
 #[derive(Clone, Debug)]
 pub(super) struct Store(pub(super) PathBuf);
@@ -61,7 +62,7 @@ impl Store {
     pub(super) fn lock(&self, device: &str, deadline: Instant) -> Result<Lock, CniError> {
         let folder = self.0.join("pci/vf_lock");
         let file = folder.join(format!("{device}.lock"));
-        let opened = make(&folder).and_then(|()| {
+        let opened = state_file::make_folder(&folder).and_then(|()| {
             OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&file)
         });
         let opened = opened.map_err(|error| broken(&file, &error))?;
@@ -92,7 +93,7 @@ impl Store {
     pub(super) fn claim(&self, device: &str, netns: &Path) -> Result<(), CniError> {
         let file = self.claim_file(device);
         let text = netns.to_string_lossy();
-        replace(&file, text.as_bytes()).map_err(|error| broken(&file, &error))
+        state_file::write(&file, text.as_bytes(), Survives::PowerCut).map_err(|error| broken(&file, &error))
     }
 
     pub(super) fn release(&self, device: &str) -> Result<(), CniError> {
@@ -102,7 +103,7 @@ impl Store {
     pub(super) fn write(&self, record: &Record) -> Result<(), CniError> {
         let file = self.record_file(&record.container, &record.ifname);
         let bytes = serde_json::to_vec(record).map_err(|e| CniError::failed(e.to_string()))?;
-        replace(&file, &bytes).map_err(|error| broken(&file, &error))
+        state_file::write(&file, &bytes, Survives::PowerCut).map_err(|error| broken(&file, &error))
     }
 
     /// `None` where there is none, or none that can be read.
@@ -127,31 +128,8 @@ impl Store {
     }
 }
 
-fn make(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-/// Whole or not at all. The name meanwhile is this file's alone, and no container id begins so: the devices of a card
-/// differ in what looks like an extension.
-fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    make(file.parent().unwrap_or(Path::new("/")))?;
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = file.with_file_name(format!(".{name}.tmp"));
-    let mut new: File =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    let written = new.write_all(bytes).and_then(|()| new.sync_data());
-    let renamed = written.and_then(|()| fs::rename(&temporary, file));
-    if renamed.is_err() {
-        let _ = fs::remove_file(&temporary); // The first error is the one to tell.
-    }
-    renamed
-}
-
 fn remove(file: &Path) -> Result<(), CniError> {
-    match fs::remove_file(file) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(broken(file, &error)),
-        _ => Ok(()),
-    }
+    state_file::remove(file).map_err(|error| broken(file, &error))
 }
 
 fn broken(file: &Path, error: &io::Error) -> CniError {

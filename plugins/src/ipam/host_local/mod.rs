@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 
 use manifold_cni::{Attachment, AttachmentId, CniError, CniResult, Detachment, Dns, Input, Plugin, code};
@@ -44,13 +45,24 @@ impl Plugin for HostLocal {
         Ok(CniResult { ips, routes: conf.routes, dns, ..CniResult::default() })
     }
 
-    /// Any lease will do: the address of the attachment may have been changed by a later plugin.
+    /// Any leases will do, as a later plugin may have changed the addresses; but as many as ADD gave.
     fn check(&self, input: &Input, at: &Attachment) -> Result<(), CniError> {
         let id = at.id();
         let folder = folder_of(input);
         let leases = Leases::read(&folder, &|content| lease::holder(content, &id))
             .map_err(|e| io_error(input, "cannot be read", folder.path(), &e))?;
-        if leases.has(Holder::Ours) || leases.has(Holder::OursOfOld) {
+        let held = [leases.of(Holder::Ours), leases.of(Holder::OursOfOld)].concat();
+        if let Some(lost) = lost_address(input, at, &held).filter(|_| !held.is_empty()) {
+            return Err(CniError::check(format!(
+                "network `{}`: the lease of `{lost}` for interface `{}` of container `{}` is gone from `{}`; create the \
+                 pod anew",
+                input.name,
+                id.ifname,
+                id.container,
+                folder.path().display()
+            )));
+        }
+        if !held.is_empty() {
             return Ok(());
         }
         Err(CniError::check(format!(
@@ -85,6 +97,21 @@ impl Plugin for HostLocal {
         };
         release(input, &judge)
     }
+}
+
+/// An address of this interface, out of the configured ranges, whose lease is gone. `None` where there are as many leases
+/// as such addresses.
+fn lost_address(input: &Input, at: &Attachment, held: &[IpAddr]) -> Option<IpAddr> {
+    let conf = HostLocalConf::read_without_request(&input.config, input.version).ok()?;
+    let prev = input.prev_result.as_ref()?;
+    let own = |index: usize| prev.interfaces.get(index).is_some_and(|told| told.name == at.ifname.as_str());
+    let addresses = prev.ips.iter().filter(|ip| ip.interface.is_none_or(own)).map(|ip| ip.address.addr());
+    let ours: Vec<IpAddr> =
+        addresses.filter(|ip| conf.sets.iter().any(|set| set.range_of(*ip).is_some())).collect();
+    if held.len() >= ours.len() {
+        return None;
+    }
+    ours.into_iter().find(|ip| !held.contains(ip))
 }
 
 /// Removes the leases that `holder` calls ours, and those that a crash left empty. Whether any is there is looked up

@@ -228,6 +228,25 @@ fn check_finds_any_lease_of_the_attachment() {
     check("a").failed(101, "no lease");
 }
 
+// Proves: COMPAT-27.4
+#[test]
+fn check_notices_that_one_of_two_leases_is_gone() {
+    let bed = Bed::new();
+    let mut config =
+        bed.config(json!({"ranges": [[{"subnet": "10.1.0.0/24"}], [{"subnet": "fd00:1::/64"}]]}));
+    let mut result = run(&add("a"), &config).stdout;
+    // A later plugin's address is not ours to look for.
+    result["ips"].as_array_mut().unwrap().push(json!({"address": "10.9.0.9/24"}));
+    config["prevResult"] = result;
+    let check = || run(&call("CHECK", "a"), &config);
+    check().ok();
+    let (lease, aside) = (bed.lease("10.1.0.2"), bed.data_dir().join("aside"));
+    std::fs::rename(&lease, &aside).unwrap();
+    check().failed(101, "the lease of `10.1.0.2`");
+    std::fs::rename(&aside, &lease).unwrap();
+    check().ok();
+}
+
 // Proves: PLG-HL-5
 #[test]
 fn routes_and_the_dns_of_a_resolv_conf_are_in_the_result() {

@@ -1,0 +1,95 @@
+//! Small files in which a plugin remembers something between its calls: each whole or not there at all.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use nix::fcntl::OFlag;
+
+/// Whether a file has to survive a power cut. What ends with the machine's uptime anyway need not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Survives {
+    PowerCut,
+    Kill,
+}
+
+pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Writes a file, or replaces it. Its temporary name is its own, and no container id begins with a dot.
+pub(crate) fn write(file: &Path, bytes: &[u8], survives: Survives) -> io::Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    make_folder(folder)?;
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = file.with_file_name(format!(".{name}.tmp"));
+    let written = create(&temporary).and_then(|mut new| {
+        new.write_all(bytes)?;
+        if survives == Survives::PowerCut { new.sync_data() } else { Ok(()) }
+    });
+    let renamed = written.and_then(|()| fs::rename(&temporary, file));
+    if renamed.is_err() {
+        let _ = fs::remove_file(&temporary); // The first error is the one to tell.
+    }
+    renamed?;
+    if survives == Survives::PowerCut { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+/// A new file, never what somebody put at its place.
+fn create(file: &Path) -> io::Result<File> {
+    let open = || {
+        let no_follow = OFlag::O_NOFOLLOW.bits();
+        OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(no_follow).open(file)
+    };
+    match open() {
+        // Of a call that was killed.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            fs::remove_file(file)?;
+            open()
+        }
+        opened => opened,
+    }
+}
+
+/// `None` where there is no such file.
+pub(crate) fn read(file: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// Removing what is not there is success.
+pub(crate) fn remove(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    // Shows part of: COMPAT-16
+    #[test]
+    fn a_file_is_replaced_whole_and_no_link_at_its_temporary_name_is_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let (file, victim) = (root.path().join("below/it"), root.path().join("victim"));
+        fs::write(&victim, "as it was").unwrap();
+        make_folder(file.parent().unwrap()).unwrap();
+        symlink(&victim, root.path().join("below/.it.tmp")).unwrap();
+        for (survives, text) in [(Survives::PowerCut, "one"), (Survives::Kill, "two")] {
+            write(&file, text.as_bytes(), survives).unwrap();
+            assert_eq!(read(&file).unwrap().unwrap(), text.as_bytes());
+        }
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "as it was");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        remove(&file).unwrap();
+        remove(&file).unwrap();
+        assert_eq!(read(&file).unwrap(), None);
+    }
+}
