@@ -15,9 +15,16 @@ fn host_device(bed: &Bed) -> Value {
         "ipam": bed.host_local("10.1.0.0/24")})
 }
 
+/// Namespaces that other tests ended may have left records under the same number.
+fn new_bed() -> Bed {
+    let bed = Bed::new();
+    records(&bed).iter().for_each(|file| std::fs::remove_file(file).unwrap());
+    bed
+}
+
 /// A host with the device `card0`, which leads to `wire`.
 fn bed_with_card() -> Bed {
-    let bed = Bed::new();
+    let bed = new_bed();
     bed.sh(&format!("ip link add card0 address {MAC} type veth peer name wire; ip link set wire up"));
     bed
 }
@@ -217,7 +224,7 @@ fn disguised_links_go(bed: &Bed, conf: &Value) {
 // Proves: COMPAT-17
 #[test]
 fn a_link_goes_with_del_whatever_the_pod_made_of_its_name_and_its_addresses() {
-    let bed = Bed::new();
+    let bed = new_bed();
     for conf in made(&bed) {
         disguised_links_go(&bed, &conf);
     }
@@ -227,7 +234,7 @@ fn a_link_goes_with_del_whatever_the_pod_made_of_its_name_and_its_addresses() {
 #[test]
 #[ignore = "needs a kernel with VLAN, ipvlan and dummy links: run it in the guest kernel"]
 fn a_link_of_a_rare_kind_goes_with_del_whatever_the_pod_made_of_it() {
-    let bed = Bed::new();
+    let bed = new_bed();
     bed.sh("ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up");
     for further in [
         json!({"type": "ipvlan", "master": "up0"}),
@@ -242,7 +249,7 @@ fn a_link_of_a_rare_kind_goes_with_del_whatever_the_pod_made_of_it() {
 // Proves: COMPAT-17.1
 #[test]
 fn a_pair_whose_end_was_moved_out_of_the_pod_ends_from_the_host() {
-    let bed = Bed::new();
+    let bed = new_bed();
     let conf = made(&bed).remove(1);
     let (pod, nested) = (bed.pod("a"), bed.pod("nested"));
     let result = bed.add(&conf, &pod).unwrap();
@@ -255,7 +262,7 @@ fn a_pair_whose_end_was_moved_out_of_the_pod_ends_from_the_host() {
 // Proves: COMPAT-17, F-POD-8
 #[test]
 fn a_record_is_of_one_namespace_and_the_same_index_in_another_is_another_pods() {
-    let bed = Bed::new();
+    let bed = new_bed();
     let conf = made(&bed).remove(0);
     let (old, other) = (bed.pod("old"), bed.pod("other"));
     bed.add(&conf, &old).unwrap();
@@ -269,7 +276,7 @@ fn a_record_is_of_one_namespace_and_the_same_index_in_another_is_another_pods() 
 // Proves: COMPAT-17
 #[test]
 fn gc_forgets_what_was_written_down_of_attachments_that_are_gone() {
-    let bed = Bed::new();
+    let bed = new_bed();
     for conf in made(&bed) {
         let (alive, stale) = (bed.pod("alive"), bed.pod("stale"));
         bed.add(&conf, &alive).unwrap();
@@ -286,7 +293,7 @@ fn gc_forgets_what_was_written_down_of_attachments_that_are_gone() {
 #[test]
 #[ignore = "needs a kernel with bond links: run it in the guest kernel"]
 fn members_that_the_pod_renamed_come_home_and_forged_ones_do_not() {
-    let bed = Bed::new();
+    let bed = new_bed();
     bed.sh("for n in 1 2; do ip link add dev$n type veth peer name wire$n; ip link set wire$n up; done");
     let before = bed.state();
     let conf = json!({"cniVersion": "1.1.0", "name": "team", "type": "bond", "mode": "active-backup", "miimon": "100",

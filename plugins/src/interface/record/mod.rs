@@ -79,7 +79,8 @@ pub(crate) fn forget<R: Record>(host: &NetnsMark, key: [&str; 3]) -> Result<(), 
     state_file::remove(&file).map_err(|error| broken("removed", &file, &error))
 }
 
-/// Every valid record of this host. Those of an earlier boot are removed on the way.
+/// Every valid record of this host. Those of an earlier boot, or of an ended host of the same number, are removed on the
+/// way.
 pub(crate) fn all<R: Record>(host: &NetnsMark) -> Result<Vec<R>, CniError> {
     let folder = folder::<R>();
     let entries = match std::fs::read_dir(&folder) {
@@ -93,10 +94,10 @@ pub(crate) fn all<R: Record>(host: &NetnsMark) -> Result<Vec<R>, CniError> {
             continue;
         }
         let Some(record) = parse::<R>(&path)? else { continue };
-        if record.host().boot != host.boot {
-            let _ = state_file::remove(&path); // It counts as none anyway.
-        } else if record.host() == host {
+        if record.host() == host {
             valid.push(record);
+        } else if record.host().boot != host.boot || record.host().ino == host.ino {
+            let _ = state_file::remove(&path); // It counts as none anyway.
         }
     }
     Ok(valid)
