@@ -108,7 +108,7 @@ fn the_neighbours_of_a_vlan_and_of_a_bond_hear_of_a_new_owner() {
         bed.sh(
             "ip link add br0 type bridge; ip link set br0 up; ip link add link br0 name seen type vlan id 7",
         );
-        for n in [0, 1] {
+        for n in 0..4 {
             bed.sh(&format!(
                 "ip link add up{n} type veth peer name far{n}; ip link set up{n} up; ip link set far{n} master br0 up"
             ));
@@ -121,7 +121,10 @@ fn the_neighbours_of_a_vlan_and_of_a_bond_hear_of_a_new_owner() {
         let conf = |n: u8| {
             let own = match kind {
                 "vlan" => json!({"master": format!("up{n}"), "vlanId": 7}),
-                _ => json!({"mode": "active-backup", "miimon": "100", "links": [{"name": format!("up{n}")}]}),
+                _ => {
+                    let members = [n, n + 2].map(|n| json!({"name": format!("up{n}")}));
+                    json!({"mode": "active-backup", "miimon": "100", "links": members})
+                }
             };
             let conf = json!({"cniVersion": "1.1.0", "name": "gold", "type": kind, "ipam": ipam(50, true)});
             with(&conf, own)
