@@ -34,12 +34,7 @@ admission:
 {{- $node := .Values.node -}}
 {{ include "manifold.networks" . }}
 host:
-  binDir: {{ $node.binDir }}
-  confDir: {{ $node.confDir }}
-  stateDir: {{ $node.stateDir }}
-{{- with $node.podResourcesSocket }}
-  podResourcesSocket: {{ . }}
-{{- end }}
+  {{- include "manifold.host" . | nindent 2 }}
 executable:
   source: /manifold
   links: {{ toJson $node.links }}

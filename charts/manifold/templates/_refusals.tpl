@@ -2,6 +2,7 @@
 {{- define "manifold.refusals" -}}
 {{- $network := .Values.defaultNetwork -}}
 {{- $node := .Values.node -}}
+{{- $host := include "manifold.host" . | fromYaml -}}
 {{- if and (ne $network.source "existing") $network.configuration -}}
 {{- fail (printf "`defaultNetwork.configuration` is only for `source: existing`, and the source is `%s`; set `defaultNetwork.source=existing`, or empty the configuration" $network.source) -}}
 {{- end -}}
@@ -28,7 +29,7 @@
 {{- if gt (int $node.limits.delegateSeconds) (int $node.limits.addSeconds) -}}
 {{- fail (printf "`node.limits.delegateSeconds` is %d, more than the %d of `node.limits.addSeconds`, so one plugin could use up a whole ADD; lower it, or raise `addSeconds`" (int $node.limits.delegateSeconds) (int $node.limits.addSeconds)) -}}
 {{- end -}}
-{{- $folders := dict "node.binDir" $node.binDir "node.confDir" $node.confDir "node.stateDir" $node.stateDir -}}
+{{- $folders := dict "node.binDir" $host.binDir "node.confDir" $host.confDir "node.stateDir" $host.stateDir -}}
 {{- range $one, $path := $folders -}}
 {{- range $other, $inner := $folders -}}
 {{- if and (ne $one $other) (hasPrefix (printf "%s/" (clean $path)) (printf "%s/" (clean $inner))) -}}

@@ -15,6 +15,9 @@ wrong kind is refused by the schema, values that cannot stand together by the ch
 [install.md](install.md).
 ";
 
+/// Objects that Kubernetes defines: one value each.
+const OF_KUBERNETES: [&str; 2] = ["resources", "seLinuxOptions"];
+
 pub(super) fn page(chart: &Path) -> anyhow::Result<String> {
     let read = |name: &str| {
         fs::read_to_string(chart.join(name)).with_context(|| format!("cannot read `{name}` of the chart"))
@@ -25,11 +28,15 @@ pub(super) fn page(chart: &Path) -> anyhow::Result<String> {
     for (name, part) in properties(&schema)? {
         let Some(default) = values.get(name) else { continue };
         let _ = write!(page, "\n## `{name}`\n\n");
-        if let Some(about) = part.get("description").and_then(Value::as_str) {
+        let about = part.get("properties").and(part.get("description"));
+        if let Some(about) = about.and_then(Value::as_str) {
             let _ = write!(page, "{about}\n\n");
         }
         page.push_str("| value | default | allowed | meaning |\n| --- | --- | --- | --- |\n");
-        rows(&mut page, name, part, default)?;
+        match part.get("properties") {
+            Some(_) => rows(&mut page, name, part, default)?,
+            None => row(&mut page, name, part, default)?,
+        }
     }
     Ok(page)
 }
@@ -38,7 +45,7 @@ fn properties(schema: &Value) -> anyhow::Result<&Map<String, Value>> {
     schema.get("properties").and_then(Value::as_object).context("a part of the schema has no `properties`")
 }
 
-/// A row for each value; what Kubernetes defines (resources, tolerations) is one value.
+/// A row for each value; what Kubernetes defines is one value.
 fn rows(page: &mut String, path: &str, schema: &Value, default: &Value) -> anyhow::Result<()> {
     let Value::Object(defaults) = default else { bail!("`{path}` is no object in values.yaml") };
     for (name, part) in properties(schema)? {
@@ -46,22 +53,28 @@ fn rows(page: &mut String, path: &str, schema: &Value, default: &Value) -> anyho
         let Some(default) = defaults.get(name) else {
             bail!("`{path}` stands in the schema and has no default in values.yaml");
         };
-        if part.get("properties").is_some() && name != "resources" {
+        if part.get("properties").is_some() && !OF_KUBERNETES.contains(&name.as_str()) {
             rows(page, &path, part, default)?;
-            continue;
+        } else {
+            row(page, &path, part, default)?;
         }
-        let Some(meaning) = part.get("description").and_then(Value::as_str) else {
-            bail!("`{path}` has no description in the schema");
-        };
-        let meaning = meaning.replace('|', "\\|");
-        let _ = writeln!(page, "| `{path}` | `{default}` | {} | {meaning} |", allowed(part));
     }
+    Ok(())
+}
+
+fn row(page: &mut String, path: &str, part: &Value, default: &Value) -> anyhow::Result<()> {
+    let Some(meaning) = part.get("description").and_then(Value::as_str) else {
+        bail!("`{path}` has no description in the schema");
+    };
+    let meaning = meaning.replace('|', "\\|");
+    let _ = writeln!(page, "| `{path}` | `{default}` | {} | {meaning} |", allowed(part));
     Ok(())
 }
 
 fn allowed(part: &Value) -> String {
     if let Some(choices) = part.get("enum").and_then(Value::as_array) {
-        let names = choices.iter().filter_map(Value::as_str).map(|name| format!("`{name}`"));
+        let names = choices.iter().filter_map(Value::as_str);
+        let names = names.map(|name| if name.is_empty() { "empty".to_owned() } else { format!("`{name}`") });
         return names.collect::<Vec<_>>().join(", ");
     }
     if let Some(ways) = part.get("anyOf").and_then(Value::as_array) {

@@ -2,6 +2,7 @@
 
 mod containers;
 mod options;
+mod platforms;
 mod refusals;
 mod server;
 
@@ -43,6 +44,20 @@ fn find<'a>(objects: &'a [Value], kind: &str, name: &str) -> Option<&'a Value> {
 fn configuration(objects: &[Value], role: &str) -> Value {
     let text = one(objects, "ConfigMap", role)["data"]["config.yaml"].as_str().unwrap().to_owned();
     serde_yaml::from_str(&text).unwrap()
+}
+
+/// What Helm tells who has installed it.
+#[track_caller]
+fn notes(values: &[&str]) -> String {
+    let mut words = vec!["install", "manifold", "--namespace", "nets", "--dry-run=client"];
+    values.iter().for_each(|value| words.extend(["--set-json", value]));
+    let chart = manifold_e2e::helm::chart();
+    let chart = chart.to_string_lossy();
+    words.push(&chart);
+    let out = helm(Generation::Four).run(&words).unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let text = String::from_utf8(out.stdout).unwrap();
+    text.split_once("NOTES:").unwrap().1.to_owned()
 }
 
 #[test]

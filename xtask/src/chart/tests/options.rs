@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{configuration, find, objects, one};
+use super::{configuration, find, notes, objects, one};
 
 /// Rendered with the value and not without it.
 #[track_caller]
@@ -223,17 +223,6 @@ fn the_hook_runs_before_deletion_with_an_account_that_goes_with_it() {
 
 #[test]
 fn the_notes_tell_the_next_command() {
-    let notes = |values: &[&str]| {
-        let mut words = vec!["install", "manifold", "--namespace", "nets", "--dry-run=client"];
-        values.iter().for_each(|value| words.extend(["--set-json", value]));
-        let chart = manifold_e2e::helm::chart();
-        let chart = chart.to_string_lossy();
-        words.push(&chart);
-        let out = super::helm(manifold_e2e::helm::Generation::Four).run(&words).unwrap();
-        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-        let text = String::from_utf8(out.stdout).unwrap();
-        text.split_once("NOTES:").unwrap().1.to_owned()
-    };
     let usual = notes(&[]);
     assert!(usual.contains("kubectl -n nets rollout status daemonset/manifold-node"), "{usual}");
     assert!(usual.contains("pod-security.kubernetes.io/enforce=privileged"), "{usual}");

@@ -56,6 +56,15 @@ fn the_api_server_takes_every_option_in_another_namespace() {
     );
 }
 
+// Shows part of: COMPAT-30
+#[test]
+fn the_api_server_takes_what_each_platform_renders() {
+    for platform in ["k3s", "rke2", "microk8s", "k0s", "gke", "openshift-like"] {
+        let label = "node.seLinuxOptions={\"type\": \"spc_t\", \"level\": \"s0\"}";
+        taken("nets", &[&format!("platform={platform:?}"), "dhcp.enabled=true", label]);
+    }
+}
+
 /// `kubectl apply -f deploy/manifold.yaml`.
 #[test]
 fn the_plain_manifests_are_applied_as_they_stand() {
