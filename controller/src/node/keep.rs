@@ -15,10 +15,11 @@ use manifold_crds::nad_status::CONFIGURATION;
 use manifold_crds::{Nad, NadRef};
 use manifold_ledger::content::Content;
 use manifold_ledger::durable;
-use manifold_ledger::installed::{Folder, GivenBack, Installed};
+use manifold_ledger::installed::{self, GivenBack, Installed};
 use manifold_plan::{Files, Policy};
 
-use super::config::{Config, PodAnnotations};
+use super::config::{Config, Host, PodAnnotations};
+use super::denied::{self, Folder};
 use super::{conflist, default_network, executables};
 use crate::config::DefaultSource;
 use crate::pace::{self, Pace};
@@ -116,7 +117,7 @@ impl Keeper {
     pub fn round(&mut self, told: &Told, now: Instant) -> Round {
         let mut round = Round::default();
         let result = self.executables(now, &mut round);
-        settle(result, "the executables cannot be installed", &mut round);
+        self.settle(result, "the executables cannot be installed", Folder::of_plugins, &mut round);
         let files = conf_dir(&self.config.host.conf());
         let mirror = self.mirror(told, &files, &mut round);
         let served = self.judge(mirror.as_ref(), files.clone(), told, &mut round);
@@ -131,8 +132,16 @@ impl Keeper {
             round.missing.push("the shim has no credentials yet that the API server takes".to_owned());
         }
         let result = self.conflist(served.as_ref(), &files, told, now, &mut round);
-        settle(result, "the configuration cannot be written", &mut round);
+        self.settle(result, "the configuration cannot be written", Folder::of_configurations, &mut round);
         round
+    }
+
+    fn settle(&self, result: io::Result<()>, what: &str, of: fn(&Host) -> Folder, round: &mut Round) {
+        let Err(error) = result else { return };
+        let host = &self.config.host;
+        let why = denied::explain_first(&[of(host), Folder::of_state(host)], &error);
+        round.missing.push(format!("{what}: {}", why.unwrap_or_else(|| error.to_string())));
+        round.again = Some(round.again.map_or(pace::SOON, |again| again.min(pace::SOON)));
     }
 
     fn executables(&mut self, now: Instant, round: &mut Round) -> io::Result<()> {
@@ -306,11 +315,11 @@ impl Keeper {
         durable::folder(&folder, 0o755)?;
         let mut olds = there.iter().filter(|old| **old != name);
         if let (false, Some(old)) = (there.contains(&name), olds.next()) {
-            self.record.renamed(Folder::Conf, old, name);
+            self.record.renamed(installed::Folder::Conf, old, name);
             self.record.save(&state)?;
             durable::rename(&folder, old, name)?;
         }
-        self.record.note(&state, &root, Folder::Conf, name, Content::Bytes(text.as_bytes()))?;
+        self.record.note(&state, &root, installed::Folder::Conf, name, Content::Bytes(text.as_bytes()))?;
         self.record.conflist = Some(text.to_owned());
         self.record.save(&state)?;
         let is_right = fs::read(folder.join(name)).is_ok_and(|bytes| bytes == text.as_bytes());
@@ -348,13 +357,6 @@ fn wrong(there: &[&str], name: &str, files: &Files, text: &str, written: Option<
         },
         [_] => Some(Wrong::Undone("it was not the first of the folder any more".to_owned())),
         _ => Some(Wrong::Undone("there was more than one of it".to_owned())),
-    }
-}
-
-fn settle(result: io::Result<()>, what: &str, round: &mut Round) {
-    if let Err(why) = result {
-        round.missing.push(format!("{what}: {why}"));
-        round.again = Some(round.again.map_or(pace::SOON, |again| again.min(pace::SOON)));
     }
 }
 

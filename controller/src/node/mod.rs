@@ -11,6 +11,7 @@ pub mod conflist;
 pub mod credentials;
 pub mod default_network;
 pub mod definition;
+pub mod denied;
 pub mod executables;
 pub mod identity;
 pub mod keep;

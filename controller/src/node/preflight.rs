@@ -1,31 +1,26 @@
 //! What has to be there before the node role can begin: one sentence for whoever reads the termination message.
 
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{self, Read as _};
+use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use manifold_ledger::durable;
 
 use super::config::Config;
+use super::denied::Folder;
 
 const ELF: &[u8; 4] = b"\x7fELF";
 
 /// A look at every folder, and at the executable to install.
 pub fn look(config: &Config) -> anyhow::Result<()> {
     let host = &config.host;
-    for (folder, key, mode) in
-        [(host.bin(), "binDir", 0o755), (host.conf(), "confDir", 0o755), (host.state(), "stateDir", 0o700)]
-    {
-        let told = || {
-            format!(
-                "the folder `{}` cannot be written; mount `host.{key}` of the host there, writable for this user",
-                folder.display()
-            )
-        };
-        durable::folder(&folder, mode).with_context(told)?;
-        let probe = ".manifold-unfinished-probe";
-        durable::put(&folder, probe, b"", 0o600).with_context(told)?;
-        fs::remove_file(folder.join(probe)).with_context(told)?;
+    for (folder, mode) in [
+        (Folder::of_plugins(host), 0o755),
+        (Folder::of_configurations(host), 0o755),
+        (Folder::of_state(host), 0o700),
+    ] {
+        try_writing(&folder.path, mode).map_err(|error| anyhow!("{}", folder.explain(&error)))?;
     }
     let source = &config.executable.source;
     let mut begin = Vec::new();
@@ -37,6 +32,13 @@ pub fn look(config: &Config) -> anyhow::Result<()> {
         bail!("`{}` (`executable.source`) is no executable of Linux", source.display());
     }
     Ok(())
+}
+
+fn try_writing(folder: &Path, mode: u32) -> io::Result<()> {
+    const PROBE: &str = ".manifold-unfinished-probe";
+    durable::folder(folder, mode)?;
+    durable::put(folder, PROBE, b"", 0o600)?;
+    fs::remove_file(folder.join(PROBE))
 }
 
 #[cfg(test)]

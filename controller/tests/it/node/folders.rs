@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use manifold_e2e::project;
@@ -199,4 +199,101 @@ fn files_only(folder: &Path) -> Vec<(String, u32, Vec<u8>)> {
             Some((path.display().to_string(), mode, fs::read(path).ok()?))
         })
         .collect()
+}
+
+/// A mount of a folder over itself, read-only; taken away with it.
+struct ReadOnly(PathBuf);
+
+impl ReadOnly {
+    fn new(folder: &Path) -> Self {
+        let mount = |words: &[&str]| {
+            let done = std::process::Command::new("mount").args(words).arg(folder).status();
+            assert!(done.unwrap().success(), "{words:?}");
+        };
+        mount(&["--bind", &folder.to_string_lossy()]);
+        mount(&["-o", "remount,bind,ro"]);
+        Self(folder.to_owned())
+    }
+}
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+// Proves: COMPAT-29
+#[test]
+fn a_folder_that_cannot_be_written_is_named_with_the_value_and_nothing_is_changed() {
+    let api = server();
+    define(&api, Some(BRIDGE));
+    let node = Node::new(&api, "node-denied", json!({})).serving();
+    let text = fs::read(node.conf(CONFLIST)).unwrap();
+    let read_only = ReadOnly::new(&node.bin(""));
+    node.kill();
+    node.start();
+    let told = |parts: &[&str]| parts.iter().all(|part| node.said().contains(part));
+    node.wait("a sentence", || {
+        told(&["opt/cni/bin", "Read-only file system", "`node.binDir`", "`platform`"])
+    });
+    assert_eq!(fs::read(node.conf(CONFLIST)).unwrap(), text, "the node keeps its configuration");
+    node.wait("the end of the process", || node.page("/healthz").is_none());
+    drop(read_only);
+    node.kill();
+    node.start();
+    node.wait("serving", || node.page("/readyz").is_some_and(|(status, _)| status == 200));
+    // A container without capabilities, and a folder of somebody else.
+    node.kill();
+    std::os::unix::fs::chown(node.conf(""), Some(65532), Some(65532)).unwrap();
+    node.start_by(&["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]);
+    node.wait("a sentence", || {
+        told(&["etc/cni/net.d", "Permission denied", "`node.confDir`", "DAC_OVERRIDE"])
+    });
+    assert_eq!(fs::read(node.conf(CONFLIST)).unwrap(), text);
+}
+
+// Proves: COMPAT-29
+#[test]
+fn a_folder_that_becomes_read_only_later_is_named_in_readiness() {
+    let api = server();
+    define(&api, Some(BRIDGE));
+    let node = Node::new(&api, "node-later", json!({})).serving();
+    fs::write(node.bin("manifold"), "torn").unwrap();
+    node.wait("restored", || fs::read(node.bin("manifold")).unwrap() == fs::read("/bin/true").unwrap());
+    fs::remove_file(node.bin("manifold")).unwrap();
+    let _read_only = ReadOnly::new(&node.bin(""));
+    node.wait("a word in readiness", || {
+        node.page("/readyz").is_some_and(|(status, body)| {
+            status != 200 && body.contains("Read-only file system") && body.contains("`node.binDir`")
+        })
+    });
+}
+
+// Proves: COMPAT-30
+#[test]
+fn the_folders_may_be_symbolic_links() {
+    let api = server();
+    define(&api, Some(BRIDGE));
+    let node = Node::new(&api, "node-links", json!({}));
+    let moved = |name: &str| {
+        let (old, new) = (node.host.path().join(name), node.host.path().join("data").join(name));
+        fs::create_dir_all(new.parent().unwrap()).unwrap();
+        fs::rename(&old, &new).unwrap();
+        std::os::unix::fs::symlink(&new, &old).unwrap();
+        new
+    };
+    let (bin, conf, state) = (moved("opt/cni/bin"), moved("etc/cni/net.d"), moved("var/lib/cni"));
+    let before = [files(&bin), files(&conf)];
+    let node = node.serving();
+    assert!(bin.join("manifold").exists() && state.join("manifold/credentials/token").exists());
+    let text = fs::read(conf.join(CONFLIST)).unwrap();
+    fs::remove_file(conf.join(CONFLIST)).unwrap();
+    node.wait("restored", || fs::read(conf.join(CONFLIST)).is_ok_and(|now| now == text));
+    fs::remove_file(bin.join("manifold")).unwrap();
+    node.wait("restored", || bin.join("manifold").exists());
+    edit(&api, &json!({"metadata": {"annotations": {"manifold.network/uninstall": "now"}}}));
+    node.wait("given back", || [files(&bin), files(&conf)] == before);
+    for name in ["opt/cni/bin", "etc/cni/net.d", "var/lib/cni"] {
+        assert!(fs::symlink_metadata(node.host.path().join(name)).unwrap().is_symlink(), "{name}");
+    }
 }
