@@ -53,7 +53,7 @@ pub enum DefaultSource {
 }
 
 /// The name that the node role's own network has in the folder of configurations.
-pub const BUILT_IN: &str = "manifold-built-in";
+pub use manifold_ledger::installed::BUILT_IN;
 
 /// The keys of the nodes' configuration entry that decide what a pod gets.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -226,13 +226,18 @@ pub fn below(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-/// Pods that have networks besides the default one, as `namespace/name`: without us nobody would take these down.
+/// The name of the default network that the node role makes itself.
+pub const BUILT_IN: &str = "manifold-built-in";
+
+/// Pods with networks that nobody else would take down, as `namespace/name`: those with networks besides the default one, and
+/// those of the built-in network.
 pub fn pods_with_networks(state_dir: &Path) -> Result<Vec<String>, LedgerError> {
     let Some(ledger) = Ledger::open_existing(state_dir)? else { return Ok(Vec::new()) };
     let mut pods = Vec::new();
     for id in ledger.list()?.entries {
         let Ok(Some(entry)) = ledger.read(&id) else { continue };
-        if entry.attachments.len() > 1 && entry.stage != Stage::Deleting {
+        let is_built_in = entry.attachments.iter().any(|attachment| attachment.network.as_str() == BUILT_IN);
+        if (is_built_in || entry.attachments.len() > 1) && entry.stage != Stage::Deleting {
             let pod = entry.pod.map_or_else(|| id.to_string(), |p| format!("{}/{}", p.namespace, p.name));
             pods.push(pod);
         }
@@ -251,8 +256,8 @@ pub fn refusal(pods: &[String]) -> String {
         _ => String::new(),
     };
     format!(
-        "{} pods have networks that only Manifold can take down: {named}{more}; delete them first, or say `--leave` to leave \
-         them as they are",
+        "{} pods have networks that only Manifold can take down: {named}{more}; delete them first, or leave them as \
+         they are: `--leave`, in the chart `uninstall.leave=true`",
         pods.len()
     )
 }

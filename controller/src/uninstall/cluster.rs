@@ -1,39 +1,72 @@
-//! What the cluster has of ours besides the chart's objects: the cluster role at work, finalizers, the default network.
+//! What the cluster has of ours besides the chart's objects: the definition of the default network with its mark, finalizers.
 
-use std::time::{Duration, Instant};
-
-use anyhow::{Context as _, bail};
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use anyhow::Context as _;
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
+use manifold_crds::keys;
 use manifold_crds::nad_status::IN_USE_FINALIZER;
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
 use crate::config::DefaultSource;
 use crate::node::config::Config;
+use crate::node::definition::UNINSTALL;
 use crate::objects::{self, Definition, FIELD_MANAGER};
 
-const CLUSTER_ROLE: &str = "manifold-controller";
-const ITS_PODS: &str = "app.kubernetes.io/name=manifold-controller";
-const LOOK: Duration = Duration::from_secs(1);
-
 pub(super) async fn definitions(client: &Client) -> anyhow::Result<Vec<Definition>> {
-    let list = objects::all(client.clone()).list(&ListParams::default()).await;
-    let list = list.context("the definitions cannot be listed")?;
+    let list = match objects::all(client.clone()).list(&ListParams::default()).await {
+        // Without the CRD there are none.
+        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Vec::new()),
+        list => list.context("the definitions cannot be listed")?,
+    };
     // A malformed one has no users that we could name.
     Ok(list.iter().filter_map(|object| Definition::read(object).ok()).collect())
 }
 
-pub(super) async fn patch(api: &Api<DynamicObject>, name: &str, patch: &Value) -> Result<(), kube::Error> {
+/// Tells every node. Where there is no such definition, one is made that says nothing else: the nodes hear of no other.
+pub(super) async fn mark(client: &Client, config: &Config, mark: &str) -> anyhow::Result<()> {
+    annotate(client, config, &json!(mark))
+        .await
+        .context("the definition of the default network cannot be marked, so no node is told")
+}
+
+/// The nodes install themselves again, and take pods down that have waited for it.
+pub(super) async fn unmark(client: &Client, config: &Config) -> anyhow::Result<()> {
+    annotate(client, config, &Value::Null)
+        .await
+        .context("the mark of an earlier removal cannot be taken off the definition of the default network")
+}
+
+async fn annotate(client: &Client, config: &Config, value: &Value) -> Result<(), kube::Error> {
+    let api = objects::of_namespace(client.clone(), &config.namespace);
+    let name = &config.default_network.name;
+    let metadata = json!({"annotations": {UNINSTALL: value}});
+    match patch(&api, name, &json!({"metadata": metadata})).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => {}
+        other => return other,
+    }
+    let annotations = if value.is_null() { json!({}) } else { json!({UNINSTALL: value}) };
+    let object = json!({
+        "apiVersion": keys::API_VERSION, "kind": keys::KIND,
+        "metadata": {"name": name, "namespace": config.namespace, "annotations": annotations},
+    });
+    let object: DynamicObject = serde_json::from_value(object).map_err(kube::Error::SerdeError)?;
+    let how = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    match api.create(&how, &object).await {
+        // The cluster role was faster.
+        Err(kube::Error::Api(status)) if status.code == 409 => {
+            patch(&api, name, &json!({"metadata": metadata})).await
+        }
+        other => other.map(drop),
+    }
+}
+
+async fn patch(api: &Api<DynamicObject>, name: &str, patch: &Value) -> Result<(), kube::Error> {
     let how = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     api.patch(name, &how, &Patch::Merge(patch)).await.map(drop)
 }
 
-/// The cluster role stops first, so that it restores nothing.
-pub(super) async fn let_go(client: &Client, config: &Config, wait: Duration) -> anyhow::Result<()> {
-    stop_cluster_role(client, &config.namespace, Instant::now() + wait).await?;
+/// Nobody counts users any more, so nobody would take the finalizers off.
+pub(super) async fn let_go(client: &Client, config: &Config) -> anyhow::Result<()> {
     for definition in definitions(client).await?.iter().filter(|d| d.has_finalizer(IN_USE_FINALIZER)) {
         let reference = definition.reference();
         let left: Vec<&String> =
@@ -52,25 +85,7 @@ pub(super) async fn let_go(client: &Client, config: &Config, wait: Duration) -> 
     Ok(())
 }
 
-async fn stop_cluster_role(client: &Client, namespace: &str, deadline: Instant) -> anyhow::Result<()> {
-    let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
-    let none = Patch::Merge(json!({"spec": {"replicas": 0}}));
-    let scaled = api.patch_scale(CLUSTER_ROLE, &PatchParams::default(), &none).await.map(drop);
-    unless_gone(scaled).context("the cluster role cannot be stopped")?;
-    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    loop {
-        let left = pods.list(&ListParams::default().labels(ITS_PODS)).await?;
-        if left.items.is_empty() {
-            return Ok(());
-        }
-        if Instant::now() >= deadline {
-            bail!("pods of the cluster role are still there; delete them, then uninstall again");
-        }
-        sleep(LOOK).await;
-    }
-}
-
-fn unless_gone(result: Result<(), kube::Error>) -> Result<(), kube::Error> {
+pub(super) fn unless_gone(result: Result<(), kube::Error>) -> Result<(), kube::Error> {
     match result {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         other => other,

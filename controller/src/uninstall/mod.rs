@@ -1,11 +1,14 @@
 //! `manifold-controller uninstall`: every node gives its CNI folders back, then the cluster's objects are let go.
 //!
-//! Refused while pods have networks that only Manifold can take down, with their names. The definition of the default network
-//! carries the mark that every node role watches; each answers in an event. Who does not answer in time is named, and nothing
-//! of the cluster is touched then: the command can be run again.
+//! Refused while pods have networks that only Manifold can take down, with their names, and while nodes are down. The cluster
+//! role stops first: its pods may live in the network that goes, so they are gone before any node gives anything back. Then the
+//! definition of the default network carries the mark that every node role watches; each answers in an event. Who does not
+//! answer in time is named. However it was broken off, the command can be run again and goes on from what it finds.
 
 mod cluster;
+mod cluster_role;
 mod nodes;
+mod pods;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,13 +16,15 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use kube::Client;
 use manifold_ledger::installed::refusal;
-use serde_json::json;
 use tokio::runtime::Builder;
 
+use crate::config::DefaultSource;
 use crate::connect;
 use crate::node::config::Config;
-use crate::node::definition::{LEAVE, UNINSTALL};
-use crate::objects::{self, Definition};
+use crate::node::definition::LEAVE;
+use crate::objects::Definition;
+use cluster_role::ClusterRole;
+use nodes::Nodes;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
@@ -32,7 +37,7 @@ pub struct Arguments {
     /// Seconds to wait for the nodes.
     #[arg(long, default_value_t = 120)]
     pub wait: u64,
-    /// Also under pods that have more networks than the default one: nobody takes those down then.
+    /// Also under pods with networks that nobody else takes down, and without nodes that are down.
     #[arg(long)]
     pub leave: bool,
 }
@@ -48,22 +53,56 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 pub async fn uninstall(client: &Client, config: &Config, leave: bool, wait: Duration) -> anyhow::Result<()> {
-    let definitions = cluster::definitions(client).await?;
-    let users = users(&definitions, config);
-    if !leave && !users.is_empty() {
+    let role = ClusterRole::new(client, &config.namespace);
+    // An earlier run may have been broken off after nodes gave back: pods could not be taken down there.
+    if role.has_pods().await? {
+        cluster::unmark(client, config).await?;
+    }
+    let nodes = Nodes::read(client, config).await?;
+    if !leave {
+        refuse(client, config, &nodes).await?;
+    }
+    let replicas = role.stop(&nodes, wait).await?;
+    let mark = format!("{}@{}", if leave { LEAVE } else { "now" }, jiff::Timestamp::now());
+    cluster::mark(client, config, &mark).await?;
+    let answers = nodes.wait(client, config, &mark, wait).await?;
+    if !answers.open.is_empty() {
+        // Refused by all, the cluster is as it was before.
+        if answers.done == 0 {
+            cluster::unmark(client, config).await?;
+            role.start(replicas).await?;
+        }
+        bail!("these nodes have not given their CNI folders back:\n{}", answers.open.join("\n"));
+    }
+    for node in nodes.down() {
+        tracing::warn!("{node} is down and was left: run `manifold uninstall` there when it is up again");
+    }
+    cluster::let_go(client, config).await
+}
+
+async fn refuse(client: &Client, config: &Config, nodes: &Nodes) -> anyhow::Result<()> {
+    let mut users = users(&cluster::definitions(client).await?, config);
+    if config.default_network.source == DefaultSource::BuiltIn {
+        users.extend(pods::with_own_network(client, &config.namespace).await?);
+    }
+    users.sort();
+    users.dedup();
+    if !users.is_empty() {
         bail!("{}", refusal(&users));
     }
-    let mark = format!("{}@{}", if leave { LEAVE } else { "now" }, jiff::Timestamp::now());
-    let api = objects::of_namespace(client.clone(), &config.namespace);
-    let patch = json!({"metadata": {"annotations": {UNINSTALL: mark}}});
-    cluster::patch(&api, &config.default_network.name, &patch)
-        .await
-        .context("the definition of the default network cannot be marked, so no node is told")?;
-    let silent = nodes::wait(client, config, &mark, wait).await?;
-    if !silent.is_empty() {
-        bail!("these nodes have not given their CNI folders back:\n{}", silent.join("\n"));
+    let down: Vec<String> = nodes.down().map(|node| format!("`{node}`")).collect();
+    if !down.is_empty() {
+        bail!(
+            "{} down, and could not give the CNI folders back: start them, or delete their Node objects, or leave them as they \
+             are: `--leave`, in the chart `uninstall.leave=true`",
+            if let [one] = &*down {
+                format!("the node {one} is")
+            } else {
+                format!("the nodes {} are", down.join(", "))
+            }
+        );
     }
-    cluster::let_go(client, config, wait).await
+    Ok(())
 }
 
 /// The pods that the definitions name, besides those of the default network.
@@ -74,8 +113,5 @@ fn users(definitions: &[Definition], config: &Config) -> Vec<String> {
             && reference.name.as_str() == config.default_network.name
     };
     let others = definitions.iter().filter(|d| !is_default(d));
-    let mut users: Vec<String> = others.flat_map(|d| d.status.pod_names.clone()).collect();
-    users.sort();
-    users.dedup();
-    users
+    others.flat_map(|d| d.status.pod_names.clone()).collect()
 }

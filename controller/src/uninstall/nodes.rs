@@ -1,10 +1,10 @@
-//! Waits for the answers of the nodes.
+//! The nodes: which there are, which are down, and what they answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::ListParams;
 use kube::{Api, Client};
@@ -15,24 +15,69 @@ use crate::node::config::Config;
 const NODE_ROLE: &str = "app.kubernetes.io/name=manifold-node";
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Those that did not answer, or that refused: a line each.
-pub(super) async fn wait(
-    client: &Client,
-    config: &Config,
-    mark: &str,
-    wait: Duration,
-) -> anyhow::Result<Vec<String>> {
-    let deadline = Instant::now() + wait;
-    let nodes = nodes(client, config).await?;
-    loop {
-        let answers = answers(client, config, mark).await?;
-        let open: Vec<&String> =
-            nodes.iter().filter(|n| !matches!(answers.get(*n), Some((true, _)))).collect();
-        if open.is_empty() || Instant::now() >= deadline {
-            return Ok(open.into_iter().map(|node| line(node, answers.get(node))).collect());
-        }
-        sleep(LOOK).await;
+/// The nodes with a node role, and which of them are down.
+pub(super) struct Nodes {
+    names: Vec<String>,
+    down: BTreeSet<String>,
+}
+
+/// What came of the mark.
+pub(super) struct Answers {
+    pub(super) done: usize,
+    /// Those that did not answer, or that refused: a line each.
+    pub(super) open: Vec<String>,
+}
+
+impl Nodes {
+    pub(super) async fn read(client: &Client, config: &Config) -> anyhow::Result<Self> {
+        let api: Api<Pod> = Api::namespaced(client.clone(), &config.namespace);
+        let pods = api.list(&ListParams::default().labels(NODE_ROLE)).await;
+        let pods = pods
+            .context("the pods of the node role cannot be listed; grant `list` of pods in the namespace")?;
+        let names: BTreeSet<String> = pods.into_iter().filter_map(|pod| pod.spec?.node_name).collect();
+        let all = Api::<Node>::all(client.clone()).list(&ListParams::default()).await;
+        let all = all.context("the nodes cannot be listed; grant `list` of nodes")?;
+        let down = all.into_iter().filter(is_down).filter_map(|node| node.metadata.name).collect();
+        Ok(Self { names: names.into_iter().collect(), down })
     }
+
+    /// Those with a node role that cannot answer.
+    pub(super) fn down(&self) -> impl Iterator<Item = &String> {
+        self.names.iter().filter(|name| self.down.contains(*name))
+    }
+
+    pub(super) fn is_pod_down(&self, pod: &Pod) -> bool {
+        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref());
+        node.is_some_and(|node| self.down.contains(node))
+    }
+
+    /// Waits for the answers of all that are not down.
+    pub(super) async fn wait(
+        &self,
+        client: &Client,
+        config: &Config,
+        mark: &str,
+        wait: Duration,
+    ) -> anyhow::Result<Answers> {
+        let deadline = Instant::now() + wait;
+        loop {
+            let answers = answers(client, config, mark).await?;
+            let is_done = |name: &&String| matches!(answers.get(*name), Some((true, _)));
+            let (done, open): (Vec<&String>, Vec<&String>) = self.names.iter().partition(is_done);
+            let mut open = open.into_iter().filter(|name| !self.down.contains(*name)).peekable();
+            if open.peek().is_none() || Instant::now() >= deadline {
+                let open = open.map(|node| line(node, answers.get(node))).collect();
+                return Ok(Answers { done: done.len(), open });
+            }
+            sleep(LOOK).await;
+        }
+    }
+}
+
+/// Its kubelet is not heard of any more. One that is merely not ready, for want of a network, answers.
+fn is_down(node: &Node) -> bool {
+    let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.filter(|condition| condition.type_ == "Ready").any(|condition| condition.status == "Unknown")
 }
 
 fn line(node: &str, answer: Option<&(bool, String)>) -> String {
@@ -42,18 +87,6 @@ fn line(node: &str, answer: Option<&(bool, String)>) -> String {
             "{node}: no answer; see the node role's log there, or run `manifold uninstall` on that node by hand"
         ),
     }
-}
-
-/// The nodes with a node role.
-async fn nodes(client: &Client, config: &Config) -> anyhow::Result<Vec<String>> {
-    let api: Api<Pod> = Api::namespaced(client.clone(), &config.namespace);
-    let pods = api.list(&ListParams::default().labels(NODE_ROLE)).await;
-    let pods =
-        pods.context("the pods of the node role cannot be listed; grant `list` of pods in the namespace")?;
-    let mut nodes: Vec<String> = pods.into_iter().filter_map(|pod| pod.spec?.node_name).collect();
-    nodes.sort();
-    nodes.dedup();
-    Ok(nodes)
 }
 
 /// By node: whether it is done, and what it said, about this mark.

@@ -82,11 +82,24 @@ impl Cluster {
         netns::said("helm upgrade --install", &self.helm(&words)?).map(drop)
     }
 
+    /// Installs the chart with nothing but its defaults.
+    pub fn install_defaults(&self) -> anyhow::Result<()> {
+        let chart = project::root().join("charts/manifold").display().to_string();
+        let words = ["install", RELEASE, &chart, "--namespace", NAMESPACE, "--create-namespace"];
+        netns::said("helm install", &self.helm(&words)?).map(drop)
+    }
+
     /// Upgrades the release that is there, with another value (`KEY=VALUE`) and everything else as it was installed.
     pub fn set(&self, value: &str) -> anyhow::Result<()> {
         let chart = project::root().join("charts/manifold").display().to_string();
         let words = ["upgrade", RELEASE, &chart, "--namespace", NAMESPACE, "--reuse-values", "--set", value];
         netns::said("helm upgrade", &self.helm(&words)?).map(drop)
+    }
+
+    /// After a removal that was refused: Helm upgrades no release that it began to uninstall.
+    pub fn keep(&self) -> anyhow::Result<()> {
+        let words = ["rollback", RELEASE, "--namespace", NAMESPACE];
+        netns::said("helm rollback", &self.helm(&words)?).map(drop)
     }
 
     /// Takes the release away, and waits until its hook has.

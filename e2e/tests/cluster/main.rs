@@ -9,6 +9,7 @@
     reason = "the configuration allows it inside test functions only, not in what they share"
 )]
 
+mod all_defaults;
 mod bed;
 mod canaries;
 mod churn;

@@ -7,12 +7,16 @@ use std::time::Duration;
 use manifold_controller::connect;
 use manifold_controller::node::config::Config;
 use manifold_controller::uninstall::uninstall;
+use manifold_e2e::api_server::ApiServer;
 use manifold_e2e::kubeconfig::{self, User};
 use manifold_e2e::project;
 use manifold_ledger::{BootId, Entry, Ledger, PodIdentity, Stage};
 use serde_json::{Value, json};
 
 use super::bed::{BRIDGE, Node, define, edit, files, server};
+
+/// A configuration in which pods of the default network belong to somebody else.
+const EXISTING: &str = "{defaultNetwork: {source: existing}}";
 
 fn mark(value: &str) -> Value {
     json!({"metadata": {"annotations": {"manifold.network/uninstall": value}}})
@@ -63,20 +67,8 @@ fn the_command_waits_for_the_nodes_names_the_silent_and_lets_the_cluster_go() {
     fs::write(node.conf("10-plain.conflist"), BRIDGE).unwrap();
     let before = files(&node.conf(""));
     let node = node.serving();
-    let manifests = fs::read_to_string(project::root().join("deploy/uninstall.yaml")).unwrap();
-    let documents = manifests.split("\n---\n").filter(|text| !text.contains("kind: Job"));
-    api.apply(&documents.collect::<Vec<_>>().join("\n---\n")).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let (token, kubeconfig) = (folder.path().join("token"), folder.path().join("kubeconfig"));
-    api.write_token("manifold-system", "manifold-uninstall", &token).unwrap();
-    kubeconfig::write(&kubeconfig, api.port(), api.authority(), &User::TokenFile(&token)).unwrap();
-    let run = |leave: bool, seconds: u64| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let client = connect::client(Some(&kubeconfig)).await?;
-            uninstall(&client, &Config::default(), leave, Duration::from_secs(seconds)).await
-        })
-    };
+    let hook = Hook::new(&api);
+    let run = |leave: bool, seconds: u64| hook.run(EXISTING, leave, seconds);
     // A network of somebody that pods use.
     let shop = api.namespace("hook").unwrap();
     let all = format!("/apis/k8s.cni.cncf.io/v1/namespaces/{}/network-attachment-definitions", shop.name());
@@ -108,6 +100,131 @@ fn the_command_waits_for_the_nodes_names_the_silent_and_lets_the_cluster_go() {
     // The definition is gone with its mark, and the node stays as it is.
     std::thread::sleep(Duration::from_millis(1500));
     assert_eq!(files(&node.conf("")), before);
+}
+
+/// The command, with the account and the rights that the hook has.
+struct Hook {
+    folder: tempfile::TempDir,
+}
+
+impl Hook {
+    fn new(api: &ApiServer) -> Self {
+        let manifests = fs::read_to_string(project::root().join("deploy/uninstall.yaml")).unwrap();
+        let documents = manifests.split("\n---\n").filter(|text| !text.contains("kind: Job"));
+        api.apply(&documents.collect::<Vec<_>>().join("\n---\n")).unwrap();
+        let hook = Self { folder: tempfile::tempdir().unwrap() };
+        let token = hook.folder.path().join("token");
+        api.write_token("manifold-system", "manifold-uninstall", &token).unwrap();
+        let user = User::TokenFile(&token);
+        kubeconfig::write(&hook.kubeconfig(), api.port(), api.authority(), &user).unwrap();
+        hook
+    }
+
+    fn kubeconfig(&self) -> std::path::PathBuf {
+        self.folder.path().join("kubeconfig")
+    }
+
+    fn run(&self, config: &str, leave: bool, seconds: u64) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let client = connect::client(Some(&self.kubeconfig())).await?;
+            let config = Config::parse(config).unwrap();
+            uninstall(&client, &config, leave, Duration::from_secs(seconds)).await
+        })
+    }
+}
+
+/// A Deployment as the chart has it; nobody makes pods of it here.
+fn deploy(api: &ApiServer) -> String {
+    let all = "/apis/apps/v1/namespaces/manifold-system/deployments";
+    let labels = json!({"app.kubernetes.io/name": "manifold-controller"});
+    let object = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "manifold-controller"},
+        "spec": {"replicas": 2, "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels},
+            "spec": {"containers": [{"name": "main", "image": "none"}]}}},
+    });
+    api.client().create_if_missing(all, &object).unwrap();
+    format!("{all}/manifold-controller")
+}
+
+// Shows part of: COMPAT-26
+#[test]
+fn refused_by_every_node_it_leaves_the_cluster_as_it_was() {
+    let api = server();
+    define(&api, None);
+    let deployment = deploy(&api);
+    let node = Node::new(&api, "node-refuses", json!({}));
+    fs::write(node.conf("10-plain.conflist"), BRIDGE).unwrap();
+    let node = node.serving();
+    let hook = Hook::new(&api);
+    // The definitions do not know of the pod yet; the node does.
+    two_networks(&node);
+    let told = format!("{:#}", hook.run(EXISTING, false, 5).unwrap_err());
+    assert!(told.contains("node-refuses: 1 pods have networks") && told.contains("`shop/cart-7`"), "{told}");
+    assert_eq!(node.get(&deployment).unwrap()["spec"]["replicas"], 2);
+    let marked = node.get(super::bed::DEFAULT).unwrap();
+    assert!(marked["metadata"]["annotations"]["manifold.network/uninstall"].is_null(), "{marked}");
+    node.wait("serving again", || node.page("/readyz").is_some_and(|(status, _)| status == 200));
+    hook.run(EXISTING, true, 120).unwrap();
+    assert_eq!(node.get(&deployment).unwrap()["spec"]["replicas"], 0);
+    api.client().call("DELETE", &deployment, "application/json", b"").unwrap();
+}
+
+// Shows part of: COMPAT-26
+#[test]
+fn without_its_definition_the_nodes_are_told_all_the_same() {
+    let api = server();
+    define(&api, None);
+    let node = Node::new(&api, "node-again", json!({}));
+    fs::write(node.conf("10-plain.conflist"), BRIDGE).unwrap();
+    let before = files(&node.conf(""));
+    let node = node.serving();
+    // A removal that was broken off after its last step but one.
+    api.client().call("DELETE", super::bed::DEFAULT, "application/json", b"").unwrap();
+    let hook = Hook::new(&api);
+    for _ in 0..2 {
+        hook.run(EXISTING, false, 120).unwrap();
+        assert_eq!(files(&node.conf("")), before);
+        assert!(node.get(super::bed::DEFAULT).is_none());
+    }
+}
+
+// Shows part of: COMPAT-26
+#[test]
+fn pods_of_the_built_in_network_and_nodes_that_are_down_are_named() {
+    let api = server();
+    define(&api, None);
+    let node = Node::new(&api, "node-down", json!({}));
+    let hook = Hook::new(&api);
+    let built_in = "{defaultNetwork: {source: builtIn}}";
+    let shop = api.namespace("inside").unwrap();
+    let pods = format!("/api/v1/namespaces/{}/pods", shop.name());
+    let pod = |name: &str, spec: Value| {
+        let mut object = json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+            "spec": {"automountServiceAccountToken": false, "containers": [{"name": "one", "image": "one"}]},
+        });
+        for (key, value) in spec.as_object().unwrap() {
+            object["spec"][key] = value.clone();
+        }
+        api.client().send("POST", &pods, &object).unwrap();
+    };
+    pod("inside", json!({"nodeName": "node-down"}));
+    pod("of-the-host", json!({"nodeName": "node-down", "hostNetwork": true}));
+    pod("nowhere", json!({}));
+    let told = format!("{:#}", hook.run(built_in, false, 1).unwrap_err());
+    assert!(told.contains(&format!("`{}/inside`", shop.name())) && told.contains("leave=true"), "{told}");
+    assert!(!told.contains("of-the-host") && !told.contains("nowhere"), "{told}");
+    // With another source they belong to somebody else, and only the node is in the way.
+    let condition = json!({"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown", "message": "",
+        "lastHeartbeatTime": "2026-01-01T00:00:00Z", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+    let status = json!({"status": {"conditions": [condition]}});
+    api.client().send("PATCH", "/api/v1/nodes/node-down/status", &status).unwrap();
+    let told = format!("{:#}", hook.run(EXISTING, false, 1).unwrap_err());
+    assert!(told.contains("the node `node-down` is down"), "{told}");
+    assert!(node.get(super::bed::DEFAULT).is_some());
+    hook.run(built_in, true, 1).unwrap();
+    assert!(node.get(super::bed::DEFAULT).is_none());
 }
 
 fn two_networks(node: &Node<'_>) {
