@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 /// Against a rival, or where only a person can mend it.
 pub const SLOW: Duration = Duration::from_secs(300);
+/// Against a rival while whose way prevails pods start without their networks: a file more or less each half minute is cheap.
+pub const RIVAL: Duration = Duration::from_secs(30);
 /// Where time mends it: the API server is away or busy.
 pub const SOON: Duration = Duration::from_secs(5);
 

@@ -67,7 +67,7 @@ pub fn is_ours(bytes: &[u8]) -> bool {
     has_type(bytes, |kind| kind == OWN_TYPE)
 }
 
-fn has_type(bytes: &[u8], is: impl Fn(&str) -> bool) -> bool {
+pub(super) fn has_type(bytes: &[u8], is: impl Fn(&str) -> bool) -> bool {
     let Ok(list) = Inlined::parse(bytes).and_then(|list| list.with_folder(Vec::new())) else { return false };
     list.plugins.iter().any(|plugin| is(plugin.kind.as_str()))
 }

@@ -20,6 +20,7 @@ use manifold_plan::{Files, Policy};
 
 use super::config::{Config, Host, PodAnnotations};
 use super::denied::{self, Folder};
+use super::rival::{self, Undone};
 use super::{conflist, default_network, executables};
 use crate::config::DefaultSource;
 use crate::pace::{self, Pace};
@@ -59,7 +60,7 @@ pub enum Did {
     Mirrored,
     WroteConfiguration(String),
     /// The name, and what was wrong.
-    RestoredConfiguration(String, String),
+    RestoredConfiguration(String, Undone),
 }
 
 pub struct Keeper {
@@ -283,22 +284,25 @@ impl Keeper {
         let others: Vec<&str> = files.files.iter().map(|(name, _)| name.as_str()).collect();
         let name = conflist::name_before(others.iter().copied());
         let there: Vec<&str> = others.iter().copied().filter(|file| conflist::is_a_name(file)).collect();
-        let wrong = wrong(&there, &name, files, &text, self.record.conflist.as_deref());
+        let folder = self.config.host.conf();
+        let wrong = wrong(&folder, &there, &name, files, &text, self.record.conflist.as_deref());
         let Some(wrong) = wrong else { return Ok(()) };
         let is_news = !matches!(wrong, Wrong::Undone(_));
-        let delay = if is_news { Duration::ZERO } else { self.conflist.delay(now, pace::SLOW) };
+        let delay = if is_news { Duration::ZERO } else { self.conflist.delay(now, pace::RIVAL) };
         if delay > Duration::ZERO {
             round.again = Some(round.again.map_or(delay, |again| again.min(delay)));
             let Wrong::Undone(what) = wrong else { return Ok(()) };
-            round
-                .missing
-                .push(format!("the configuration is undone by somebody else again and again: {what}"));
+            round.missing.push(format!(
+                "the configuration is undone by somebody else again and again: {}",
+                what.with_remedy()
+            ));
             return Ok(());
         }
         self.write(&there, &name, &text)?;
         match wrong {
             Wrong::Undone(what) => {
                 self.conflist.done(now);
+                rival::clear(&self.config.host.conf(), &text);
                 round.did.push(Did::RestoredConfiguration(name, what));
             }
             Wrong::News => round.did.push(Did::WroteConfiguration(name)),
@@ -342,21 +346,28 @@ enum Wrong {
     /// It is written for the first time, or says something else now.
     News,
     /// Somebody did it.
-    Undone(String),
+    Undone(Undone),
 }
 
-fn wrong(there: &[&str], name: &str, files: &Files, text: &str, written: Option<&str>) -> Option<Wrong> {
+fn wrong(
+    folder: &Path,
+    there: &[&str],
+    name: &str,
+    files: &Files,
+    text: &str,
+    written: Option<&str>,
+) -> Option<Wrong> {
     let content = |file: &str| files.files.iter().find(|(f, _)| f == file).map(|(_, bytes)| bytes.as_slice());
     let Some(written) = written else { return Some(Wrong::News) };
     match there {
-        [] => Some(Wrong::Undone("it was removed or renamed".to_owned())),
+        [] => Some(Wrong::Undone(Undone::gone(folder))),
         [one] if *one == name => match content(one) {
             Some(bytes) if bytes == text.as_bytes() => None,
             Some(bytes) if bytes == written.as_bytes() => Some(Wrong::News),
-            _ => Some(Wrong::Undone("its content was changed".to_owned())),
+            other => Some(Wrong::Undone(Undone::changed(other.unwrap_or_default()))),
         },
-        [_] => Some(Wrong::Undone("it was not the first of the folder any more".to_owned())),
-        _ => Some(Wrong::Undone("there was more than one of it".to_owned())),
+        [_] => Some(Wrong::Undone(Undone::new("it was not the first of the folder any more"))),
+        _ => Some(Wrong::Undone(Undone::new("there was more than one of it"))),
     }
 }
 

@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::rival::Rival;
 use crate::closed::{Closed, begin, label, pairs};
 
 /// Networks with a label of their own; what comes later is counted as `other`.
@@ -113,6 +114,11 @@ struct OfFile {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfRival {
+    rival: Rival,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfRenewal {
     outcome: Renewal,
 }
@@ -131,6 +137,7 @@ pub struct Metrics {
     network_seconds: Family<OfType, Histogram>,
     lost: Family<OfLoss, Counter>,
     files: Family<OfFile, Counter>,
+    rivals: Family<OfRival, Counter>,
     renewals: Family<OfRenewal, Counter>,
     publications: Family<OfPublication, Counter>,
     unpublished: Gauge<i64, AtomicI64>,
@@ -153,6 +160,7 @@ impl Metrics {
             network_seconds: Family::new_with_constructor(histogram as fn() -> Histogram),
             lost: Family::default(),
             files: Family::default(),
+            rivals: Family::default(),
             renewals: Family::default(),
             publications: Family::default(),
             unpublished: Gauge::default(),
@@ -190,6 +198,12 @@ impl Metrics {
             "manifold_node_files",
             "Files that were put on the node, and restored",
             all.files.clone(),
+        );
+        registry.register(
+            "manifold_node_rivals",
+            "How often the configuration was restored, by who had undone it as far as that leaves traces; between, pods start \
+             without their networks",
+            all.rivals.clone(),
         );
         registry.register(
             "manifold_node_token_renewals",
@@ -246,6 +260,9 @@ impl Metrics {
         for (file, outcome) in pairs() {
             begin(&self.files, &OfFile { file, outcome });
         }
+        for rival in Rival::ALL.iter().copied() {
+            begin(&self.rivals, &OfRival { rival });
+        }
         for outcome in Renewal::ALL.iter().copied() {
             begin(&self.renewals, &OfRenewal { outcome });
         }
@@ -280,6 +297,10 @@ impl Metrics {
 
     pub fn wrote(&self, file: File, outcome: Written) {
         self.files.get_or_create(&OfFile { file, outcome }).inc();
+    }
+
+    pub fn undone_by(&self, rival: Rival) {
+        self.rivals.get_or_create(&OfRival { rival }).inc();
     }
 
     pub fn renewed(&self, outcome: Renewal) {

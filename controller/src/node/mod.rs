@@ -23,6 +23,7 @@ pub mod nodes;
 pub mod outcomes;
 pub mod patch;
 pub mod preflight;
+pub mod rival;
 mod rounds;
 pub mod routes;
 mod serve;

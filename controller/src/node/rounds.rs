@@ -130,11 +130,10 @@ impl Rounds {
                 );
                 self.event(Reason::ExecutableRestored, sentence);
             }
-            Did::RestoredConfiguration(name, wrong) => {
+            Did::RestoredConfiguration(name, undone) => {
                 self.metrics.wrote(File::Configuration, Written::Restored);
-                let sentence = format!(
-                    "`{conf}/{name}` was restored, for {wrong}; see who else writes to that folder, and have it stop"
-                );
+                self.metrics.undone_by(undone.rival);
+                let sentence = format!("`{conf}/{name}` was restored, for {}", undone.with_remedy());
                 self.event(Reason::ConfigurationRestored, sentence);
             }
         }

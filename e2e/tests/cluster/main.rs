@@ -29,6 +29,7 @@ mod pod;
 mod processes;
 mod promises;
 mod restarts;
+mod rivals;
 mod security;
 mod takeover;
 mod unusual;

@@ -35,7 +35,7 @@ fn the_configuration_comes_when_the_node_can_serve_and_not_before() {
     assert_eq!(node.sum("manifold_node_serves", &[]), 1.0);
 }
 
-// Proves: F-NOD-4, P-UP-3
+// Proves: F-NOD-4, P-UP-3, COMPAT-32
 #[test]
 fn what_a_rival_does_to_the_configuration_is_undone_at_once_and_told() {
     let api = server();
@@ -53,7 +53,11 @@ fn what_a_rival_does_to_the_configuration_is_undone_at_once_and_told() {
         took.push(restored());
     }
     assert!(took.last().is_some_and(|last| *last < 5 * SOON), "{took:?}");
-    node.wait("an event", || !node.events("default", "ConfigurationRestored", &node.name).is_empty());
+    node.wait("an event that names it", || {
+        let told = node.events("default", "ConfigurationRestored", &node.name);
+        told.iter().any(|told| told.contains("Cilium") && told.contains("`cni.exclusive=false`"))
+    });
+    assert!(node.sum("manifold_node_rivals_total", &[("rival", "Cilium")]) >= 1.0);
     assert!(
         node.sum("manifold_node_files_total", &[("file", "Configuration"), ("outcome", "Restored")]) >= 1.0
     );
