@@ -20,7 +20,7 @@ use super::place::Place;
 use crate::{child, netns};
 
 /// What a node writes to. Each machine has its own.
-const OWN: [&str; 8] = [
+const OWN: [&str; 10] = [
     "/run",
     "/etc/cni",
     "/opt/cni",
@@ -29,6 +29,9 @@ const OWN: [&str; 8] = [
     "/var/lib/containerd",
     "/var/log/pods",
     "/var/log/containers",
+    // Of k3s and of snaps.
+    "/var/lib/rancher",
+    "/var/snap",
 ];
 /// As on every node of Kubernetes.
 const SWITCHES: [&str; 3] =

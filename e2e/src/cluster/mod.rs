@@ -99,6 +99,20 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Every container runtime looks for plugins and configurations there from now on.
+    pub fn set_cni_folders(&self, bin: &str, conf: &str) -> anyhow::Result<()> {
+        fs::write(self.place.join(node::CNI_FOLDERS), settings::cni_folders(bin, conf))
+            .context("cannot write to the cluster's folder")?;
+        for node in &self.nodes {
+            for folder in [bin, conf] {
+                let path = node.path(folder);
+                fs::create_dir_all(&path).with_context(|| format!("cannot make `{}`", path.display()))?;
+            }
+            node.restart_runtime()?;
+        }
+        Ok(())
+    }
+
     /// Starts every node, all at once.
     pub fn start_nodes(&self) -> anyhow::Result<()> {
         thread::scope(|scope| {

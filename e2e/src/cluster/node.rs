@@ -19,6 +19,9 @@ use super::{cgroups, images, settings, sweep, underlay};
 /// A runtime that does not answer by then never will, however busy the machine.
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// A part of containerd's configuration, in the cluster's folder, where the folders are others than usual.
+pub(super) const CNI_FOLDERS: &str = "cni.toml";
+
 #[derive(Debug)]
 pub struct Node {
     place: Place,
@@ -74,7 +77,8 @@ impl Node {
     }
 
     pub fn start_runtime(&self) -> anyhow::Result<()> {
-        self.write("/run/containerd.toml", settings::CONTAINERD)?;
+        let folders = fs::read_to_string(self.place.join(CNI_FOLDERS)).unwrap_or_default();
+        self.write("/run/containerd.toml", &format!("{}{folders}", settings::CONTAINERD))?;
         let mut command = self.machine.command("containerd")?;
         command.args(["--config", "/run/containerd.toml"]);
         let runtime = self.daemon("containerd");

@@ -15,6 +15,13 @@ pub(super) const CONTAINERD: &str = r#"version = 2
         SystemdCgroup = false
 "#;
 
+/// Where containerd looks for plugins and configurations, instead of the usual folders.
+pub(super) fn cni_folders(bin: &str, conf: &str) -> String {
+    format!(
+        "  [plugins.\"io.containerd.grpc.v1.cri\".cni]\n    bin_dir = \"{bin}\"\n    conf_dir = \"{conf}\"\n"
+    )
+}
+
 pub(super) fn kubelet(address: &str, cgroup: &str, authority: &str) -> String {
     debug_assert!(CONTAINERD.contains(images::POD));
     let old_cgroups = if cgroups::is_unified() { "" } else { "failCgroupV1: false\n" };

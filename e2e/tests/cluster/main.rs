@@ -25,6 +25,7 @@ mod left;
 mod multus;
 mod node_role;
 mod other;
+mod platforms;
 mod pod;
 mod processes;
 mod promises;
