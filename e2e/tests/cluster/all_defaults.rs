@@ -156,7 +156,12 @@ fn what_is_installed_with_defaults_is_uninstalled_also_after_a_break_and_beside_
     two.power_off().unwrap();
     bare.wait_down(two);
     let refusal = bare.refusal();
-    assert!(refusal.contains("`node2`") && refusal.contains(" down, ") && refusal.contains("uninstall.leave=true"), "{refusal}");
+    assert!(
+        refusal.contains("`node2`")
+            && refusal.contains(" down, ")
+            && refusal.contains("uninstall.leave=true"),
+        "{refusal}"
+    );
     assert!(one.path(CONFLIST).exists(), "nothing is given back for a removal that cannot end");
     bare.0.keep().unwrap();
     bare.0.set("uninstall.leave=true").unwrap();
