@@ -6,6 +6,7 @@
 pub struct CniArgs(Vec<(String, String)>);
 
 impl CniArgs {
+    /// Splits `KEY=value;KEY=value`. What has no `=` is ignored, as every plugin ignores it.
     pub fn parse(raw: &str) -> Self {
         let pair = |p: &str| match p.split_once('=') {
             Some((k, v)) => (k.to_owned(), v.to_owned()),
@@ -32,11 +33,15 @@ impl CniArgs {
         }
     }
 
+    /// The pairs in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(k, v)| (k.as_str(), v.as_str()))
     }
 
     /// Refuses keys outside `known` unless `IgnoreUnknown` is `1` or `true` (PLG-COM-25).
+    ///
+    /// # Errors
+    /// If there is another key and `IgnoreUnknown` is not `1` or `true`.
     pub fn require_known(&self, known: &[&str]) -> Result<(), crate::CniError> {
         let ignore = self.get("IgnoreUnknown").is_some_and(|v| v == "1" || v.eq_ignore_ascii_case("true"));
         if ignore {

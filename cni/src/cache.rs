@@ -15,11 +15,16 @@ mod tests;
 
 /// Where libcni has it unless told otherwise.
 pub const DEFAULT_DIR: &str = "/var/lib/cni";
+/// Of the folder: only its owner enters it.
 pub const DIR_MODE: u32 = 0o700;
+/// Of a file in it: only its owner reads it.
 pub const FILE_MODE: u32 = 0o600;
 const KIND: &str = "cniCacheV1";
 
 /// The file of one attachment. All three names are needed, and none may leave the folder (CNI-CACHE-1, -5).
+///
+/// # Errors
+/// If a name is empty or would leave the folder.
 pub fn path(dir: &Path, network: &str, container: &str, ifname: &str) -> Result<PathBuf, CniError> {
     for (what, name) in [("network name", network), ("container id", container), ("interface name", ifname)] {
         if name.is_empty() || name.contains(['/', '\0']) {
@@ -35,18 +40,25 @@ pub fn path(dir: &Path, network: &str, container: &str, ifname: &str) -> Result<
 #[serde(rename_all = "camelCase", default)]
 pub struct Entry {
     kind: String,
+    /// The sandbox.
     pub container_id: String,
     /// Bytes of the configuration list.
     #[serde(with = "bytes")]
     pub config: Vec<u8>,
+    /// The interface in it.
     pub if_name: String,
+    /// The network.
     pub network_name: String,
+    /// The path of the network namespace.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub netns: String,
+    /// `CNI_ARGS`, split.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::result::null_is_empty")]
     pub cni_args: Vec<(String, String)>,
+    /// Values by capability, as the runtime passed them.
     #[serde(skip_serializing_if = "RawObject::is_empty", deserialize_with = "crate::result::null_is_empty")]
     pub capability_args: RawObject,
+    /// What ADD answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<Box<RawValue>>,
 }
@@ -54,12 +66,17 @@ pub struct Entry {
 /// What a file of the cache holds.
 #[derive(Clone, Debug)]
 pub enum Cached {
+    /// The whole entry.
     Entry(Box<Entry>),
     /// Before libcni 0.8 the file was the bare result (CNI-CACHE-3).
     BareResult(Box<RawValue>),
 }
 
 impl Cached {
+    /// Reads what libcni wrote, in any of its formats.
+    ///
+    /// # Errors
+    /// If the bytes are none of libcni's formats.
     pub fn parse(bytes: &[u8]) -> Result<Self, CniError> {
         let keys = RawObject::parse(bytes).map_err(|e| unreadable(&e.to_string()))?;
         match keys.get_as::<String>("kind") {
@@ -73,6 +90,9 @@ impl Cached {
     }
 
     /// The final ADD result in the version of the configuration it is used with (CNI-CACHE-4).
+    ///
+    /// # Errors
+    /// If the remembered result cannot be read.
     pub fn result(&self, config: Version) -> Result<Option<Vec<u8>>, CniError> {
         let raw = match self {
             Self::Entry(entry) => entry.result.as_deref(),
@@ -83,6 +103,7 @@ impl Cached {
 }
 
 impl Entry {
+    /// The bytes for the file.
     pub fn to_json(&self) -> Vec<u8> {
         let entry = Self { kind: KIND.to_owned(), ..self.clone() };
         serde_json::to_vec(&entry).expect("strings, pairs and raw values always serialise")

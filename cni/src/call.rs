@@ -18,6 +18,7 @@ mod tests;
 /// What the environment alone tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
+    /// What is asked.
     pub target: Target,
     /// `CNI_PATH`, split; empty pieces dropped.
     pub path: Vec<PathBuf>,
@@ -26,11 +27,17 @@ pub struct Call {
 /// A verb with the arguments that it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
+    /// Attach a container.
     Add(Attachment),
+    /// Compare an attachment with its result.
     Check(Attachment),
+    /// Detach a container.
     Del(Detachment),
+    /// Can ADD succeed?
     Status,
+    /// Remove what belongs to no living attachment.
     Gc,
+    /// Which versions are there?
     Version,
     /// No `CNI_COMMAND`: a person started the plugin by hand.
     About,
@@ -39,19 +46,27 @@ pub enum Target {
 /// One request, complete.
 #[derive(Clone, Debug)]
 pub enum Request {
+    /// Attach a container.
     Add(Attachment, Input),
+    /// Compare an attachment with its result.
     Check(Attachment, Input),
+    /// Detach a container.
     Del(Detachment, Input),
+    /// Can ADD succeed?
     Status(Input),
     /// `keep` is `None` when the configuration names no list, which is not the empty list (CNI-GC-3).
     Gc {
+        /// The attachments that live.
         keep: Option<Vec<AttachmentId>>,
+        /// What came on stdin.
         input: Input,
     },
+    /// Which versions are there?
     Version,
 }
 
 impl Request {
+    /// The verb alone.
     pub fn verb(&self) -> Verb {
         match self {
             Self::Add(..) => Verb::Add,
@@ -63,6 +78,7 @@ impl Request {
         }
     }
 
+    /// What came on stdin; VERSION has none that matters.
     pub fn input(&self) -> Option<&Input> {
         match self {
             Self::Add(_, input) | Self::Check(_, input) | Self::Del(_, input) => Some(input),
@@ -75,6 +91,9 @@ impl Request {
 impl Call {
     /// Reads the `CNI_*` variables through `var`. An empty variable is a missing one.
     /// Everything that is missing is named in one error (CNI-ENV-7).
+    ///
+    /// # Errors
+    /// If a variable that the verb needs is missing or invalid.
     pub fn from_env(var: impl Fn(&str) -> Option<String>) -> Result<Self, CniError> {
         let Some(command) = var("CNI_COMMAND").filter(|v| !v.is_empty()) else {
             return Ok(Self { target: Target::About, path: Vec::new() });
@@ -119,6 +138,9 @@ impl Call {
     }
 
     /// Completes the call with the bytes of stdin. `None` for [`Target::About`], which is no request.
+    ///
+    /// # Errors
+    /// If the configuration cannot be read.
     pub fn with_stdin(self, stdin: &[u8], deadline: Instant) -> Result<Option<Request>, CniError> {
         let input = |path| Input::from_stdin(stdin, path, deadline);
         let path = self.path;
@@ -138,6 +160,9 @@ impl Call {
 }
 
 /// GC's list of what is alive. An early text of the specification misnamed the key, and libcni writes both (CNI-GC-2).
+///
+/// # Errors
+/// If a list is there and cannot be read.
 pub fn valid_attachments(config: &RawObject) -> Result<Option<Vec<AttachmentId>>, CniError> {
     for key in [crate::derive::VALID_ATTACHMENTS, crate::derive::ATTACHMENTS] {
         if let Some(raw) = config.get(key) {

@@ -36,8 +36,11 @@ pub struct NetworkList {
     pub version: Option<Version>,
     /// Whether the text says a version; `false` also after [`NetworkList::inherit_version`].
     pub states_version: bool,
+    /// `disableCheck`: CHECK does nothing.
     pub disable_check: bool,
+    /// `disableGC`: GC does nothing.
     pub disable_gc: bool,
+    /// In the order of ADD; at least one.
     pub plugins: Vec<PluginConf>,
 }
 
@@ -52,11 +55,13 @@ pub struct Inlined {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}{why}{}", place(.file.as_deref(), .pointer), at(*.position))]
 pub struct BadConfig {
+    /// Of the error that a runtime gets for it.
     pub code: u32,
     /// The file, when it is not the configuration itself.
     pub file: Option<String>,
     /// JSON pointer; empty for the whole text.
     pub pointer: String,
+    /// What is wrong.
     pub why: String,
     /// Line and column, from 1.
     pub position: Option<(usize, usize)>,
@@ -70,11 +75,17 @@ impl From<BadConfig> for CniError {
 
 impl NetworkList {
     /// Parses bytes that have no file and so no folder (CNI-CFG-14).
+    ///
+    /// # Errors
+    /// If it is no configuration; the error names the place.
     pub fn parse(bytes: &[u8]) -> Result<Self, BadConfig> {
         Inlined::parse(bytes)?.with_folder(Vec::new())
     }
 
     /// The name, where there is no way on without one (CNI-CFG-5).
+    ///
+    /// # Errors
+    /// If there is no name.
     pub fn require_name(&self) -> Result<&NetworkName, CniError> {
         self.name.as_ref().ok_or_else(|| CniError::config("the network configuration has no `name`; add one"))
     }
@@ -120,6 +131,9 @@ impl NetworkList {
 
 impl Inlined {
     /// Parses the text of a list or of a single plugin.
+    ///
+    /// # Errors
+    /// If it is no configuration; the error names the place.
     pub fn parse(bytes: &[u8]) -> Result<Self, BadConfig> {
         read(bytes).map_err(|mut e| {
             e.position = e.position.or_else(|| locate(bytes, &e.pointer));
@@ -127,6 +141,7 @@ impl Inlined {
         })
     }
 
+    /// The list's name, if it has one.
     pub fn name(&self) -> Option<&NetworkName> {
         self.list.name.as_ref()
     }
@@ -138,6 +153,9 @@ impl Inlined {
 
     /// Adds the plugins of the folder, in the order of their file names (CNI-CFG-9). Files that do not end in `.conf`
     /// are none of ours; a folder that does not exist is one without files; one bad file fails the whole list.
+    ///
+    /// # Errors
+    /// If a file of the folder is no plugin, or no plugin is left.
     pub fn with_folder(self, mut files: Vec<(String, Vec<u8>)>) -> Result<NetworkList, BadConfig> {
         let mut list = self.list;
         if !self.only_inlined {
@@ -200,6 +218,9 @@ fn inlined_plugins(keys: &RawObject) -> Result<Vec<PluginConf>, BadConfig> {
 
 impl PluginConf {
     /// Reads a plugin object. `pointer` is where it stands, for messages.
+    ///
+    /// # Errors
+    /// If it is no plugin object; the error names the place.
     pub fn read(raw: RawObject, pointer: &str) -> Result<Self, BadConfig> {
         let kind: Option<String> = typed(&raw, pointer, "type", "a string")?;
         let kind = kind

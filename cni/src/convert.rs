@@ -27,6 +27,9 @@ const OWN_KEYS: [&str; 7] = ["cniVersion", "interfaces", "ips", "routes", "dns",
 impl CniResult {
     /// Reads a result. Its own `cniVersion` counts; without one it is of version `fallback`, which is the
     /// configuration's (CNI-RUN-ADD-4). `null` and `{}` are the empty result.
+    ///
+    /// # Errors
+    /// If the bytes are no result of a known version.
     pub fn parse(bytes: &[u8], fallback: Version) -> Result<(Self, Version), CniError> {
         crate::json::strict(bytes).map_err(not_a_result)?;
         let Some(mut keys) = serde_json::from_slice::<Option<Map<String, Value>>>(bytes)
@@ -45,6 +48,9 @@ impl CniResult {
 
     /// Reads the `prevResult` of a configuration of version `config`. Without a version of its own it has the
     /// configuration's; one of another family is refused (CNI-CONV-6).
+    ///
+    /// # Errors
+    /// If there is one and it cannot be read.
     pub fn parse_prev(bytes: &[u8], config: Version) -> Result<Option<Self>, CniError> {
         if bytes.trim_ascii() == b"null" {
             return Ok(None);
@@ -60,6 +66,9 @@ impl CniResult {
     }
 
     /// Writes the result in the shape of `version`, with that `cniVersion`.
+    ///
+    /// # Errors
+    /// If the result cannot be said in that version.
     pub fn to_json(&self, version: Version) -> Result<Vec<u8>, CniError> {
         let mut keys = match version.family() {
             Family::Ip4Ip6 => self.write_old(version)?,

@@ -5,17 +5,25 @@ use std::time::Instant;
 
 use crate::{CniArgs, CniError, ContainerId, IfName, Plugin};
 
+/// What a plugin is asked to do: `CNI_COMMAND`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verb {
+    /// `ADD`
     Add,
+    /// `DEL`
     Del,
+    /// `CHECK`
     Check,
+    /// `STATUS`
     Status,
+    /// `GC`
     Gc,
+    /// `VERSION`
     Version,
 }
 
 impl Verb {
+    /// As `CNI_COMMAND` has it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Add => "ADD",
@@ -28,6 +36,9 @@ impl Verb {
     }
 
     /// The verb that `CNI_COMMAND` names.
+    ///
+    /// # Errors
+    /// If there is no such verb.
     pub fn from_command(command: &str) -> Result<Self, CniError> {
         [Self::Add, Self::Del, Self::Check, Self::Status, Self::Gc, Self::Version]
             .into_iter()
@@ -42,14 +53,21 @@ impl Verb {
 /// Arguments and configuration bytes: all that a delegate gets. STATUS and GC have no attachment.
 #[derive(Clone)]
 pub struct Invocation<'a> {
+    /// What is asked.
     pub verb: Verb,
+    /// `CNI_CONTAINERID`
     pub container: Option<&'a ContainerId>,
+    /// `CNI_NETNS`
     pub netns: Option<PathBuf>,
+    /// `CNI_IFNAME`
     pub ifname: Option<&'a IfName>,
+    /// `CNI_ARGS`
     pub args: CniArgs,
+    /// `CNI_PATH`
     pub path: &'a [PathBuf],
     /// stdin, derived for this verb (`name`, `cniVersion`, `runtimeConfig`, `prevResult`).
     pub config: Vec<u8>,
+    /// When the answer must be there.
     pub deadline: Instant,
 }
 
@@ -71,6 +89,10 @@ pub trait Delegate: Send + Sync {
     /// The plugin's type, for messages.
     fn name(&self) -> &str;
 
+    /// Runs the plugin and returns what it wrote to stdout.
+    ///
+    /// # Errors
+    /// The plugin's own error, or one about a process that did not answer.
     fn call(&self, invocation: &Invocation<'_>) -> Result<Vec<u8>, CniError>;
 }
 

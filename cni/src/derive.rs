@@ -33,6 +33,7 @@ fn is_reserved(key: &str) -> bool {
 pub struct Derived<'a> {
     /// Of the list; replaces what the plugin object says (CNI-DRV-1).
     pub name: &'a NetworkName,
+    /// Of the list.
     pub version: Version,
     /// Values by capability. Each plugin gets those that it declares as `true`.
     pub runtime: Option<&'a BTreeMap<String, Box<RawValue>>>,
@@ -72,6 +73,9 @@ impl Derived<'_> {
 }
 
 /// Merges an annotation's `cni-args` into `args.cni`; where both say something the annotation wins (MLT-DLG-12).
+///
+/// # Errors
+/// If `args` or `args.cni` is there and no object.
 pub fn merge_cni_args(
     raw: &mut RawObject,
     cni_args: &BTreeMap<String, Box<RawValue>>,

@@ -4,6 +4,9 @@ use crate::stdin::incompatible;
 use crate::{Attachment, CniError, CniResult, Input, Plugin, Request, Verb, Version, code};
 
 /// Calls `plugin`. The answer is stdout: a result in the configuration's version for ADD, nothing for the others.
+///
+/// # Errors
+/// The plugin's own error, or one about a version that it does not speak.
 pub fn dispatch(plugin: &dyn Plugin, request: &Request) -> Result<Vec<u8>, CniError> {
     if let Some(input) = request.input() {
         refuse_unsupported(plugin, input.version)?;

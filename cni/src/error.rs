@@ -6,16 +6,27 @@ use crate::version::Version;
 
 /// Well-known codes (CNI-ERR-*). 0–99 belong to the specification, 100 and above to the plugin.
 pub mod code {
+    /// The plugin does not speak the version of the configuration.
     pub const INCOMPATIBLE_VERSION: u32 = 1;
+    /// A field of the configuration is not supported.
     pub const UNSUPPORTED_FIELD: u32 = 2;
+    /// The container is unknown: a runtime then skips DEL.
     pub const UNKNOWN_CONTAINER: u32 = 3;
+    /// An environment variable is missing or invalid.
     pub const INVALID_ENVIRONMENT: u32 = 4;
+    /// Reading or writing failed.
     pub const IO: u32 = 5;
+    /// Something is not the JSON that it should be.
     pub const DECODE: u32 = 6;
+    /// The configuration is invalid.
     pub const INVALID_CONFIG: u32 = 7;
+    /// The network namespace is invalid.
     pub const INVALID_NETNS: u32 = 8;
+    /// A later attempt may succeed.
     pub const TRY_AGAIN: u32 = 11;
+    /// STATUS: ADD cannot succeed.
     pub const NOT_AVAILABLE: u32 = 50;
+    /// STATUS: ADD cannot succeed, and containers that run may have limited connectivity.
     pub const LIMITED_CONNECTIVITY: u32 = 51;
     /// Ours: anything that went wrong while acting and has no better code.
     pub const FAILED: u32 = 100;
@@ -31,15 +42,19 @@ pub mod code {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{msg}{}{details}", if .details.is_empty() { "" } else { "; " })]
 pub struct CniError {
+    /// One of [`code`], or 100 and above: a plugin's own.
     #[serde(default)]
     pub code: u32,
+    /// One sentence.
     #[serde(default)]
     pub msg: String,
+    /// More, for a log; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub details: String,
 }
 
 impl CniError {
+    /// An error without details.
     pub fn new(code: u32, msg: impl Into<String>) -> Self {
         Self { code, msg: msg.into(), details: String::new() }
     }
@@ -59,6 +74,7 @@ impl CniError {
         Self::new(code::CHECK_FAILED, msg)
     }
 
+    /// The same with details.
     #[must_use]
     pub fn details(mut self, details: impl Into<String>) -> Self {
         self.details = details.into();

@@ -18,6 +18,7 @@ pub struct Executed {
 }
 
 impl Executed {
+    /// The plugin of that type at that path.
     pub fn new(kind: PluginType, path: PathBuf) -> Self {
         Self { kind, path, keep_open: Vec::new() }
     }
@@ -30,10 +31,12 @@ impl Executed {
         self
     }
 
+    /// The `type` that it is configured by.
     pub fn kind(&self) -> &PluginType {
         &self.kind
     }
 
+    /// Its executable.
     pub fn path(&self) -> &PathBuf {
         &self.path
     }

@@ -11,10 +11,24 @@ mod tests;
 /// Why a plugin cannot be executed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotFound {
+    /// No folder has it.
     #[error("plugin `{kind}` is not installed on this node; looked in {}", list(.searched))]
-    Missing { kind: PluginType, searched: Vec<PathBuf> },
+    Missing {
+        /// Its type.
+        kind: PluginType,
+        /// The folders.
+        searched: Vec<PathBuf>,
+    },
+    /// Others than root could have put it there.
     #[error("plugin `{kind}` is not executed: `{}` {why}", .path.display())]
-    Unsafe { kind: PluginType, path: PathBuf, why: String },
+    Unsafe {
+        /// Its type.
+        kind: PluginType,
+        /// Where.
+        path: PathBuf,
+        /// The reason.
+        why: String,
+    },
 }
 
 impl From<NotFound> for CniError {
@@ -28,6 +42,9 @@ impl From<NotFound> for CniError {
 ///
 /// Whoever can write an executable, its folder, or the folder a link leads to, would act as root here; so a match
 /// that others than root (or the user we run as) can write is an error and not passed over (S-1).
+///
+/// # Errors
+/// If no folder has it, or it must not be executed.
 pub fn find(kind: &PluginType, folders: &[PathBuf]) -> Result<PathBuf, NotFound> {
     for folder in folders.iter().filter(|f| f.is_absolute()) {
         let path = folder.join(kind.as_str());

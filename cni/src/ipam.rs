@@ -29,6 +29,9 @@ impl std::fmt::Debug for Ipam<'_> {
 impl<'a> Ipam<'a> {
     /// `None` when the configuration has no `ipam.type`: then the attachment has no addresses.
     /// `bundled` looks a type up among the plugins of this executable.
+    ///
+    /// # Errors
+    /// If `ipam` cannot be read or its plugin is not found.
     pub fn of(
         input: &'a Input,
         bundled: fn(&str) -> Option<&'static dyn Plugin>,
@@ -52,12 +55,18 @@ impl<'a> Ipam<'a> {
 
     /// Asks for addresses. An answer without any is an error, and whatever failed is released before this returns
     /// (CNI-ADD-5, CNI-DLG-4). Interfaces are not IPAM's business: they and indices to them are dropped (CNI-DLG-5).
+    ///
+    /// # Errors
+    /// The IPAM plugin's own error, or one about an answer that cannot be used.
     pub fn add(&self, at: &Attachment) -> Result<CniResult, CniError> {
         self.add_naming_links(at).map(|(result, _)| result)
     }
 
     /// As [`Ipam::add`], with the interfaces that the answer names: only a plugin that lets IPAM choose its master
     /// asks for them.
+    ///
+    /// # Errors
+    /// The IPAM plugin's own error, or one about an answer that cannot be used.
     pub fn add_naming_links(&self, at: &Attachment) -> Result<(CniResult, Vec<Interface>), CniError> {
         match self.try_add(at) {
             Ok(result) => Ok(result),
@@ -70,6 +79,10 @@ impl<'a> Ipam<'a> {
         }
     }
 
+    /// Has the addresses released.
+    ///
+    /// # Errors
+    /// The IPAM plugin's own error.
     pub fn del(&self, at: &Detachment) -> Result<(), CniError> {
         match self.direct(Verb::Del)? {
             Some(plugin) => plugin.del(self.input, at),
@@ -77,6 +90,10 @@ impl<'a> Ipam<'a> {
         }
     }
 
+    /// Has the addresses checked.
+    ///
+    /// # Errors
+    /// The IPAM plugin's own error.
     pub fn check(&self, at: &Attachment) -> Result<(), CniError> {
         match self.direct(Verb::Check)? {
             Some(plugin) => plugin.check(self.input, at),
@@ -88,6 +105,10 @@ impl<'a> Ipam<'a> {
         }
     }
 
+    /// Asks whether addresses can be had.
+    ///
+    /// # Errors
+    /// The IPAM plugin's own error.
     pub fn status(&self) -> Result<(), CniError> {
         match self.direct(Verb::Status)? {
             Some(plugin) => plugin.status(self.input),
@@ -97,6 +118,9 @@ impl<'a> Ipam<'a> {
 
     /// `keep` must be the list of the call itself: an executed plugin reads it from the same configuration, and where
     /// that has none there is nothing to clear (CNI-GC-3).
+    ///
+    /// # Errors
+    /// The IPAM plugin's own error.
     pub fn gc(&self, keep: &[AttachmentId]) -> Result<(), CniError> {
         match self.direct(Verb::Gc)? {
             Some(plugin) if crate::call::valid_attachments(&self.input.config)?.is_some() => {

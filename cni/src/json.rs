@@ -33,8 +33,11 @@ impl fmt::Debug for RawObject {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{why} (line {line}, column {column})")]
 pub struct BadJson {
+    /// What is wrong.
     pub why: String,
+    /// From 1.
     pub line: usize,
+    /// From 1.
     pub column: usize,
 }
 
@@ -49,6 +52,9 @@ impl From<serde_json::Error> for BadJson {
 impl RawObject {
     /// Parses one object, strictly: no key twice at any level, no value deeper than [`MAX_DEPTH`],
     /// no text after it, strings that are valid Unicode.
+    ///
+    /// # Errors
+    /// If it is no JSON object; the error has line and column.
     pub fn parse(bytes: &[u8]) -> Result<Self, BadJson> {
         strict(bytes)?;
         Ok(serde_json::from_slice(bytes)?)
@@ -70,27 +76,37 @@ impl RawObject {
     }
 
     /// The value under `key` as a type; absent and `null` are both `None`.
+    ///
+    /// # Errors
+    /// If the key is there and its value is of another kind.
     pub fn get_as<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, serde_json::Error> {
         self.get(key).map_or(Ok(None), |raw| any_case::from_str(raw.get()))
     }
 
     /// The whole object as a type.
+    ///
+    /// # Errors
+    /// If it does not have this shape.
     pub fn read_as<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         any_case::from_slice(&self.to_vec())
     }
 
+    /// Whether the key is there, `null` included.
     pub fn contains(&self, key: &str) -> bool {
         self.get(key).is_some()
     }
 
+    /// Whether there is no key.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    /// The keys in their order.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(k, _)| k.as_str())
     }
 
+    /// Keys and values in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
         self.0.iter().map(|(k, v)| (k.as_str(), v.as_ref()))
     }
@@ -110,15 +126,18 @@ impl RawObject {
         self.retain(|written| written == key || !is_key(written, key));
     }
 
+    /// Takes a key out.
     pub fn remove(&mut self, key: &str) -> Option<Box<RawValue>> {
         let at = self.0.iter().position(|(k, _)| k == key)?;
         Some(self.0.remove(at).1)
     }
 
+    /// Keeps the keys for which this is true.
     pub fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) {
         self.0.retain(|(k, _)| keep(k));
     }
 
+    /// The object as text.
     pub fn to_vec(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("raw values are valid JSON already")
     }

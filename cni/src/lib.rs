@@ -3,6 +3,24 @@
 //! Both sides live here. A plugin implements [`Plugin`] and is run by [`skel`]; a runtime (our shim)
 //! turns each plugin of a network into a [`Delegate`] and runs whole lists with [`list`].
 //! Nothing here knows Kubernetes or the kernel; the only thing that is ever executed is a plugin.
+//!
+//! # Example
+//! ```
+//! use manifold_cni::{NetworkList, Version};
+//!
+//! let text = br#"{"cniVersion": "1.1.0", "name": "blue", "plugins": [{"type": "bridge"}]}"#;
+//! let list = NetworkList::parse(text)?;
+//! assert_eq!(list.version(), Version::V1_1_0);
+//! assert_eq!(list.plugins[0].kind.as_str(), "bridge");
+//!
+//! let wrong = NetworkList::parse(br#"{"name": "blue", "plugins": [{"tipe": "bridge"}]}"#).unwrap_err();
+//! assert!(wrong.to_string().contains("type"));
+//! # Ok::<(), manifold_cni::BadConfig>(())
+//! ```
+//!
+//! A whole plugin is in `examples/minimal`.
+
+#![warn(missing_docs, clippy::missing_errors_doc)]
 
 mod answer;
 pub mod args;

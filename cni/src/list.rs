@@ -32,10 +32,15 @@ pub type Before<'a> = &'a mut dyn FnMut(Verb, usize, &PluginConf) -> Result<(), 
 /// One network configuration, ready to run.
 #[derive(Clone, Copy)]
 pub struct List<'a> {
+    /// The network's name.
     pub name: &'a NetworkName,
+    /// That every plugin is called with.
     pub version: Version,
+    /// CHECK calls no plugin.
     pub disable_check: bool,
+    /// GC calls no plugin.
     pub disable_gc: bool,
+    /// The plugins in the order of ADD.
     pub steps: &'a [Step],
     /// `CNI_PATH` of the delegates.
     pub path: &'a [PathBuf],
@@ -52,6 +57,7 @@ pub struct List<'a> {
 pub struct Added {
     /// The last plugin's answer in the configuration's version, keys that we do not know included.
     pub raw: Vec<u8>,
+    /// The same, read.
     pub result: CniResult,
 }
 
@@ -61,7 +67,9 @@ pub struct Added {
 pub struct Stopped {
     /// Index into the steps.
     pub at: usize,
+    /// Its type.
     pub plugin: String,
+    /// What it answered.
     pub error: CniError,
 }
 
@@ -74,6 +82,7 @@ impl From<Stopped> for CniError {
 /// An attachment of which GC knows that it is no longer alive.
 #[derive(Clone, Debug)]
 pub struct Stale {
+    /// Which attachment.
     pub at: Detachment,
     /// Its final ADD result, if it is known.
     pub prev: Option<Vec<u8>>,
@@ -105,6 +114,9 @@ impl std::fmt::Debug for List<'_> {
 impl List<'_> {
     /// Each plugin in order, each next one with the answer before it. Stops at the first error; the caller then runs
     /// [`List::del_all`] (CNI-RUN-DEL-4).
+    ///
+    /// # Errors
+    /// The error of the plugin that stopped the run.
     pub fn add(&self, at: &Attachment, before: Before<'_>) -> Result<Added, Stopped> {
         let place = at.detach();
         let mut last: Option<(Box<RawValue>, CniResult)> = None;
@@ -119,6 +131,9 @@ impl List<'_> {
 
     /// The reverse order, each plugin with the final ADD result where the version knows that. Stops at the first
     /// error (CNI-RUN-DEL-2).
+    ///
+    /// # Errors
+    /// The error of the plugin that stopped the run.
     pub fn del(&self, at: &Detachment, prev: Option<&[u8]>, before: Before<'_>) -> Result<(), Stopped> {
         let prev = self.prev_for_del(prev);
         for (n, step) in self.steps.iter().enumerate().rev() {
@@ -140,6 +155,9 @@ impl List<'_> {
 
     /// ADD's order, with the final ADD result. Stops at the first error; a plugin that has no CHECK is passed over. Without a result, or with one that cannot be
     /// read, there is nothing to compare with, and that is an error (CNI-RUN-CHK-3).
+    ///
+    /// # Errors
+    /// The error of the plugin that stopped the run.
     pub fn check(&self, at: &Attachment, prev: Option<&[u8]>, before: Before<'_>) -> Result<(), Stopped> {
         let whole = |error| Stopped { at: 0, plugin: String::new(), error };
         if self.disable_check {
@@ -167,6 +185,9 @@ impl List<'_> {
 
     /// In order, up to the first plugin that is not ready, so that its code survives. Versions without STATUS are
     /// taken as ready.
+    ///
+    /// # Errors
+    /// The error of the plugin that stopped the run.
     pub fn status(&self, before: Before<'_>) -> Result<(), Stopped> {
         if !self.version.has_status() {
             return Ok(());
@@ -272,6 +293,9 @@ impl List<'_> {
 }
 
 /// All errors as one: the code of the first, every sentence.
+///
+/// # Errors
+/// If there is one.
 pub fn joined(failed: &[Stopped]) -> Result<(), CniError> {
     let Some((first, others)) = failed.split_first() else { return Ok(()) };
     let mut all = first.error.clone();

@@ -4,8 +4,11 @@
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} `{}` cannot be used: {why}", printable(.raw))]
 pub struct BadName {
+    /// What the name is for.
     pub what: &'static str,
+    /// The value.
     pub raw: String,
+    /// The reason.
     pub why: &'static str,
 }
 
@@ -48,6 +51,7 @@ macro_rules! name_type {
         pub struct $name(Box<str>);
 
         impl $name {
+            /// The name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }

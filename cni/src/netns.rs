@@ -7,6 +7,9 @@ use crate::{CniError, code};
 
 /// Refuses our own namespace, as ADD would rename the node's links and DEL would take them down.
 /// A path that cannot be looked at is somebody else's error to tell.
+///
+/// # Errors
+/// If it is our own namespace.
 pub fn refuse_own(path: &Path, overridden: Option<&str>) -> Result<(), CniError> {
     if overridden.is_some_and(|v| v == "1" || v.eq_ignore_ascii_case("true")) {
         return Ok(());

@@ -15,7 +15,9 @@ use crate::{
 /// The configuration of one call, as the plugin gets it on stdin.
 #[derive(Clone, Debug)]
 pub struct Input {
+    /// Of the configuration.
     pub version: Version,
+    /// The network's name.
     pub name: NetworkName,
     /// Every key of the configuration, `prevResult` and `runtimeConfig` included, exactly as given.
     pub config: RawObject,
@@ -29,6 +31,9 @@ pub struct Input {
 
 impl Input {
     /// The configuration as the plugin's own type.
+    ///
+    /// # Errors
+    /// If the configuration does not have this shape.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, CniError> {
         self.config.read_as().map_err(|e| {
             let why = crate::json::BadJson::from(e).why;
@@ -40,6 +45,9 @@ impl Input {
     }
 
     /// `prevResult` where the verb cannot do without (CNI-CHK-2).
+    ///
+    /// # Errors
+    /// If there is none.
     pub fn require_prev_result(&self) -> Result<&CniResult, CniError> {
         self.prev_result.as_ref().ok_or_else(|| {
             CniError::config(format!(
@@ -69,17 +77,36 @@ pub trait Plugin: Send + Sync {
         ipam || input.prev_result.as_ref().is_some_and(|prev| !prev.ips.is_empty())
     }
 
+    /// Attaches the container.
+    ///
+    /// # Errors
+    /// If it cannot; what was done is undone then.
     fn add(&self, input: &Input, at: &Attachment) -> Result<CniResult, CniError>;
 
+    /// Compares the attachment with its result and the configuration.
+    ///
+    /// # Errors
+    /// If something is not as ADD left it.
     fn check(&self, input: &Input, at: &Attachment) -> Result<(), CniError>;
 
+    /// Detaches the container; succeeds when nothing is left to do.
+    ///
+    /// # Errors
+    /// If something is left that could not be removed.
     fn del(&self, input: &Input, at: &Detachment) -> Result<(), CniError>;
 
+    /// Whether ADD can succeed.
+    ///
+    /// # Errors
+    /// If it cannot, with code 50 or 51.
     fn status(&self, _input: &Input) -> Result<(), CniError> {
         Ok(())
     }
 
     /// Drops what belongs to attachments of this network that are not in `keep`.
+    ///
+    /// # Errors
+    /// If something of them could not be dropped.
     fn gc(&self, _input: &Input, _keep: &[AttachmentId]) -> Result<(), CniError> {
         Ok(())
     }

@@ -12,6 +12,9 @@ use serde::Deserialize;
 use crate::{CniArgs, CniError, ContainerId, Delegate, IfName, Invocation, Verb, Version, code};
 
 /// The versions that `plugin` names, as it writes them; there may be some that we do not know.
+///
+/// # Errors
+/// If the plugin does not answer VERSION.
 pub fn supported(
     plugin: &dyn Delegate,
     path: &[PathBuf],

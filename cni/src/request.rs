@@ -12,26 +12,36 @@ use crate::{CniArgs, ContainerId, IfName};
 /// ADD and CHECK: one interface of one container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
+    /// `CNI_CONTAINERID`
     pub container: ContainerId,
+    /// `CNI_NETNS`
     pub netns: PathBuf,
+    /// `CNI_IFNAME`
     pub ifname: IfName,
+    /// `CNI_ARGS`
     pub args: CniArgs,
 }
 
 /// DEL: the same, of which the netns may be gone (CNI-DEL-3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Detachment {
+    /// `CNI_CONTAINERID`
     pub container: ContainerId,
+    /// `CNI_NETNS`; it may be gone, or its path empty.
     pub netns: Option<PathBuf>,
+    /// `CNI_IFNAME`
     pub ifname: IfName,
+    /// `CNI_ARGS`
     pub args: CniArgs,
 }
 
 /// How GC names a living attachment (`cni.dev/valid-attachments`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AttachmentId {
+    /// Its container id.
     #[serde(rename = "containerID")]
     pub container: String,
+    /// Its interface name.
     pub ifname: String,
 }
 
@@ -42,12 +52,14 @@ impl Attachment {
         Detachment { container, netns: Some(netns), ifname, args }
     }
 
+    /// What tells it from all other attachments of the network.
     pub fn id(&self) -> AttachmentId {
         AttachmentId { container: self.container.to_string(), ifname: self.ifname.to_string() }
     }
 }
 
 impl Detachment {
+    /// What tells it from all other attachments of the network.
     pub fn id(&self) -> AttachmentId {
         AttachmentId { container: self.container.to_string(), ifname: self.ifname.to_string() }
     }

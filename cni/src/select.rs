@@ -25,20 +25,37 @@ pub struct Selected {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("file `{}` was passed over: {why}", printable(.file))]
 pub struct Note {
+    /// Its name.
     pub file: String,
+    /// What is wrong with it.
     pub why: BadConfig,
 }
 
 /// "Nothing there" and "none of that name" are mended in different ways (CNI-CFG-22).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotSelected {
+    /// There is none at all.
     #[error("there is no network configuration in the folder; install one that is named `{}`", printable(.name))]
-    NoConfigurations { name: String },
+    NoConfigurations {
+        /// The name.
+        name: String,
+    },
+    /// There are some, under other names.
     #[error("no network configuration in the folder is named `{}`; there are {}{}", printable(.name), listed(.found), noted(.notes))]
-    NoneOfThatName { name: String, found: Vec<String>, notes: Vec<Note> },
+    NoneOfThatName {
+        /// The name.
+        name: String,
+        /// The names that there are.
+        found: Vec<String>,
+        /// Files that were passed over.
+        notes: Vec<Note>,
+    },
 }
 
 /// Picks the configuration named `name` among `files`, given as file name and contents.
+///
+/// # Errors
+/// If no file has that name.
 pub fn select_by_name(files: &[(String, Vec<u8>)], name: &str) -> Result<Selected, NotSelected> {
     let (mut notes, mut found) = (Vec::new(), Vec::new());
     let ordered = in_order(files);

@@ -19,9 +19,13 @@ const PATIENCE: Duration = Duration::from_secs(110);
 
 /// What the skeleton reads and writes.
 pub struct Surroundings<'a> {
+    /// Reads an environment variable.
     pub var: &'a dyn Fn(&str) -> Option<String>,
+    /// Where the configuration comes from.
     pub stdin: &'a mut dyn Read,
+    /// Where the answer goes.
     pub stdout: &'a mut dyn Write,
+    /// Where the log goes.
     pub stderr: &'a mut dyn Write,
 }
 
@@ -112,6 +116,9 @@ fn refuse_own_netns(target: &Target, var: &dyn Fn(&str) -> Option<String>) -> Re
 }
 
 /// stdin to its end, up to [`MOST_STDIN`].
+///
+/// # Errors
+/// If stdin cannot be read or is too long.
 pub fn read_stdin(stdin: &mut dyn Read) -> Result<Vec<u8>, CniError> {
     let mut bytes = Vec::new();
     stdin.take(MOST_STDIN + 1).read_to_end(&mut bytes).map_err(|e| {

@@ -13,6 +13,9 @@ use crate::{CniError, CniResult, Input, NetworkName, RawObject, Version, code};
 
 impl Input {
     /// Parses what a plugin finds on stdin.
+    ///
+    /// # Errors
+    /// If it is no configuration that a plugin can be called with.
     pub fn from_stdin(bytes: &[u8], path: Vec<PathBuf>, deadline: Instant) -> Result<Self, CniError> {
         let config = RawObject::parse(bytes)
             .map_err(|e| CniError::new(code::DECODE, format!("the network configuration on stdin: {e}")))?;

@@ -6,12 +6,19 @@ use std::str::FromStr;
 /// A protocol version that we speak. Order is age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {
+    /// 0.1.0
     V0_1_0,
+    /// 0.2.0
     V0_2_0,
+    /// 0.3.0
     V0_3_0,
+    /// 0.3.1
     V0_3_1,
+    /// 0.4.0
     V0_4_0,
+    /// 1.0.0
     V1_0_0,
+    /// 1.1.0
     V1_1_0,
 }
 
@@ -27,10 +34,13 @@ pub enum Family {
 }
 
 impl Version {
+    /// Every version, the oldest first.
     pub const ALL: [Self; 7] =
         [Self::V0_1_0, Self::V0_2_0, Self::V0_3_0, Self::V0_3_1, Self::V0_4_0, Self::V1_0_0, Self::V1_1_0];
+    /// The newest.
     pub const NEWEST: Self = Self::V1_1_0;
 
+    /// As `cniVersion` has it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::V0_1_0 => "0.1.0",
@@ -43,6 +53,7 @@ impl Version {
         }
     }
 
+    /// Which shape its results have.
     pub const fn family(self) -> Family {
         match self {
             Self::V0_1_0 | Self::V0_2_0 => Family::Ip4Ip6,
@@ -61,6 +72,7 @@ impl Version {
         self >= Self::V1_1_0
     }
 
+    /// STATUS came with 1.1.0.
     pub fn has_status(self) -> bool {
         self >= Self::V1_1_0
     }
@@ -74,6 +86,9 @@ pub struct Malformed(pub String);
 impl Version {
     /// The newest of `offered` that we speak. Others are passed over, as they may be newer than we are; what is no
     /// version at all is an error (CNI-CFG-3).
+    ///
+    /// # Errors
+    /// If one of them is no version.
     pub fn highest<'a>(offered: impl IntoIterator<Item = &'a str>) -> Result<Option<Self>, Malformed> {
         let mut best = None;
         for raw in offered {

@@ -11,7 +11,9 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` {why}", printable(.raw))]
 pub struct BadAddress {
+    /// The text.
     pub raw: String,
+    /// What is wrong with it.
     pub why: &'static str,
 }
 
@@ -30,12 +32,14 @@ pub struct Mac([u8; 6]);
 pub struct Guid([u8; 8]);
 
 impl Mac {
+    /// In the order of the text.
     pub const fn bytes(self) -> [u8; 6] {
         self.0
     }
 }
 
 impl Guid {
+    /// In the order of the text.
     pub const fn bytes(self) -> [u8; 8] {
         self.0
     }
@@ -132,11 +136,14 @@ impl Serialize for Guid {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IpRequest {
     text: Box<str>,
+    /// The address.
     pub address: IpAddr,
+    /// Its prefix length, if one was given.
     pub prefix_len: Option<u8>,
 }
 
 impl IpRequest {
+    /// The text as it was written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -180,6 +187,9 @@ impl Serialize for IpRequest {
 }
 
 /// A next hop: an address without a prefix that one host can have.
+///
+/// # Errors
+/// If it is no address that a host can have.
 pub fn gateway(raw: &str) -> Result<IpAddr, BadAddress> {
     let address: IpAddr =
         raw.parse().map_err(|_| BadAddress::new(raw, "is not an IP address without a prefix length"))?;

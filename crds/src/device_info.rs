@@ -13,16 +13,22 @@ use serde_json::{Map, Value};
 pub struct DeviceInfo {
     /// MAJOR.MINOR.PATCH of the specification.
     pub version: SpecVersion,
+    /// The part that depends on the type.
     pub device: Device,
+    /// Keys that nobody here knows.
     pub extra: Map<String, Value>,
 }
 
 /// `type`, and the map of that name that must stand beside it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Device {
+    /// A PCI device.
     Pci(Pci),
+    /// A vDPA device.
     Vdpa(Vdpa),
+    /// A vhost-user socket.
     VhostUser(VhostUser),
+    /// A shared-memory interface.
     Memif(Memif),
 }
 
@@ -92,36 +98,50 @@ impl From<DeviceInfo> for Map<String, Value> {
     }
 }
 
+/// A PCI device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Pci {
     /// `dddd:BB:DD.f`.
     pub pci_address: PciAddress,
+    /// The optional keys, as they were written.
     #[serde(flatten)]
     pub optional: Map<String, Value>,
 }
 
+/// A vDPA device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Vdpa {
+    /// The device below it.
     pub parent_device: String,
+    /// What it is bound to.
     pub driver: VdpaDriver,
+    /// Its file.
     pub path: String,
+    /// The optional keys, as they were written.
     #[serde(flatten)]
     pub optional: Map<String, Value>,
 }
 
+/// What a vDPA device is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VdpaDriver {
+    /// `vhost`
     Vhost,
+    /// `virtio`
     Virtio,
 }
 
+/// A vhost-user socket.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VhostUser {
+    /// Which end the container has.
     pub mode: SocketMode,
+    /// Of the socket.
     pub path: String,
+    /// The optional keys, as they were written.
     #[serde(flatten)]
     pub optional: Map<String, Value>,
 }
@@ -130,15 +150,22 @@ pub struct VhostUser {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SocketMode {
+    /// `client`
     Client,
+    /// `server`
     Server,
 }
 
+/// A shared-memory interface.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Memif {
+    /// Which end the container has.
     pub role: MemifRole,
+    /// Of the socket.
     pub path: String,
+    /// What the packets are.
     pub mode: MemifMode,
+    /// The optional keys, as they were written.
     #[serde(flatten)]
     pub optional: Map<String, Value>,
 }
@@ -147,7 +174,9 @@ pub struct Memif {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MemifRole {
+    /// `master`
     Master,
+    /// `slave`
     Slave,
 }
 
@@ -155,8 +184,11 @@ pub enum MemifRole {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MemifMode {
+    /// `ethernet`
     Ethernet,
+    /// `ip`
     Ip,
+    /// `inject-punt`
     #[serde(alias = "punt")]
     InjectPunt,
 }
@@ -206,6 +238,9 @@ impl From<PciAddress> for String {
 
 impl DeviceInfo {
     /// Reads a device-info file. At most what a status entry has room for.
+    ///
+    /// # Errors
+    /// If the text is no device information.
     pub fn parse(bytes: &[u8]) -> Result<Self, manifold_cni::json::BadJson> {
         manifold_cni::json::strict(bytes)?;
         Ok(serde_json::from_slice(bytes)?)

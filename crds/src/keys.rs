@@ -11,11 +11,17 @@ pub const RESOURCE_NAME: &str = "k8s.v1.cni.cncf.io/resourceName";
 /// On a pod: `api` for pods of the API server, anything else for static pods.
 pub const CONFIG_SOURCE: &str = "kubernetes.io/config.source";
 
+/// The API group of definitions.
 pub const GROUP: &str = "k8s.cni.cncf.io";
+/// The version of definitions.
 pub const VERSION: &str = "v1";
+/// `apiVersion` of definitions.
 pub const API_VERSION: &str = "k8s.cni.cncf.io/v1";
+/// `kind` of definitions.
 pub const KIND: &str = "NetworkAttachmentDefinition";
+/// How paths of the API name them.
 pub const PLURAL: &str = "network-attachment-definitions";
+/// How `kubectl` names one.
 pub const SINGULAR: &str = "network-attachment-definition";
 /// The standard's short name, and a shorter one of ours.
 pub const SHORT_NAMES: &[&str] = &["net-attach-def", "nad"];

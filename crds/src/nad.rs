@@ -15,16 +15,25 @@ use crate::name::{BadName, NadName, Namespace, ResourceName};
 /// `namespace/name`, always both: a message never leaves open where a name was looked up (P-USE-4).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NadRef {
+    /// Its namespace.
     pub namespace: Namespace,
+    /// Its name.
     pub name: NadName,
 }
 
 impl NadRef {
+    /// From two names, which are checked.
+    ///
+    /// # Errors
+    /// If a name is not valid.
     pub fn new(namespace: &str, name: &str) -> Result<Self, BadName> {
         Ok(Self { namespace: namespace.parse()?, name: name.parse()? })
     }
 
     /// `name` or `namespace/name`; the first means the namespace `home` (NPWG-3.3-3).
+    ///
+    /// # Errors
+    /// If a name is not valid.
     pub fn parse(raw: &str, home: &Namespace) -> Result<Self, BadName> {
         match raw.split_once('/') {
             None => Ok(Self { namespace: home.clone(), name: raw.parse()? }),
@@ -59,9 +68,13 @@ impl<'de> Deserialize<'de> for NadRef {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Object", into = "Object")]
 pub struct Nad {
+    /// Which one it is.
     pub reference: NadRef,
+    /// `metadata.uid`
     pub uid: Option<String>,
+    /// `metadata.annotations`
     pub annotations: BTreeMap<String, String>,
+    /// `metadata.finalizers`
     pub finalizers: Vec<String>,
     /// When it was asked to go (`deletionTimestamp`): no new pod may use it.
     pub terminating_since: Option<String>,
@@ -70,6 +83,7 @@ pub struct Nad {
 }
 
 impl Nad {
+    /// A definition with nothing but a configuration.
     pub fn new(reference: NadRef, config: Option<&str>) -> Self {
         Self {
             reference,
@@ -81,15 +95,23 @@ impl Nad {
         }
     }
 
+    /// Reads the object as the API server answers it.
+    ///
+    /// # Errors
+    /// If it is no such object.
     pub fn from_json(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(bytes)
     }
 
+    /// Whether it is being deleted.
     pub fn is_terminating(&self) -> bool {
         self.terminating_since.is_some()
     }
 
     /// The device-plugin resource that attachments of this network use.
+    ///
+    /// # Errors
+    /// If the annotation is there and no name of a resource.
     pub fn resource_name(&self) -> Result<Option<ResourceName>, BadName> {
         let raw = self.annotations.get(keys::RESOURCE_NAME).map(String::as_str).filter(|r| !r.is_empty());
         raw.map(ResourceName::from_str).transpose()
@@ -127,6 +149,7 @@ struct Metadata {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Spec {
+    /// The CNI configuration, as text.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "text")]
     pub config: Option<String>,
 }

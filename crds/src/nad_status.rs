@@ -29,6 +29,7 @@ pub struct NadStatus {
     /// The first of them by name, as `namespace/name`; at most [`NAMED_PODS`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pod_names: Vec<String>,
+    /// What holds of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// Only on the definition of the default network: pods that run without a status. Their nodes publish it again.
@@ -39,8 +40,11 @@ pub struct NadStatus {
 /// A pod that runs and asked for networks, and has no network-status.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Unpublished {
+    /// Of the pod.
     pub uid: String,
+    /// Of the pod.
     pub namespace: String,
+    /// Of the pod.
     pub name: String,
 }
 
@@ -53,16 +57,20 @@ pub struct Condition {
     pub kind: String,
     /// `True`, `False` or `Unknown`.
     pub status: String,
+    /// One word, for programs.
     pub reason: String,
+    /// One sentence, for people.
     #[serde(default)]
     pub message: String,
     /// RFC 3339, when `status` changed last.
     pub last_transition_time: String,
+    /// The generation that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 }
 
 impl NadStatus {
+    /// The condition of that type.
     pub fn condition(&self, kind: &str) -> Option<&Condition> {
         self.conditions.iter().find(|c| c.kind == kind)
     }

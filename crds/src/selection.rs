@@ -29,22 +29,32 @@ pub use values::{Bandwidth, PortMapping, Protocol};
 /// One element of the annotation: one attachment to one network.
 #[derive(Clone, Debug)]
 pub struct Selection {
+    /// The definition.
     pub network: NadRef,
+    /// The name that the interface shall have.
     pub interface: Option<IfName>,
     /// Empty when the key is absent; the key itself must have at least one.
     pub ips: Vec<IpRequest>,
+    /// The hardware address that it shall have.
     pub mac: Option<Mac>,
+    /// The GUID that an InfiniBand interface shall have.
     pub infiniband_guid: Option<Guid>,
+    /// Ports of the host that lead to the pod.
     pub port_mappings: Vec<PortMapping>,
+    /// Limits of its traffic.
     pub bandwidth: Option<Bandwidth>,
     /// Present and empty means that the attachment keeps the default route of its own configuration.
     pub default_route: Option<Vec<IpAddr>>,
+    /// `cni-args`: values for the plugins.
     pub cni_args: Option<RawObject>,
+    /// The claim that keeps its addresses.
     pub ipam_claim_reference: Option<ClaimName>,
+    /// The device that it shall be.
     pub device_id: Option<DeviceId>,
 }
 
 impl Selection {
+    /// One that asks for the network and nothing else.
     pub fn of(network: NadRef) -> Self {
         Self {
             network,
@@ -65,7 +75,9 @@ impl Selection {
 /// How much a pod may ask for (F-INP-1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// Of the whole annotation.
     pub bytes: usize,
+    /// How many elements.
     pub networks: usize,
 }
 
@@ -79,16 +91,20 @@ impl Default for Limits {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}{why}")]
 pub struct BadSelection {
+    /// Where.
     pub place: Place,
+    /// What is wrong there.
     pub why: String,
 }
 
 /// Where in the annotation: nowhere in particular, an element, or a key of an element. Elements count from 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
+    /// Which element, from 1.
     pub element: Option<usize>,
     /// The element's network, as far as it was readable.
     pub network: Option<String>,
+    /// Which key of it.
     pub key: Option<String>,
 }
 
@@ -115,6 +131,7 @@ impl BadSelection {
 /// An annotation that was read.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
+    /// The elements, in their order.
     pub selections: Vec<Selection>,
     /// What has no effect, in the order of the elements. A strict node refuses the first.
     pub oddities: Vec<Oddity>,
@@ -122,6 +139,9 @@ pub struct Reading {
 
 /// Reads the annotation. `home` is the namespace of names that carry none. An absent value, an empty one, `null`,
 /// `""` and `[]` all mean no networks (NPWG-X-10).
+///
+/// # Errors
+/// If an element is not valid; the error names element and key.
 pub fn parse(text: &str, home: &Namespace, limits: Limits) -> Result<Reading, BadSelection> {
     if text.len() > limits.bytes {
         return Err(BadSelection::whole(format!(
@@ -146,6 +166,9 @@ pub fn parse(text: &str, home: &Namespace, limits: Limits) -> Result<Reading, Ba
 
 /// Reads an annotation that may name one network: the default-network annotation. Without selections where it is empty
 /// (MLT-DLG-2).
+///
+/// # Errors
+/// If it is not valid, or names several networks.
 pub fn parse_one(text: &str, home: &Namespace, limits: Limits) -> Result<Reading, BadSelection> {
     let found = parse(text, home, limits)?;
     match found.selections.len() {

@@ -24,6 +24,7 @@ pub use read::parse;
 pub struct NetworkStatus {
     /// `namespace/name` of the definition, or the CNI name of a network that has none (NPWG-5.3.1-2).
     pub name: String,
+    /// Its name in the pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
     /// Without prefix lengths, as readers expect them (NPWG-X-5).
@@ -32,12 +33,15 @@ pub struct NetworkStatus {
     /// Never without `interface` (NPWG-5.3.4-1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mac: Option<String>,
+    /// Its MTU.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
     /// Whether this is the pod's default network. True in one entry.
     pub default: bool,
+    /// What the plugin said of name servers.
     #[serde(skip_serializing_if = "Dns::is_empty")]
     pub dns: Dns,
+    /// The device behind it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_info: Option<DeviceInfo>,
     /// The next hops of the default routes that stayed; every reader looks here (NPWG-X-3).

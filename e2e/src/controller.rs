@@ -46,7 +46,7 @@ pub struct Options {
     pub config: Value,
     /// Without: nobody asks the webhook, and what it would refuse is stored.
     pub webhook: bool,
-    /// The executable; none: see [`executable`].
+    /// The executable; none: see [`executable()`].
     pub executable: Option<PathBuf>,
 }
 

@@ -13,6 +13,7 @@ use crate::net::{Family, Net};
 /// An address as the kernel reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
+    /// Of its link.
     pub index: u32,
     /// The address itself with the length of its network's prefix.
     pub ip: IpNet,
@@ -24,6 +25,7 @@ pub struct Address {
     pub duplicate: bool,
     /// It does not expire: configured, not learned from a router.
     pub permanent: bool,
+    /// An old name for it (IPv4), `eth0:1` for example.
     pub label: Option<String>,
 }
 
@@ -40,6 +42,9 @@ pub struct AddressOptions {
 
 impl Net {
     /// The addresses of one link, of both families.
+    ///
+    /// # Errors
+    /// If the kernel refuses to list them.
     pub fn addresses(&self, link_index: u32) -> Result<Vec<Address>, NetError> {
         let mut message = AddressMessage::default();
         message.header.index = link_index;
@@ -55,6 +60,9 @@ impl Net {
     }
 
     /// The addresses of every link.
+    ///
+    /// # Errors
+    /// If the kernel refuses to list them.
     pub fn all_addresses(&self) -> Result<Vec<Address>, NetError> {
         let message = AddressMessage::default();
         let answers = self.dump(|| "list the addresses".into(), RouteNetlinkMessage::GetAddress(message))?;
@@ -62,6 +70,9 @@ impl Net {
     }
 
     /// Adds an address; IPv4 networks of more than two addresses get their broadcast address with it.
+    ///
+    /// # Errors
+    /// If the link is gone, or has the address and `replace` is not set.
     pub fn add_address(&self, link_index: u32, ip: IpNet, options: AddressOptions) -> Result<(), NetError> {
         let mut message = write(link_index, ip);
         if let IpNet::V4(ip) = ip
@@ -81,6 +92,9 @@ impl Net {
     }
 
     /// Removes an address; one that is not there is an error that says so.
+    ///
+    /// # Errors
+    /// If the link or the address is gone.
     pub fn del_address(&self, link_index: u32, ip: IpNet) -> Result<(), NetError> {
         let what = || format!("remove address `{ip}` from link {link_index}");
         self.request(what, RouteNetlinkMessage::DelAddress(write(link_index, ip)), 0).map(drop)

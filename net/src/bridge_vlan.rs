@@ -11,7 +11,9 @@ use crate::net::Net;
 /// One VLAN, or a run of them that are alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BridgeVlan {
+    /// The first VLAN of the range.
     pub first: u16,
+    /// The last one.
     pub last: u16,
     /// Untagged frames that come in belong to it.
     pub pvid: bool,
@@ -22,15 +24,19 @@ pub struct BridgeVlan {
 /// Whose VLANs: those of a port, or those of the bridge itself as one of its own members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VlanOwner {
+    /// A port of a bridge, by index.
     Port(u32),
+    /// The bridge itself, by index.
     Bridge(u32),
 }
 
 impl BridgeVlan {
+    /// One VLAN whose frames carry their tag.
     pub fn tagged(id: u16) -> Self {
         Self::tagged_range(id, id)
     }
 
+    /// Several VLANs whose frames carry their tags.
     pub fn tagged_range(first: u16, last: u16) -> Self {
         Self { first, last, pvid: false, untagged: false }
     }
@@ -43,6 +49,9 @@ impl BridgeVlan {
 
 impl Net {
     /// The VLANs of a port or bridge in ascending order, equal neighbours joined to ranges.
+    ///
+    /// # Errors
+    /// If the kernel refuses to list them.
     pub fn bridge_vlans(&self, index: u32) -> Result<Vec<BridgeVlan>, NetError> {
         let mut message = LinkMessage::default();
         message.header.interface_family = AddressFamily::Bridge;
@@ -61,12 +70,18 @@ impl Net {
     }
 
     /// Adds VLANs; those already there take the new flags.
+    ///
+    /// # Errors
+    /// If the kernel refuses one; it says why.
     pub fn add_bridge_vlans(&self, owner: VlanOwner, vlans: &[BridgeVlan]) -> Result<(), NetError> {
         let what = || format!("add VLANs {} to {owner:?}", text(vlans));
         self.send_vlans(what, owner, vlans, RouteNetlinkMessage::SetLink)
     }
 
     /// Removes VLANs; those that are not there are passed over by the kernel.
+    ///
+    /// # Errors
+    /// If the kernel refuses; it says why.
     pub fn del_bridge_vlans(&self, owner: VlanOwner, vlans: &[BridgeVlan]) -> Result<(), NetError> {
         let what = || format!("remove VLANs {} from {owner:?}", text(vlans));
         self.send_vlans(what, owner, vlans, RouteNetlinkMessage::DelLink)

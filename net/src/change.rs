@@ -14,12 +14,19 @@ use crate::netns::Netns;
 /// What is to be different about a link; `None` leaves it as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinkChange<'a> {
+    /// Its name.
     pub name: Option<&'a str>,
+    /// Its hardware address.
     pub mac: Option<Mac>,
+    /// Its MTU.
     pub mtu: Option<u32>,
+    /// Whether it is up.
     pub up: Option<bool>,
+    /// Whether it takes frames to anybody.
     pub promisc: Option<bool>,
+    /// Whether it takes all multicast frames.
     pub allmulti: Option<bool>,
+    /// The length of its transmit queue.
     pub tx_queue_len: Option<u32>,
     /// `Some(0)` takes the link out of its bridge, bond or VRF.
     pub master: Option<u32>,
@@ -29,56 +36,98 @@ pub struct LinkChange<'a> {
 
 impl Net {
     /// Makes several changes to a link at once. The kernel applies address and MTU before it sets the link up.
+    ///
+    /// # Errors
+    /// If the link is gone or the kernel refuses a value.
     pub fn change(&self, index: u32, change: &LinkChange<'_>) -> Result<(), NetError> {
         self.set(index, || format!("change link {index} ({change:?})"), change, None)
     }
 
+    /// Sets a link up.
+    ///
+    /// # Errors
+    /// If the link is gone or the kernel refuses.
     pub fn set_up(&self, index: u32) -> Result<(), NetError> {
         let change = LinkChange { up: Some(true), ..LinkChange::default() };
         self.set(index, || format!("set link {index} up"), &change, None)
     }
 
+    /// Sets a link down.
+    ///
+    /// # Errors
+    /// If the link is gone.
     pub fn set_down(&self, index: u32) -> Result<(), NetError> {
         let change = LinkChange { up: Some(false), ..LinkChange::default() };
         self.set(index, || format!("set link {index} down"), &change, None)
     }
 
     /// Address, MTU and up in one message.
+    ///
+    /// # Errors
+    /// If the link is gone or the kernel refuses a value.
     pub fn configure_up(&self, index: u32, mac: Option<Mac>, mtu: Option<u32>) -> Result<(), NetError> {
         let change = LinkChange { up: Some(true), mac, mtu, ..LinkChange::default() };
         self.set(index, || format!("configure link {index} and set it up"), &change, None)
     }
 
+    /// Sets the MTU.
+    ///
+    /// # Errors
+    /// If the link is gone or its kind does not allow that MTU.
     pub fn set_mtu(&self, index: u32, mtu: u32) -> Result<(), NetError> {
         let change = LinkChange { mtu: Some(mtu), ..LinkChange::default() };
         self.set(index, || format!("set the MTU of link {index} to `{mtu}`"), &change, None)
     }
 
+    /// Sets the hardware address.
+    ///
+    /// # Errors
+    /// If the link is gone or the kernel refuses the address.
     pub fn set_mac(&self, index: u32, mac: Mac) -> Result<(), NetError> {
         let change = LinkChange { mac: Some(mac), ..LinkChange::default() };
         self.set(index, || format!("set the MAC of link {index} to `{mac}`"), &change, None)
     }
 
+    /// Puts a link into a bridge, bond or VRF.
+    ///
+    /// # Errors
+    /// If one of the links is gone or the master takes no such member.
     pub fn set_master(&self, index: u32, master: u32) -> Result<(), NetError> {
         let change = LinkChange { master: Some(master), ..LinkChange::default() };
         self.set(index, || format!("attach link {index} to link {master}"), &change, None)
     }
 
+    /// Takes a link out of its bridge, bond or VRF.
+    ///
+    /// # Errors
+    /// If the link is gone.
     pub fn clear_master(&self, index: u32) -> Result<(), NetError> {
         let change = LinkChange { master: Some(0), ..LinkChange::default() };
         self.set(index, || format!("detach link {index} from its master"), &change, None)
     }
 
+    /// Sets whether a link takes frames to anybody.
+    ///
+    /// # Errors
+    /// If the link is gone.
     pub fn set_promisc(&self, index: u32, on: bool) -> Result<(), NetError> {
         let change = LinkChange { promisc: Some(on), ..LinkChange::default() };
         self.set(index, || format!("set promiscuous mode of link {index} to `{on}`"), &change, None)
     }
 
+    /// Sets whether a link takes all multicast frames.
+    ///
+    /// # Errors
+    /// If the link is gone.
     pub fn set_allmulti(&self, index: u32, on: bool) -> Result<(), NetError> {
         let change = LinkChange { allmulti: Some(on), ..LinkChange::default() };
         self.set(index, || format!("set all-multicast mode of link {index} to `{on}`"), &change, None)
     }
 
+    /// Sets the length of the transmit queue.
+    ///
+    /// # Errors
+    /// If the link is gone.
     pub fn set_tx_queue_len(&self, index: u32, length: u32) -> Result<(), NetError> {
         let change = LinkChange { tx_queue_len: Some(length), ..LinkChange::default() };
         self.set(
@@ -90,17 +139,27 @@ impl Net {
     }
 
     /// An empty alias removes it.
+    ///
+    /// # Errors
+    /// If the link is gone or the text is too long.
     pub fn set_alias(&self, index: u32, alias: &str) -> Result<(), NetError> {
         let change = LinkChange { alias: Some(alias), ..LinkChange::default() };
         self.set(index, || format!("set the alias of link {index} to `{alias}`"), &change, None)
     }
 
+    /// Gives a link another name.
+    ///
+    /// # Errors
+    /// If the link is gone, or the name is taken or not valid.
     pub fn rename(&self, index: u32, name: &str) -> Result<(), NetError> {
         let change = LinkChange { name: Some(name), ..LinkChange::default() };
         self.set(index, || format!("rename link {index} to `{name}`"), &change, None)
     }
 
     /// Moves a link, under a new name if one is given. It arrives down, without addresses.
+    ///
+    /// # Errors
+    /// If the link is gone, cannot be moved, or its name is taken there.
     pub fn move_to_netns(&self, index: u32, netns: &Netns, new_name: Option<&str>) -> Result<(), NetError> {
         let change = LinkChange { name: new_name, ..LinkChange::default() };
         let what = || match new_name {
@@ -112,6 +171,9 @@ impl Net {
 
     /// Moves a link and changes it on arrival, all in one message: nobody sees a state between. What cannot be changed
     /// is an error, and the link may have moved all the same.
+    ///
+    /// # Errors
+    /// If the link cannot be moved or changed.
     pub fn move_changed(&self, index: u32, netns: &Netns, change: &LinkChange<'_>) -> Result<(), NetError> {
         self.set(
             index,
@@ -121,17 +183,28 @@ impl Net {
         )
     }
 
+    /// Sets whether frames may leave a bridge port by which they came.
+    ///
+    /// # Errors
+    /// If the link is no port of a bridge.
     pub fn set_hairpin(&self, index: u32, on: bool) -> Result<(), NetError> {
         let what = || format!("set hairpin mode of bridge port {index} to `{on}`");
         self.set_bridge_port(index, what, InfoBridgePort::HairpinMode(on))
     }
 
+    /// Sets whether a bridge port is isolated from other isolated ones.
+    ///
+    /// # Errors
+    /// If the link is no port of a bridge.
     pub fn set_isolated(&self, index: u32, on: bool) -> Result<(), NetError> {
         let what = || format!("set isolation of bridge port {index} to `{on}`");
         self.set_bridge_port(index, what, InfoBridgePort::Isolated(on))
     }
 
     /// Removes a link; one that is gone already is an error that says so.
+    ///
+    /// # Errors
+    /// If the link is gone or cannot be deleted.
     pub fn delete(&self, index: u32) -> Result<(), NetError> {
         let mut message = LinkMessage::default();
         message.header.index = index;

@@ -34,6 +34,7 @@ const NESTED: u16 = 0x8000;
 /// Which UDP flows to forget.
 #[derive(Clone, Copy, Debug)]
 pub struct UdpFlows<'a> {
+    /// Of its addresses.
     pub family: Family,
     /// They were first sent to one of these ports; `None` means any port.
     pub to: Option<&'a [u16]>,
@@ -42,6 +43,9 @@ pub struct UdpFlows<'a> {
 }
 
 /// Forgets these flows in the namespace of the calling thread. Returns how many there were.
+///
+/// # Errors
+/// If connection tracking cannot be asked or does not forget a flow.
 pub fn forget_udp(flows: UdpFlows<'_>) -> Result<usize, NetError> {
     let fail = |error| NetError::new("forget tracked UDP flows", Why::Socket(error));
     let protocol = protocol(flows.family);

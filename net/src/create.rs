@@ -19,38 +19,57 @@ const NAME_ATTEMPTS: usize = 10;
 /// A veth pair. The link itself is made in the namespace of the [`Net`] that makes it.
 #[derive(Clone, Debug, Default)]
 pub struct VethSpec<'a> {
+    /// The link's name.
     pub name: &'a str,
+    /// `None` leaves the kernel's choice.
     pub mac: Option<Mac>,
+    /// `None` leaves the kernel's choice.
     pub mtu: Option<u32>,
+    /// Whether it is set up at once.
     pub up: bool,
     /// `None` picks a free name: `veth` and 8 random hexadecimal digits.
     pub peer_name: Option<&'a str>,
+    /// `None` leaves the kernel's choice.
     pub peer_mac: Option<Mac>,
+    /// `None` leaves the kernel's choice.
     pub peer_mtu: Option<u32>,
+    /// Whether the peer is set up at once.
     pub peer_up: bool,
     /// Where the other end lives; `None` for beside the link.
     pub peer_net: Option<&'a Net>,
 }
 
+/// A bridge.
 #[derive(Clone, Debug, Default)]
 pub struct BridgeSpec<'a> {
+    /// Its name.
     pub name: &'a str,
+    /// `None` leaves the kernel's choice.
     pub mac: Option<Mac>,
+    /// `None` leaves the kernel's choice.
     pub mtu: Option<u32>,
+    /// Whether it looks at VLAN tags.
     pub vlan_filtering: bool,
+    /// Whether it is set up at once.
     pub up: bool,
 }
 
 /// A macvlan on a link of the [`Net`] that makes it.
 #[derive(Clone, Debug, Default)]
 pub struct MacvlanSpec<'a> {
+    /// Its name.
     pub name: &'a str,
+    /// The link below it.
     pub parent_index: u32,
+    /// How it sees its siblings.
     pub mode: MacvlanMode,
+    /// `None` leaves the kernel's choice.
     pub mac: Option<Mac>,
+    /// `None` leaves the kernel's choice.
     pub mtu: Option<u32>,
     /// `None` leaves the kernel's choice.
     pub bc_queue_len: Option<u32>,
+    /// Whether it is set up at once.
     pub up: bool,
     /// Where the new link lives; `None` for beside its parent.
     pub target: Option<&'a Net>,
@@ -58,6 +77,9 @@ pub struct MacvlanSpec<'a> {
 
 impl Net {
     /// Makes a veth pair; returns the link and its peer.
+    ///
+    /// # Errors
+    /// If a name is taken or not valid.
     pub fn add_veth(&self, spec: &VethSpec<'_>) -> Result<(Link, Link), NetError> {
         let what = || format!("create veth `{}`", spec.name);
         let home = spec.peer_net.unwrap_or(self);
@@ -91,6 +113,10 @@ impl Net {
         self.created(what, name)
     }
 
+    /// Makes a bridge.
+    ///
+    /// # Errors
+    /// If the name is taken or not valid.
     pub fn add_bridge(&self, spec: &BridgeSpec<'_>) -> Result<Link, NetError> {
         let mut message = link_message(spec.name, spec.mac, spec.mtu, spec.up);
         let facts = if spec.vlan_filtering { vec![InfoBridge::VlanFiltering(true)] } else { Vec::new() };
@@ -98,6 +124,10 @@ impl Net {
         self.create(|| format!("create bridge `{}`", spec.name), spec.name, message)
     }
 
+    /// Makes a macvlan.
+    ///
+    /// # Errors
+    /// If the name is taken or not valid, or the parent is gone.
     pub fn add_macvlan(&self, spec: &MacvlanSpec<'_>) -> Result<Link, NetError> {
         let what = || format!("create macvlan `{}` on link {}", spec.name, spec.parent_index);
         let mut facts = vec![InfoMacVlan::Mode(spec.mode.code().into())];

@@ -13,10 +13,13 @@ use crate::net::Net;
 /// What all kinds have in common.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NewLink<'a> {
+    /// Its name.
     pub name: &'a str,
     /// `None` leaves the kernel's choice, here and for the MTU.
     pub mac: Option<Mac>,
+    /// See `mac`.
     pub mtu: Option<u32>,
+    /// Whether it is set up at once.
     pub up: bool,
     /// The namespace it lives in; `None` for that of the [`Net`] that makes it, where its parent is too.
     pub target: Option<&'a Net>,
@@ -31,22 +34,35 @@ pub struct BondSpec {
     pub miimon: Option<u32>,
     /// 0 none, 1 active, 2 follow.
     pub fail_over_mac: Option<u8>,
+    /// Whether frames that arrive at a member that is not active are taken.
     pub all_members_active: Option<bool>,
+    /// Whether balance-tlb moves flows between members.
     pub tlb_dynamic_lb: Option<bool>,
     /// 0 layer2, 1 layer3+4, 2 layer2+3, 3 encap2+3, 4 encap3+4, 5 vlan+srcmac.
     pub xmit_hash_policy: Option<u8>,
 }
 
 impl Net {
+    /// Makes a link that leads nowhere.
+    ///
+    /// # Errors
+    /// If the name is taken, or the kernel lacks the kind.
     pub fn add_dummy(&self, new: &NewLink<'_>) -> Result<Link, NetError> {
         self.add_plain(new, InfoKind::Dummy)
     }
 
     /// An intermediate functional block: traffic redirected to it can be shaped.
+    ///
+    /// # Errors
+    /// If the name is taken, or the kernel lacks the kind.
     pub fn add_ifb(&self, new: &NewLink<'_>) -> Result<Link, NetError> {
         self.add_plain(new, InfoKind::Ifb)
     }
 
+    /// Makes a VLAN link.
+    ///
+    /// # Errors
+    /// If the name or the VLAN is taken, or the kernel lacks the kind.
     pub fn add_vlan(&self, new: &NewLink<'_>, parent_index: u32, id: u16) -> Result<Link, NetError> {
         let what = || format!("create VLAN {id} `{}` on link {parent_index}", new.name);
         let data = kind(InfoKind::Vlan, InfoData::Vlan(vec![InfoVlan::Id(id)]));
@@ -54,6 +70,9 @@ impl Net {
     }
 
     /// The new link has its parent's MAC; one in `new` is refused by the kernel.
+    ///
+    /// # Errors
+    /// If the name is taken, or the parent cannot have ipvlan links in this mode.
     pub fn add_ipvlan(
         &self,
         new: &NewLink<'_>,
@@ -67,11 +86,19 @@ impl Net {
         self.add_kind(what, new, Some(parent_index), data)
     }
 
+    /// Makes a VRF with that routing table.
+    ///
+    /// # Errors
+    /// If the name is taken, or the kernel lacks the kind.
     pub fn add_vrf(&self, new: &NewLink<'_>, table: u32) -> Result<Link, NetError> {
         let what = || format!("create VRF `{}` with table {table}", new.name);
         self.add_kind(what, new, None, kind(InfoKind::Vrf, InfoData::Vrf(vec![InfoVrf::TableId(table)])))
     }
 
+    /// Makes a bond without members.
+    ///
+    /// # Errors
+    /// If the name is taken, or the kernel refuses a setting.
     pub fn add_bond(&self, new: &NewLink<'_>, bond: &BondSpec) -> Result<Link, NetError> {
         let mut facts = vec![InfoBond::Mode(bond.mode.into())];
         facts.extend(bond.miimon.map(InfoBond::MiiMon));

@@ -24,6 +24,17 @@
 //! | may `iptables` have something of ours | [`iptables`] |
 //! | which flows does the kernel remember | [`conntrack`] |
 //! | how are packets sent from a link without an address | [`packet`] |
+//!
+//! # Example
+//! ```
+//! use manifold_net::Net;
+//!
+//! let lo = Net::here()?.link("lo")?.expect("every namespace has one");
+//! assert!(lo.loopback && lo.kind.is_none());
+//! # Ok::<(), manifold_net::NetError>(())
+//! ```
+
+#![warn(missing_docs, clippy::missing_errors_doc)]
 
 pub mod address;
 pub mod bridge_vlan;

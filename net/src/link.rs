@@ -12,21 +12,27 @@ mod wire;
 /// A link as the kernel reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Link {
+    /// Its number, which is unique in its namespace.
     pub index: u32,
+    /// Its name.
     pub name: String,
     /// `bridge`, `veth`, `macvlan` …; `None` for hardware and `lo`.
     pub kind: Option<String>,
     /// `None` when the link has no address of six bytes.
     pub mac: Option<Mac>,
+    /// Its MTU.
     pub mtu: u32,
     /// It was set up; whether it carries anything is [`Link::oper_up`].
     pub up: bool,
     /// The kernel calls its state "up": set up, with carrier, not waiting for anything.
     pub oper_up: bool,
+    /// Whether it is `lo`.
     pub loopback: bool,
     /// Promiscuous on someone's explicit wish; being a bridge port does not count.
     pub promisc: bool,
+    /// Whether it takes all multicast frames.
     pub allmulti: bool,
+    /// The length of its transmit queue.
     pub tx_queue_len: u32,
     /// The bridge, bond or VRF it belongs to.
     pub master: Option<u32>,
@@ -34,16 +40,23 @@ pub struct Link {
     pub peer_or_parent: Option<u32>,
     /// The number this namespace has for the one that `peer_or_parent` is in.
     pub link_netnsid: Option<i32>,
+    /// A text that goes with it.
     pub alias: Option<String>,
+    /// `Some` for macvlan links.
     pub macvlan_mode: Option<MacvlanMode>,
+    /// `Some` for macvlan links.
     pub macvlan_bc_queue_len: Option<u32>,
     /// `Some` for bridges.
     pub vlan_filtering: Option<bool>,
     /// `Some` for ports of a bridge.
     pub bridge_port: Option<BridgePort>,
+    /// `Some` for VLAN links.
     pub vlan_id: Option<u16>,
+    /// `Some` for ipvlan links.
     pub ipvlan_mode: Option<IpvlanMode>,
+    /// `Some` for ipvlan links.
     pub ipvlan_flag: Option<IpvlanFlag>,
+    /// `Some` for VRFs.
     pub vrf_table: Option<u32>,
     /// The kernel's number of a bond's mode: 0 balance-rr, 1 active-backup, and so on.
     pub bond_mode: Option<u8>,
@@ -72,17 +85,23 @@ pub struct BridgePort {
 /// How the macvlan links of one parent see each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum MacvlanMode {
+    /// They reach each other directly.
     #[default]
     Bridge,
+    /// They never reach each other.
     Private,
+    /// They reach each other by a switch that sends frames back.
     Vepa,
+    /// There is only one, with the parent's address.
     Passthru,
+    /// They take frames from listed addresses only.
     Source,
     /// One that this library has no name for.
     Other(u32),
 }
 
 impl Link {
+    /// Whether it is of that kind.
     pub fn is_kind(&self, kind: &str) -> bool {
         self.kind.as_deref() == Some(kind)
     }
@@ -91,8 +110,10 @@ impl Link {
 /// At which layer the ipvlan links of one parent are told apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum IpvlanMode {
+    /// By hardware address.
     #[default]
     L2,
+    /// By IP address.
     L3,
     /// As `L3`, with the host's connection tracking seeing the traffic.
     L3s,
@@ -101,14 +122,20 @@ pub enum IpvlanMode {
 /// How the ipvlan links of one parent see each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum IpvlanFlag {
+    /// They reach each other directly.
     #[default]
     Bridge,
+    /// They never reach each other.
     Private,
+    /// They reach each other by a switch that sends frames back.
     Vepa,
 }
 
 impl Net {
     /// The link of that name, if there is one.
+    ///
+    /// # Errors
+    /// If the kernel refuses to say.
     pub fn link(&self, name: &str) -> Result<Option<Link>, NetError> {
         let what = || format!("look up link `{name}`");
         check_name(name).map_err(|why| NetError::new(what(), why))?;
@@ -116,6 +143,9 @@ impl Net {
     }
 
     /// The link of that index, if there is one.
+    ///
+    /// # Errors
+    /// If the kernel refuses to say.
     pub fn link_by_index(&self, index: u32) -> Result<Option<Link>, NetError> {
         if index == 0 {
             return Ok(None); // To the kernel, 0 means "by name".
@@ -141,6 +171,9 @@ impl Net {
     }
 
     /// Every link of the namespace.
+    ///
+    /// # Errors
+    /// If the kernel refuses to list them.
     pub fn links(&self) -> Result<Vec<Link>, NetError> {
         let mut message = LinkMessage::default();
         message.attributes = vec![LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])];

@@ -20,6 +20,7 @@ impl Mac {
         first & 1 == 1
     }
 
+    /// Whether it stands for no address.
     pub fn is_zero(self) -> bool {
         self.0 == [0; 6]
     }

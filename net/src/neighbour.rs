@@ -14,19 +14,29 @@ use crate::net::Net;
 /// A neighbour (with an `ip`), or an entry of a bridge's forwarding table (without).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Neighbour {
+    /// Of the link.
     pub index: u32,
+    /// Its address.
     pub ip: Option<IpAddr>,
+    /// Its hardware address; none while it is not known.
     pub mac: Option<Mac>,
+    /// Whether it was configured.
     pub permanent: bool,
 }
 
 impl Net {
     /// The ARP and NDP tables of every link.
+    ///
+    /// # Errors
+    /// If the kernel refuses to list them.
     pub fn neighbours(&self) -> Result<Vec<Neighbour>, NetError> {
         self.neighbour_table("list the neighbours", AddressFamily::Unspec)
     }
 
     /// The forwarding tables of every bridge.
+    ///
+    /// # Errors
+    /// If the kernel refuses to list them.
     pub fn forwarding_entries(&self) -> Result<Vec<Neighbour>, NetError> {
         self.neighbour_table("list the forwarding tables of the bridges", AddressFamily::Bridge)
     }

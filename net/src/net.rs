@@ -20,18 +20,26 @@ pub struct Net {
 /// IPv4 or IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Family {
+    /// IPv4
     V4,
+    /// IPv6
     V6,
 }
 
 impl Net {
     /// The network of the namespace the calling thread is in.
+    ///
+    /// # Errors
+    /// If no netlink socket can be opened.
     pub fn here() -> Result<Self, NetError> {
         let netns = Netns::current().map_err(namespace)?;
         Ok(Self { channel: open()?, netns })
     }
 
     /// The network of another namespace. The socket is opened on a thread that enters it and ends.
+    ///
+    /// # Errors
+    /// If the namespace cannot be entered, or no netlink socket opened in it.
     pub fn inside(netns: &Netns) -> Result<Self, NetError> {
         let channel = if netns.is_current().map_err(namespace)? {
             open()?
@@ -81,6 +89,7 @@ fn namespace(error: NetnsError) -> NetError {
 }
 
 impl Family {
+    /// The family of an address.
     pub fn of(ip: std::net::IpAddr) -> Self {
         if ip.is_ipv4() { Self::V4 } else { Self::V6 }
     }

@@ -28,7 +28,9 @@ pub struct Netns {
 /// What makes two namespaces the same one, whatever paths lead to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NetnsId {
+    /// The device of nsfs.
     pub dev: u64,
+    /// The inode, which is unique among namespaces that exist.
     pub ino: u64,
 }
 
@@ -37,17 +39,36 @@ pub struct NetnsId {
 pub enum NetnsError {
     /// The path leads nowhere. For DEL that means the work is done.
     #[error("network namespace `{}` does not exist", path.display())]
-    NotFound { path: PathBuf },
+    NotFound {
+        /// Where.
+        path: PathBuf,
+    },
     /// The path leads to something else, such as the empty file a reboot leaves behind.
     #[error("`{}` exists but is not a network namespace; remove it or correct the path", path.display())]
-    NotANetns { path: PathBuf },
+    NotANetns {
+        /// Where.
+        path: PathBuf,
+    },
+    /// The path cannot be opened.
     #[error("network namespace `{}` cannot be opened ({source})", path.display())]
-    Open { path: PathBuf, source: io::Error },
+    Open {
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The namespace cannot be entered.
     #[error("cannot {what} ({source})")]
-    Enter { what: &'static str, source: io::Error },
+    Enter {
+        /// What was to be done.
+        what: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
 }
 
 impl NetnsError {
+    /// Whether the path does not exist.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
     }
@@ -55,6 +76,9 @@ impl NetnsError {
 
 impl Netns {
     /// Opens the namespace at a path, after checking that it is one.
+    ///
+    /// # Errors
+    /// If the path does not exist or is no network namespace.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, NetnsError> {
         let path = path.as_ref();
         // Without O_NONBLOCK a named pipe at that path would hold the caller for ever.
@@ -78,11 +102,17 @@ impl Netns {
     }
 
     /// The namespace the calling thread is in.
+    ///
+    /// # Errors
+    /// If `/proc` cannot be read.
     pub fn current() -> Result<Self, NetnsError> {
         Self::open(CURRENT)
     }
 
     /// A new empty namespace, which ends with this value (and its links with it, save physical ones).
+    ///
+    /// # Errors
+    /// If this process may not make namespaces.
     pub fn create() -> Result<Self, NetnsError> {
         let _returns = WayBack::from_here()?;
         let what = "create a network namespace";
@@ -95,11 +125,15 @@ impl Netns {
         Ok(Self { id: NetnsId { dev: metadata.dev(), ino: metadata.ino() }, file: Arc::new(file) })
     }
 
+    /// What tells it from all other namespaces that exist.
     pub fn identity(&self) -> NetnsId {
         self.id
     }
 
     /// Whether the calling thread is in this namespace.
+    ///
+    /// # Errors
+    /// If `/proc` cannot be read.
     pub fn is_current(&self) -> Result<bool, NetnsError> {
         let metadata =
             std::fs::metadata(CURRENT).map_err(|source| NetnsError::Open { path: CURRENT.into(), source })?;
@@ -108,6 +142,9 @@ impl Netns {
 
     /// Does the work inside this namespace and returns to the one the calling thread is in now, also after a panic. No
     /// other thread is moved. A thread for it would cost more than the work mostly does: a socket, some settings.
+    ///
+    /// # Errors
+    /// If the namespace cannot be entered; the work was not done then.
     pub fn run<T>(&self, work: impl FnOnce() -> T) -> Result<T, NetnsError> {
         let _returns = WayBack::from_here()?;
         setns(self.as_fd(), CloneFlags::CLONE_NEWNET)

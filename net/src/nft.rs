@@ -36,8 +36,11 @@ pub struct Nft {
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(default)]
 pub struct ListedRule {
+    /// Its chain.
     pub chain: String,
+    /// The number by which it is deleted.
     pub handle: u32,
+    /// Its comment; empty when it has none.
     pub comment: String,
 }
 
@@ -51,17 +54,40 @@ struct ListedObject {
     rule: Option<ListedRule>,
 }
 
+/// Why a batch was not applied.
 #[derive(Debug, thiserror::Error)]
 pub enum NftError {
+    /// The tool is not on this machine.
     #[error("`nft` is not installed (looked in {}); install the package `nftables`", .searched.join(", "))]
-    NotInstalled { searched: Vec<String> },
+    NotInstalled {
+        /// The folders.
+        searched: Vec<String>,
+    },
+    /// It cannot be executed.
     #[error("`{}` cannot be run ({source})", program.display())]
-    Run { program: PathBuf, source: io::Error },
+    Run {
+        /// The tool.
+        program: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It took too long and was stopped.
     #[error("`{}` did not end within {} seconds and was stopped", program.display(), deadline.as_secs())]
-    Timeout { program: PathBuf, deadline: Duration },
+    Timeout {
+        /// The tool.
+        program: PathBuf,
+        /// How long it had.
+        deadline: Duration,
+    },
     /// Nothing of the batch was done.
     #[error("`nft` refused to {what}: {said}")]
-    Refused { what: String, said: String },
+    Refused {
+        /// What was to be done.
+        what: String,
+        /// What it printed.
+        said: String,
+    },
+    /// What it printed was not understood.
     #[error("the output of `nft` was not understood ({0}); its version may be too old or too new")]
     Output(#[source] serde_json::Error),
 }
@@ -75,26 +101,38 @@ impl NftError {
 
 impl Nft {
     /// Finds the tool in the usual folders and in `PATH`.
+    ///
+    /// # Errors
+    /// If it is in none of them.
     pub fn find() -> Result<Self, NftError> {
         Self::find_in(&tool::folders())
     }
 
+    /// The same in these folders.
+    ///
+    /// # Errors
+    /// If it is in none of them.
     pub fn find_in(folders: &[PathBuf]) -> Result<Self, NftError> {
         tool::find_in(folders, "nft").map(Self::at).ok_or_else(|| NftError::NotInstalled {
             searched: folders.iter().map(|folder| format!("`{}`", folder.display())).collect(),
         })
     }
 
+    /// The tool at that path.
     pub fn at(program: impl Into<PathBuf>) -> Self {
         Self { program: program.into(), deadline: DEADLINE }
     }
 
+    /// The same tool with another limit for each run.
     #[must_use]
     pub fn with_deadline(self, deadline: Duration) -> Self {
         Self { deadline, ..self }
     }
 
     /// Applies all of the batch, or nothing and says why. `what` ends the sentence "nft refused to …".
+    ///
+    /// # Errors
+    /// If `nft` cannot be run or refuses; nothing of the batch was done then.
     pub fn apply(&self, what: &str, batch: Batch<'_>) -> Result<(), NftError> {
         let input = serde_json::to_vec(&batch.to_nftables()).map_err(NftError::Output)?;
         self.run(what, &["-j", "-f", "-"], &input).map(drop)
@@ -102,12 +140,18 @@ impl Nft {
 
     /// The same for changes written in nft's own language, for conditions that a person wrote in it. `what` ends the
     /// sentence "nft refused to …".
+    ///
+    /// # Errors
+    /// If `nft` cannot be run or refuses; nothing of the batch was done then.
     pub fn apply_script(&self, what: &str, script: &str) -> Result<(), NftError> {
         self.run(what, &["-f", "-"], script.as_bytes()).map(drop)
     }
 
     /// The rules of a table, whatever they say; none if there is no such table. The kernel itself tells; where it does
     /// not answer, the tool.
+    ///
+    /// # Errors
+    /// If `nft` cannot be run or its output is not understood.
     pub fn list_rules(&self, family: NfFamily, name: &str) -> Result<Vec<ListedRule>, NftError> {
         if let Some(rules) = kernel::rules(family, name) {
             return Ok(rules);
@@ -118,6 +162,9 @@ impl Nft {
     }
 
     /// What a table holds, `None` if there is no such table.
+    ///
+    /// # Errors
+    /// If `nft` cannot be run or its output is not understood.
     pub fn list_table(
         &self,
         family: NfFamily,
@@ -140,6 +187,9 @@ impl Nft {
     }
 
     /// Removes a table with all it holds; one that is not there is success.
+    ///
+    /// # Errors
+    /// If `nft` cannot be run or refuses.
     pub fn delete_table(&self, family: NfFamily, name: &str) -> Result<(), NftError> {
         let mut batch = Batch::new();
         delete_table_if_exists(&mut batch, family, name);

@@ -14,8 +14,11 @@ use crate::mac::Mac;
 
 /// The protocol numbers of Ethernet frames.
 pub const IPV4: u16 = 0x0800;
+/// See [`IPV4`].
 pub const ARP: u16 = 0x0806;
+/// See [`IPV4`].
 pub const IPV6: u16 = 0x86dd;
+/// The address of everybody on a link.
 pub const BROADCAST: Mac = Mac([0xff; 6]);
 
 /// A socket on one link of the namespace in which it was opened; frames come and go without their Ethernet header.
@@ -28,6 +31,9 @@ pub struct PacketSocket {
 
 impl PacketSocket {
     /// In the calling thread's namespace: see [`crate::Netns::run`].
+    ///
+    /// # Errors
+    /// If this process may not open packet sockets, or the link is gone.
     pub fn open(index: u32, protocol: u16) -> io::Result<Self> {
         // Protocol 0 receives nothing: frames of other links must not get in before the socket is bound.
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
@@ -36,12 +42,19 @@ impl PacketSocket {
         Ok(Self { socket, index, protocol })
     }
 
+    /// Sends one frame.
+    ///
+    /// # Errors
+    /// If the link is gone or down.
     pub fn send(&self, to: Mac, payload: &[u8]) -> io::Result<()> {
         let to = address(self.index, self.protocol, Some(to))?;
         sendto(self.socket.as_raw_fd(), payload, &to, MsgFlags::empty()).map(drop).map_err(io::Error::from)
     }
 
     /// The next frame's payload, cut to the buffer; `None` when none came in time.
+    ///
+    /// # Errors
+    /// If the link is gone or down.
     pub fn receive<'b>(&self, buffer: &'b mut [u8], deadline: Instant) -> io::Result<Option<&'b [u8]>> {
         loop {
             match recv(self.socket.as_raw_fd(), buffer, MsgFlags::empty()) {

@@ -18,6 +18,7 @@ mod wire;
 /// A route. [`Route::new`] gives one without a way out; set the fields that matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
+    /// Where it leads.
     pub dst: IpNet,
     /// May be of the other family than `dst`.
     pub gateway: Option<IpAddr>,
@@ -27,10 +28,13 @@ pub struct Route {
     pub src: Option<IpAddr>,
     /// `None` is the main table, 254. Always `Some` when read.
     pub table: Option<u32>,
+    /// Its metric; `None` leaves the kernel's choice.
     pub priority: Option<u32>,
     /// 0 is global, 253 link, 254 host. `None` is global with a gateway, link without (IPv4; IPv6 has no scopes).
     pub scope: Option<u8>,
+    /// The largest packet on it.
     pub mtu: Option<u32>,
+    /// The MSS that is advertised on it.
     pub advmss: Option<u32>,
     /// Who made it: 2 the kernel, 3 an administrator (what `None` becomes), 4 static configuration.
     pub protocol: Option<u8>,
@@ -38,32 +42,46 @@ pub struct Route {
     pub onlink: bool,
     /// Several ways out, in place of `gateway` and `oif`.
     pub multipath: Vec<NextHop>,
+    /// What becomes of a packet that takes it.
     pub kind: RouteKind,
 }
 
 /// One way out of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NextHop {
+    /// By which gateway; none is directly.
     pub gateway: Option<IpAddr>,
+    /// By which link.
     pub oif: u32,
     /// Its share, from 1.
     pub weight: u16,
+    /// The gateway counts as on the link even where no address says so.
     pub onlink: bool,
 }
 
 /// What becomes of a packet that takes the route.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum RouteKind {
+    /// It is sent on.
     #[default]
     Unicast,
+    /// It is for this host.
     Local,
+    /// It is sent to everybody on the link.
     Broadcast,
+    /// It is for this host, under an anycast address.
     Anycast,
+    /// It is for a group.
     Multicast,
+    /// It is dropped.
     Blackhole,
+    /// It is refused: no such host.
     Unreachable,
+    /// It is refused: forbidden.
     Prohibit,
+    /// The next rule decides.
     Throw,
+    /// A kind without a name here.
     Other(u8),
 }
 
@@ -84,12 +102,15 @@ pub enum RouteAdd {
 /// Which routes to list; `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RouteFilter {
+    /// Of the destination.
     pub family: Option<Family>,
+    /// The table that they are in.
     pub table: Option<u32>,
     /// Routes with a way out over this link.
     pub oif: Option<u32>,
 }
 
+/// The table of routes that name none.
 pub const MAIN_TABLE: u32 = 254;
 /// The [`Route::protocol`] of routes that come and go with an address.
 pub const BY_KERNEL: u8 = 2;
@@ -97,6 +118,7 @@ pub const BY_KERNEL: u8 = 2;
 pub const BY_ROUTER_ADVERTISEMENT: u8 = 9;
 
 impl Route {
+    /// A unicast route to that destination.
     pub fn new(dst: IpNet) -> Self {
         Self {
             dst,
@@ -123,14 +145,17 @@ impl Route {
         })
     }
 
+    /// The family of its destination.
     pub fn family(&self) -> Family {
         Family::of(self.dst.addr())
     }
 
+    /// Whether it leads everywhere.
     pub fn is_default(&self) -> bool {
         self.dst.prefix_len() == 0 && self.kind == RouteKind::Unicast
     }
 
+    /// Its table.
     pub fn table_or_main(&self) -> u32 {
         self.table.unwrap_or(MAIN_TABLE)
     }
@@ -156,6 +181,10 @@ impl Route {
 }
 
 impl Net {
+    /// Adds a route.
+    ///
+    /// # Errors
+    /// If the route is there already and `how` does not allow that, or its gateway cannot be reached.
     pub fn add_route(&self, route: &Route, how: RouteAdd) -> Result<(), NetError> {
         let flags = NLM_F_CREATE
             | match how {
@@ -170,6 +199,9 @@ impl Net {
     }
 
     /// Removes the first route that has everything the description names; none is an error that says so.
+    ///
+    /// # Errors
+    /// If there is no such route.
     pub fn del_route(&self, route: &Route) -> Result<(), NetError> {
         let message = wire::write(route, wire::Purpose::Delete);
         self.request(|| format!("remove route {}", route.text()), RouteNetlinkMessage::DelRoute(message), 0)
@@ -177,6 +209,9 @@ impl Net {
     }
 
     /// The routes of the namespace, of all tables unless the filter says otherwise.
+    ///
+    /// # Errors
+    /// If the kernel refuses to list them.
     pub fn routes(&self, filter: RouteFilter) -> Result<Vec<Route>, NetError> {
         let mut routes = Vec::new();
         for family in [Family::V4, Family::V6] {
@@ -198,6 +233,9 @@ impl Net {
     }
 
     /// The route a packet to this address would take, with the source address it would get; `None` if there is none.
+    ///
+    /// # Errors
+    /// If the kernel refuses to say.
     pub fn route_to(&self, destination: IpAddr) -> Result<Option<Route>, NetError> {
         let mut message = RouteMessage::default();
         message.header.address_family = Family::of(destination).code();

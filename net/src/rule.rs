@@ -11,13 +11,19 @@ use crate::net::{Family, Net};
 /// A rule that sends packets to a table. Rules of other actions are not listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
+    /// Of the addresses.
     pub family: Family,
     /// `None` lets the kernel choose the place before all others of this kind.
     pub priority: Option<u32>,
+    /// From these addresses only.
     pub src: Option<IpNet>,
+    /// To these addresses only.
     pub dst: Option<IpNet>,
+    /// Only what came in by this link.
     pub iif: Option<String>,
+    /// Only what has this mark.
     pub fwmark: Option<u32>,
+    /// Where packets are looked up.
     pub table: u32,
 }
 
@@ -89,6 +95,10 @@ impl Rule {
 }
 
 impl Net {
+    /// The rules of a family, in the order in which they are tried.
+    ///
+    /// # Errors
+    /// If the kernel refuses to list them.
     pub fn rules(&self, family: Family) -> Result<Vec<Rule>, NetError> {
         let mut message = RuleMessage::default();
         message.header.family = family.code();
@@ -99,12 +109,19 @@ impl Net {
         }
     }
 
+    /// Adds a rule.
+    ///
+    /// # Errors
+    /// If the rule is there already.
     pub fn add_rule(&self, rule: &Rule) -> Result<(), NetError> {
         let message = RouteNetlinkMessage::NewRule(rule.write());
         self.request(|| format!("add rule {}", rule.text()), message, NLM_F_CREATE | NLM_F_EXCL).map(drop)
     }
 
     /// Removes the first rule that has everything the description names; none is an error that says so.
+    ///
+    /// # Errors
+    /// If there is no such rule.
     pub fn del_rule(&self, rule: &Rule) -> Result<(), NetError> {
         let message = RouteNetlinkMessage::DelRule(rule.write());
         self.request(|| format!("remove rule {}", rule.text()), message, 0).map(drop)

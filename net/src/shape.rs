@@ -78,6 +78,9 @@ impl TokenBucket {
 
 impl Net {
     /// Shapes what the link sends; a discipline that is there already is replaced.
+    ///
+    /// # Errors
+    /// If the link is gone or the kernel lacks the queue.
     pub fn set_token_bucket(&self, index: u32, bucket: &TokenBucket) -> Result<(), NetError> {
         let mut message = message(index, ROOT, TcHandle::ROOT);
         message.attributes = vec![TcAttribute::Kind(KIND.into()), TcAttribute::Options(bucket.options())];
@@ -87,6 +90,9 @@ impl Net {
     }
 
     /// The bucket on what the link sends, if it has one.
+    ///
+    /// # Errors
+    /// If the kernel refuses to say.
     pub fn token_bucket(&self, index: u32) -> Result<Option<TokenBucket>, NetError> {
         let get = RouteNetlinkMessage::GetQueueDiscipline(message(index, TcHandle::UNSPEC, TcHandle::UNSPEC));
         let answers = self.dump(|| format!("list the queueing disciplines of link {index}"), get)?;
@@ -101,6 +107,9 @@ impl Net {
     }
 
     /// The link sends as it did before; a link without a discipline of its own is an error that says so.
+    ///
+    /// # Errors
+    /// If the link is gone or the kernel refuses.
     pub fn clear_token_bucket(&self, index: u32) -> Result<(), NetError> {
         let message = message(index, TcHandle::UNSPEC, TcHandle::ROOT);
         let what = || format!("end the limit on what link {index} sends");
@@ -108,6 +117,9 @@ impl Net {
     }
 
     /// All that the link receives goes through another link first, as if that sent it.
+    ///
+    /// # Errors
+    /// If one of the links is gone or the kernel lacks the filter.
     pub fn redirect_received(&self, index: u32, to: u32) -> Result<(), NetError> {
         let what = || format!("redirect what link {index} receives to link {to}");
         let mut discipline = message(index, INGRESS, TcHandle::INGRESS);
@@ -121,6 +133,9 @@ impl Net {
     }
 
     /// The link that what this one receives is redirected to.
+    ///
+    /// # Errors
+    /// If the kernel refuses to say.
     pub fn received_redirected_to(&self, index: u32) -> Result<Option<u32>, NetError> {
         let get = RouteNetlinkMessage::GetTrafficFilter(message(index, TcHandle::UNSPEC, INGRESS));
         let answers = match self.dump(|| format!("list the filters of link {index}"), get) {
@@ -136,6 +151,9 @@ impl Net {
     }
 
     /// Ends the redirection; a link without one is an error.
+    ///
+    /// # Errors
+    /// If the link is gone or the kernel refuses.
     pub fn clear_redirection(&self, index: u32) -> Result<(), NetError> {
         let message = message(index, INGRESS, TcHandle::INGRESS);
         let what = || format!("end the redirection of what link {index} receives");

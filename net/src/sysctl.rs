@@ -15,22 +15,42 @@ const ROOT: &str = "/proc/sys";
 pub enum SysctlError {
     /// The kernel has no such setting: the feature is off, or the interface does not exist.
     #[error("kernel setting `{path}` does not exist")]
-    NotFound { path: String },
+    NotFound {
+        /// Where.
+        path: String,
+    },
+    /// The kernel refused.
     #[error("kernel setting `{path}` cannot be {action} ({source})")]
-    Io { path: String, action: &'static str, source: io::Error },
+    Io {
+        /// Where.
+        path: String,
+        /// What was to be done.
+        action: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It would lead out of `/proc/sys`.
     #[error("`{piece}` cannot be part of the name of a kernel setting; name it without `/`, `.` and `..`")]
-    BadPiece { piece: String },
+    BadPiece {
+        /// The part of the name.
+        piece: String,
+    },
+    /// The namespace of the setting cannot be entered.
     #[error("kernel settings of another namespace cannot be reached: {0}")]
     Namespace(#[from] NetnsError),
 }
 
 impl SysctlError {
+    /// Whether the kernel has no such setting.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
     }
 }
 
 /// The value, without the newline at its end.
+///
+/// # Errors
+/// If there is no such setting or it cannot be read.
 pub fn get(pieces: &[&str]) -> Result<String, SysctlError> {
     let file = file(pieces)?;
     match fs::read_to_string(&file) {
@@ -39,6 +59,10 @@ pub fn get(pieces: &[&str]) -> Result<String, SysctlError> {
     }
 }
 
+/// Writes a value.
+///
+/// # Errors
+/// If there is no such setting or it does not take the value.
 pub fn set(pieces: &[&str], value: &str) -> Result<(), SysctlError> {
     // Opened without O_CREAT: there is nothing to create, and the refusal should be about the setting.
     let written = fs::OpenOptions::new()
@@ -49,14 +73,25 @@ pub fn set(pieces: &[&str], value: &str) -> Result<(), SysctlError> {
 }
 
 /// Writes several settings of one namespace on a single thread, in order; stops at the first that fails.
+///
+/// # Errors
+/// If the namespace cannot be entered or a setting does not take its value.
 pub fn set_all_in(netns: &Netns, settings: &[(&[&str], &str)]) -> Result<(), SysctlError> {
     run_in(netns, || settings.iter().try_for_each(|(pieces, value)| set(pieces, value)))
 }
 
+/// The value in another namespace.
+///
+/// # Errors
+/// If the namespace cannot be entered or there is no such setting.
 pub fn get_in(netns: &Netns, pieces: &[&str]) -> Result<String, SysctlError> {
     run_in(netns, || get(pieces))
 }
 
+/// Writes a value in another namespace.
+///
+/// # Errors
+/// If the namespace cannot be entered or the setting does not take the value.
 pub fn set_in(netns: &Netns, pieces: &[&str], value: &str) -> Result<(), SysctlError> {
     run_in(netns, || set(pieces, value))
 }

@@ -17,14 +17,21 @@ const EXCLUSIVE: i32 = libc::IFF_TUN_EXCL;
 /// A TAP device that stays after whoever opens it is gone; frames carry the header of virtual machines.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TapSpec<'a> {
+    /// Its name.
     pub name: &'a str,
+    /// Whether it can be opened several times, for one queue each.
     pub multi_queue: bool,
     /// Who may open it beside whoever may administer the network.
     pub owner: Option<u32>,
+    /// The group that may open it too.
     pub group: Option<u32>,
 }
 
 impl Net {
+    /// Makes a TAP device.
+    ///
+    /// # Errors
+    /// If the name is taken or `/dev/net/tun` cannot be used.
     pub fn add_tap(&self, spec: &TapSpec<'_>) -> Result<Link, NetError> {
         let what = || format!("create TAP device `{}`", spec.name);
         check_name(spec.name).map_err(|why| NetError::new(what(), why))?;

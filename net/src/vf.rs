@@ -13,49 +13,73 @@ use crate::net::Net;
 /// What the physical function tells of one virtual function. `None`: its driver does not tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vf {
+    /// Its number at the physical function, from 0.
     pub number: u32,
     /// The address that the physical function enforces; all zeros for none.
     pub mac: Mac,
+    /// The VLAN that its frames get; 0 is none.
     pub vlan: u16,
+    /// The priority in that tag.
     pub qos: u8,
+    /// Whether the tag is one of 802.1ad.
     pub service_vlan: bool,
+    /// Whether frames with other source addresses are dropped.
     pub spoof_check: Option<bool>,
+    /// Whether it may do what is privileged, such as promiscuous mode.
     pub trust: Option<bool>,
+    /// Whether its link follows the physical one's.
     pub link_state: Option<VfState>,
     /// Mbit/s; 0 is no limit.
     pub min_tx_rate: u32,
+    /// See `min_tx_rate`.
     pub max_tx_rate: u32,
 }
 
 /// Whether a virtual function's link follows the physical one's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VfState {
+    /// It follows.
     Auto,
+    /// It is up always.
     Enable,
+    /// It is down always.
     Disable,
 }
 
 /// One thing to be different.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VfChange {
+    /// The address that it must use.
     Mac(Mac),
     /// VLAN 0 takes the tag away; a service VLAN is one of 802.1ad.
     Vlan {
+        /// The VLAN.
         id: u16,
+        /// The priority in the tag.
         qos: u8,
+        /// Whether the tag is one of 802.1ad.
         service: bool,
     },
+    /// The limits of what it sends.
     Rate {
+        /// The least, in Mbit/s.
         min: u32,
+        /// The most, in Mbit/s; 0 is no limit.
         max: u32,
     },
+    /// Whether other source addresses are dropped.
     SpoofCheck(bool),
+    /// Whether it may do what is privileged.
     Trust(bool),
+    /// Whether its link follows the physical one's.
     LinkState(VfState),
 }
 
 impl Net {
     /// Every virtual function of a physical one.
+    ///
+    /// # Errors
+    /// If the link is gone.
     pub fn vfs(&self, index: u32) -> Result<Vec<Vf>, NetError> {
         let mut message = LinkMessage::default();
         message.header.index = index;
@@ -74,6 +98,10 @@ impl Net {
         Ok(lists.flatten().map(read).collect())
     }
 
+    /// Changes one thing of a virtual function.
+    ///
+    /// # Errors
+    /// If the driver does not allow it.
     pub fn change_vf(&self, index: u32, number: u32, change: VfChange) -> Result<(), NetError> {
         let info = match change {
             VfChange::Mac(mac) => VfInfo::Mac(VfInfoMac::new(number, &mac.0)),

@@ -31,6 +31,9 @@ pub enum Dad {
 
 impl Net {
     /// Whether the link came to be operationally up before the deadline. One that vanished did not.
+    ///
+    /// # Errors
+    /// If the kernel refuses to say.
     pub fn wait_link_oper_up(&self, index: u32, deadline: Instant) -> Result<bool, NetError> {
         let what = || format!("wait for link {index} to come up");
         let came = self.wait(what, GROUP_LINK, deadline, || {
@@ -44,6 +47,9 @@ impl Net {
     }
 
     /// Waits until duplicate address detection is over for the IPv6 addresses of a link.
+    ///
+    /// # Errors
+    /// If the kernel refuses to say.
     pub fn wait_dad(&self, index: u32, deadline: Instant) -> Result<Dad, NetError> {
         let what = || format!("wait for the IPv6 addresses of link {index}");
         let verdict = self.wait(what, GROUP_IPV6_IFADDR, deadline, || {

@@ -20,12 +20,14 @@ pub use given::{Allocation, Identity, is_pci_address};
 pub struct DeviceRequest {
     /// `None` where the definition names no resource and the pod named the device itself.
     pub resource: Option<ResourceName>,
+    /// Its id.
     pub device: DeviceId,
 }
 
 /// A request for a device that is not met.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoDevice {
+    /// Why.
     pub refusal: Refusal,
     /// The resource of which the pod has no device left, where it named none itself: a network may do without.
     pub short: Option<ResourceName>,
@@ -76,6 +78,9 @@ impl<'a> Allocator<'a> {
     }
 
     /// The device of the next attachment, if its definition or its selection asks for one.
+    ///
+    /// # Errors
+    /// If the device that is asked for was not given, or none is left.
     pub fn take(
         &mut self,
         nad: Option<&Nad>,

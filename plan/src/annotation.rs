@@ -12,13 +12,16 @@ use crate::check_config::Severity;
 /// One slip, with the key that it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slip {
+    /// The annotation.
     pub key: String,
+    /// How bad it is.
     pub severity: Severity,
     /// What is wrong and how to correct it.
     pub refusal: Refusal,
 }
 
 impl Slip {
+    /// A finding about that annotation.
     pub fn new(key: &str, severity: Severity, what: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { key: key.to_owned(), severity, refusal: Refusal::new(what, fix) }
     }

@@ -21,6 +21,7 @@ pub type Values = BTreeMap<String, Box<RawValue>>;
 
 /// Capability of the path to a device-info file (NPWG-DI-5.1-1).
 pub const DEVICE_INFO_FILE: &str = "CNIDeviceInfoFile";
+/// The device that an attachment gets.
 pub const DEVICE_ID: &str = "deviceID";
 
 /// Whether a plugin of the list declares the capability as true; `false` counts as absent.
@@ -35,6 +36,7 @@ fn declares(plugin: &PluginConf, capability: &str) -> bool {
 /// What becomes of the requests of one attachment.
 #[derive(Debug, Default)]
 pub struct Delivery {
+    /// Values by capability, for the plugins that declare it.
     pub values: Values,
     /// For each request that no plugin takes.
     pub refused: Vec<Refusal>,
@@ -43,6 +45,9 @@ pub struct Delivery {
 }
 
 /// The values of one attachment, and what becomes of requests that no plugin declares.
+///
+/// # Errors
+/// If a request cannot be fulfilled by any plugin of the network.
 pub fn values(
     role: Role,
     selection: Option<&Selection>,
@@ -85,6 +90,9 @@ fn requests(selection: &Selection) -> Vec<(&'static str, &'static str, Box<RawVa
 
 /// Whether a device that the pod itself named, of no resource, may be handed over. The kubelet vouches for none such, and
 /// it could be any device of the node, so the network's author must have said that pods choose (S-17).
+///
+/// # Errors
+/// If no plugin of the network declares `deviceID`.
 pub fn own_choice_of_device(list: &NetworkList) -> Result<(), Refusal> {
     if declared(list, DEVICE_ID) { Ok(()) } else { Err(missing("deviceID", DEVICE_ID)) }
 }

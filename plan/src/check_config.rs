@@ -44,24 +44,31 @@ pub struct Checked {
 pub struct Report {
     /// `None` where it refers to a configuration on the nodes, or cannot be read at all.
     pub list: Option<NetworkList>,
+    /// In the order of the text.
     pub findings: Vec<Finding>,
 }
 
 impl Report {
+    /// Those that keep pods from being attached.
     pub fn errors(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|f| f.severity == Severity::Error)
     }
 
+    /// The others.
     pub fn warnings(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|f| f.severity == Severity::Warning)
     }
 
+    /// Whether there is no error.
     pub fn is_valid(&self) -> bool {
         self.errors().next().is_none()
     }
 }
 
 /// Checks a definition as it stands.
+///
+/// # Errors
+/// If it is not valid; the first finding.
 pub fn check(nad: &Nad, policy: &Policy) -> Result<Checked, Refusal> {
     let report = examine(nad, policy);
     if let Some(error) = report.errors().next() {
@@ -141,6 +148,9 @@ fn examine_config(config: &str, policy: &Policy) -> (Option<NetworkList>, Vec<Fi
 
 /// The keys of bundled plugins, by the rules that the plugins themselves read by, and whether the chain can work. Other
 /// types are somebody else's to judge. What is odd but works comes back as notes.
+///
+/// # Errors
+/// If the definition is not valid.
 pub fn plugins(list: &NetworkList, ours: &Ours) -> Result<Vec<String>, Refusal> {
     let mut drafts: Vec<Draft> = list.plugins.iter().flat_map(|p| of_plugin(p, list, ours)).collect();
     drafts.extend(chain::of_list(list, ours).into_iter().map(|(_, draft)| draft));

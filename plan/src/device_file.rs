@@ -11,6 +11,9 @@ const NAME_MOST: usize = 255;
 
 /// `<folder>/<network>-<container>:<interface>`. Neither a container id nor an interface name can have the `:`, so two
 /// attachments never share a file; the network stands there for people, and is cut where the name gets too long.
+///
+/// # Errors
+/// If a name cannot be part of a path.
 pub fn path(
     folder: &Path,
     network: &NetworkName,

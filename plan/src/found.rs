@@ -9,6 +9,7 @@ use manifold_crds::{Nad, NadRef};
 /// Everything that was asked for and was there. What is not in here does not exist.
 #[derive(Clone, Debug, Default)]
 pub struct Definitions {
+    /// The definitions.
     pub nads: BTreeMap<NadRef, Nad>,
     /// The configurations of `confDir`; read only where [`crate::Wanted::needs_conf_dir`] says so.
     pub conf_dir: Files,
@@ -21,12 +22,14 @@ pub struct Definitions {
 /// Configuration files by file name, and the plugins that lie in folders beside them.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
+    /// Names and contents.
     pub files: Vec<(String, Vec<u8>)>,
     /// By network name: the `*.conf` of the folder `<folder of the list>/<network name>` (CNI-CFG-9).
     pub beside: BTreeMap<String, Vec<(String, Vec<u8>)>>,
 }
 
 impl Files {
+    /// Files without folders beside them.
     pub fn new(files: Vec<(String, Vec<u8>)>) -> Self {
         Self { files, beside: BTreeMap::new() }
     }

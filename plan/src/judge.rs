@@ -30,6 +30,7 @@ pub struct Judged {
 pub struct Refused {
     /// The definition that decided; `None` where the pod alone is at fault.
     pub decided_by: Option<NadRef>,
+    /// Why.
     pub refusal: Refusal,
 }
 
@@ -40,7 +41,10 @@ enum Known<'a> {
     Missing(&'a NadRef),
 }
 
-/// Judges the pod; `found` holds the definitions that [`want`] asked for and that exist.
+/// Judges the pod; `found` holds the definitions that [`want()`] asked for and that exist.
+///
+/// # Errors
+/// If the pod's node would refuse it.
 pub fn judge(pod: &Pod, policy: &Policy, found: &Definitions) -> Result<Judged, Refused> {
     let pods_fault = |refusal: Refusal| Refused { decided_by: None, refusal: refusal.at(None, pod) };
     let runtime = made_up();

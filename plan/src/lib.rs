@@ -4,7 +4,24 @@
 //! Out: the list that ADD walks forwards and DEL backwards, or one sentence that says why not. Nothing here fetches or
 //! executes, so every rule is a table test, and the admission webhook refuses by the very code that the shim plans with.
 //!
-//! The order of calls: [`want`] says what to fetch, the caller brings it as [`Definitions`], [`plan`] decides.
+//! The order of calls: [`want()`] says what to fetch, the caller brings it as [`Definitions`], [`plan()`] decides.
+//!
+//! # Example
+//! ```
+//! use manifold_plan::{DefaultNetwork, Definitions, Pod, Policy, judge::judge, want};
+//!
+//! let policy = Policy::new(DefaultNetwork::Cluster("cluster-wide-network".parse()?));
+//! let pod = Pod::new("shop", "cart", None)?.with_annotations(Some("left"), None);
+//! let references: Vec<String> = want(&pod, &policy)?.references().iter().map(ToString::to_string).collect();
+//! assert_eq!(references, ["kube-system/cluster-wide-network", "shop/left"]);
+//!
+//! // Without its definition, the network that the pod asks for is missing.
+//! let judged = judge(&pod, &policy, &Definitions::default())?;
+//! assert_eq!(judged.missing[0].0.to_string(), "shop/left");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#![warn(missing_docs, clippy::missing_errors_doc)]
 
 pub mod allocation;
 pub mod annotation;

@@ -9,6 +9,9 @@ use manifold_cni::IfName;
 use crate::{Refusal, Role, Want};
 
 /// The name of each attachment, in order.
+///
+/// # Errors
+/// If two attachments ask for the same name.
 pub fn settle(runtime: &IfName, wants: &[Want]) -> Result<Vec<IfName>, Refusal> {
     let mut names: Vec<Option<IfName>> = Vec::with_capacity(wants.len());
     for want in wants {

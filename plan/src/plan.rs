@@ -18,6 +18,7 @@ use crate::{Allocation, Definitions, Pod, Policy, Refusal, names, predict, share
 pub struct RuntimeInput {
     /// Of the runtime's own configuration; definitions that say none inherit it.
     pub version: Version,
+    /// `CNI_CONTAINERID`
     pub container: ContainerId,
     /// `CNI_IFNAME`: the default network's interface.
     pub ifname: IfName,
@@ -32,6 +33,7 @@ pub struct RuntimeInput {
 /// All attachments, in the order in which they are made. The first is the default network.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// One after another; at least one.
     pub attachments: Vec<Planned>,
     /// Worth a line in the log: files passed over, requests dropped.
     pub notes: Vec<String>,
@@ -50,7 +52,9 @@ pub struct Planned {
     pub network: NetworkName,
     /// How messages and the status call it: `namespace/name`, or the CNI name of a network without a definition.
     pub display: String,
+    /// The interface's name in the pod.
     pub ifname: IfName,
+    /// Whether it is the default network.
     pub default: bool,
     /// With name and version set, `cni-args` merged and the device put in.
     pub list: NetworkList,
@@ -60,9 +64,11 @@ pub struct Planned {
     pub args: CniArgs,
     /// `CNI_ARGS` for every other verb.
     pub later_args: CniArgs,
+    /// What becomes of its default routes.
     pub default_route: RouteIntent,
     /// Whether the pod asked for `default-route` on it: the status says so then.
     pub asked_default_route: bool,
+    /// The device that it gets.
     pub device: Option<DeviceRequest>,
     /// Where a plugin of the list will leave a description of its device.
     pub device_info_file: Option<PathBuf>,
@@ -85,6 +91,9 @@ impl Plan {
 
     /// What to do about default routes, now that there are results (one for each attachment, in order). The results are
     /// changed to tell what will be true then.
+    ///
+    /// # Errors
+    /// If a gateway cannot be reached by the network that it was asked of.
     pub fn settle_routes(&self, results: &mut [CniResult]) -> Result<Vec<RouteChange>, Refusal> {
         let intents: Vec<RouteIntent> = self.attachments.iter().map(|a| a.default_route).collect();
         routes::settle(&intents, results).map_err(|(place, refusal)| match self.attachments.get(place) {
@@ -94,7 +103,10 @@ impl Plan {
     }
 }
 
-/// Decides what the pod gets; touches nothing. `found` holds what [`want`] asked for.
+/// Decides what the pod gets; touches nothing. `found` holds what [`want()`] asked for.
+///
+/// # Errors
+/// If any rule is broken; nothing was touched then.
 pub fn plan(
     pod: &Pod,
     policy: &Policy,

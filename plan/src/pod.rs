@@ -5,10 +5,14 @@ use std::fmt;
 use manifold_crds::name::BadName;
 use manifold_crds::{Namespace, PodName, PodUid};
 
+/// A pod and its annotations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
+    /// Its namespace.
     pub namespace: Namespace,
+    /// Its name.
     pub name: PodName,
+    /// Its UID, where the runtime passed one.
     pub uid: Option<PodUid>,
     /// The annotation `k8s.v1.cni.cncf.io/networks`, as it stands there.
     pub networks: Option<String>,
@@ -18,6 +22,9 @@ pub struct Pod {
 
 impl Pod {
     /// A pod that asks for nothing yet. An empty UID is none.
+    ///
+    /// # Errors
+    /// If a name is not valid.
     pub fn new(namespace: &str, name: &str, uid: Option<&str>) -> Result<Self, BadName> {
         Ok(Self {
             namespace: namespace.parse()?,
@@ -28,6 +35,7 @@ impl Pod {
         })
     }
 
+    /// The same pod with these annotations.
     #[must_use]
     pub fn with_annotations(mut self, networks: Option<&str>, default_network: Option<&str>) -> Self {
         self.networks = networks.map(str::to_owned);

@@ -11,14 +11,19 @@ use manifold_crds::{NadName, NadRef, Namespace, selection};
 /// The configuration entry, as far as it decides what a pod gets.
 #[derive(Clone, Debug)]
 pub struct Policy {
+    /// The network that every pod is in.
     pub default: DefaultNetwork,
     /// Attachments of every pod outside the system namespaces, after the default one (MLT-CFG-3).
     pub default_networks: Vec<NetworkValue>,
     /// Where definitions named by the node's configuration live (MLT-CFG-7).
     pub multus_namespace: Namespace,
+    /// Whose pods get the default network alone.
     pub system_namespaces: BTreeSet<Namespace>,
+    /// Whether pods use networks of other namespaces.
     pub isolation: Isolation,
+    /// How much a pod and a definition may ask for.
     pub limits: Limits,
+    /// Habits of Multus.
     pub compat: Compat,
     /// What has no effect is refused instead of passed over with a warning: unknown keys and empty values of an annotation,
     /// a resource of which the pod has no device.
@@ -37,6 +42,7 @@ pub enum Ours {
     /// Every bundled type.
     #[default]
     All,
+    /// These types.
     Only(BTreeSet<PluginType>),
 }
 
@@ -52,6 +58,7 @@ impl Ours {
 /// Where the network comes from that every pod is in (MLT-CFG-2).
 #[derive(Clone, Debug)]
 pub enum DefaultNetwork {
+    /// `clusterNetwork`.
     Cluster(NetworkValue),
     /// Configurations in the entry itself. The first is the default one; there is at least one.
     Delegates(Vec<RawObject>),
@@ -69,9 +76,11 @@ pub enum NetworkValue {
 /// Whether a pod may use the networks of other namespaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Isolation {
+    /// Any network.
     Off,
     /// The pod's own namespace, and these.
     On {
+        /// Namespaces whose networks every pod may use.
         global: BTreeSet<Namespace>,
     },
 }
@@ -79,8 +88,11 @@ pub enum Isolation {
 /// Sizes beyond which nothing is read further (F-INP-1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// Of the pod's annotation.
     pub selection: selection::Limits,
+    /// Of a definition's configuration.
     pub config_bytes: usize,
+    /// Of the status annotation.
     pub status_bytes: usize,
 }
 
@@ -118,6 +130,9 @@ impl Policy {
 impl Isolation {
     /// From the entry's keys. `globalNamespaces` that is absent is `default`; one that is given must say `default` itself
     /// (MLT-CFG-6).
+    ///
+    /// # Errors
+    /// If a name in the list is not valid.
     pub fn from_keys(on: bool, global: Option<&str>) -> Result<Self, BadName> {
         if !on {
             return Ok(Self::Off);

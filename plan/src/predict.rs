@@ -36,6 +36,9 @@ fn configured(raw: &RawObject) -> usize {
 }
 
 /// Refuses what would not fit.
+///
+/// # Errors
+/// If the status would be longer than allowed.
 pub fn check(bytes: usize, networks: usize, limits: &Limits) -> Result<(), Refusal> {
     if bytes <= limits.status_bytes {
         return Ok(());

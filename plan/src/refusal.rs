@@ -17,6 +17,7 @@ pub struct Refusal {
     pub what: String,
     /// Interface and pod, as far as they are known.
     pub place: String,
+    /// What to do about it.
     pub fix: String,
 }
 
@@ -30,6 +31,7 @@ impl Refusal {
         Self { code: code::INVALID_CONFIG, what: what.into(), place: String::new(), fix: fix.into() }
     }
 
+    /// The same with another code.
     #[must_use]
     pub fn code(mut self, code: u32) -> Self {
         self.code = code;

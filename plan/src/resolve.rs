@@ -34,14 +34,20 @@ pub(crate) fn delegating(plugin: &PluginConf) -> Option<(String, &'static str)> 
 /// The configuration of one attachment. `list.name` and `list.version` are always set.
 #[derive(Clone, Debug)]
 pub struct Resolved<'a> {
+    /// The definition, where there is one.
     pub nad: Option<&'a Nad>,
+    /// The network's name.
     pub name: NetworkName,
+    /// Its plugins.
     pub list: NetworkList,
     /// Files that were passed over, for the log.
     pub notes: Vec<String>,
 }
 
 /// The configuration that `want` leads to. `version` is inherited by a configuration that says none (MLT-EXE-13).
+///
+/// # Errors
+/// If there is no configuration, or one that cannot be used.
 pub fn resolve<'a>(
     want: &Want,
     found: &'a Definitions,
@@ -83,6 +89,9 @@ impl Raw {
 }
 
 /// Reads a configuration, with the limits and rules that hold for every one.
+///
+/// # Errors
+/// If it is no configuration; the refusal names the place.
 pub fn parse(bytes: &[u8], limit: usize) -> Result<NetworkList, Refusal> {
     check_config::read(bytes, limit).map_err(|finding| finding.refusal())
 }

@@ -16,15 +16,20 @@ use std::net::IpAddr;
 pub use intent::decide;
 pub use settle::settle;
 
+/// A family of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
+    /// IPv4
     V4,
+    /// IPv6
     V6,
 }
 
 impl Family {
+    /// Both families.
     pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
 
+    /// The family of an address.
     pub const fn of(address: IpAddr) -> Self {
         match address {
             IpAddr::V4(_) => Self::V4,
@@ -45,11 +50,14 @@ impl fmt::Display for Family {
 /// What becomes of an attachment's default routes, by family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RouteIntent {
+    /// Of IPv4.
     pub v4: Intent,
+    /// Of IPv6.
     pub v6: Intent,
 }
 
 impl RouteIntent {
+    /// Of that family.
     pub const fn get(&self, family: Family) -> Intent {
         match family {
             Family::V4 => self.v4,
@@ -70,6 +78,7 @@ impl RouteIntent {
     }
 }
 
+/// What becomes of the default routes of one attachment and family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Intent {
     /// What its configuration gives it stays.
@@ -88,6 +97,7 @@ pub enum Intent {
 pub struct RouteChange {
     /// The place of the attachment in the plan.
     pub attachment: usize,
+    /// Of which addresses.
     pub family: Family,
     /// Every default route of the interface and family goes first. This is the gateway of the new one, if there is one.
     pub gateway: Option<IpAddr>,

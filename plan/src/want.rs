@@ -16,6 +16,7 @@ use crate::{Definitions, Pod, Refusal};
 /// All attachments of a pod, in the order in which they are made (MLT-EXE-1). The first is the default network.
 #[derive(Clone, Debug)]
 pub struct Wanted {
+    /// At least one.
     pub attachments: Vec<Want>,
     /// What of the annotations has no effect. A strict policy refuses the first.
     pub odd: Vec<Refusal>,
@@ -24,12 +25,15 @@ pub struct Wanted {
 /// One attachment to be.
 #[derive(Clone, Debug)]
 pub struct Want {
+    /// Why the pod gets it.
     pub role: Role,
+    /// Where its configuration is.
     pub source: Source,
     /// What the pod asks of it; the node's own networks have none.
     pub selection: Option<Selection>,
 }
 
+/// Why a pod gets a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The network that makes the interface that the runtime named.
@@ -47,9 +51,12 @@ pub enum Source {
     Nad(NadRef),
     /// A definition if there is one, else a configuration of that name in `confDir`.
     Named {
+        /// The definition, where there may be one.
         nad: Option<NadRef>,
+        /// The name.
         name: NetworkName,
     },
+    /// A file, or a folder of which the first configuration counts.
     Path(PathBuf),
     /// A configuration in the entry itself; the number is its place in `delegates`.
     Inline(usize, RawObject),
@@ -99,6 +106,7 @@ impl Wanted {
 }
 
 impl Want {
+    /// The definition that is fetched for it.
     pub fn reference(&self) -> Option<&NadRef> {
         match &self.source {
             Source::Nad(reference) => Some(reference),
@@ -117,6 +125,9 @@ impl Want {
 }
 
 /// What this pod is to be attached to.
+///
+/// # Errors
+/// If an annotation is not valid or isolation forbids a network.
 pub fn want(pod: &Pod, policy: &Policy) -> Result<Wanted, Refusal> {
     want_all(pod, policy).map_err(|refusal| refusal.at(None, pod))
 }

@@ -12,6 +12,7 @@ const INTERFACE: &[&str] = &["name", "mac", "mtu", "sandbox", "socketPath", "pci
 const IP: &[&str] = &["address", "gateway", "interface", "version"];
 /// Of one route; `ipam` has them too.
 pub const ROUTE: &[&str] = &["dst", "gw", "mtu", "advmss", "priority", "table", "scope"];
+/// The keys of `dns`.
 pub const DNS: &[&str] = &["nameservers", "domain", "search", "options"];
 /// `ip4` and `ip6` of 0.1.0 and 0.2.0.
 const OLD_SIDE: &[&str] = &["ip", "gateway", "routes"];

@@ -61,12 +61,18 @@ pub fn respell_map(object: &mut Map<String, Value>, known: &[&str]) {
 }
 
 /// Reads a value. Structs find their keys in any case, at every depth.
+///
+/// # Errors
+/// If it does not have this shape.
 pub fn from_str<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Error> {
     let whole: &RawValue = serde_json::from_str(text)?;
     T::deserialize(AnyCase(whole.get()))
 }
 
 /// As [`from_str`], of bytes.
+///
+/// # Errors
+/// If it does not have this shape.
 pub fn from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Error> {
     let whole: &RawValue = serde_json::from_slice(bytes)?;
     T::deserialize(AnyCase(whole.get()))

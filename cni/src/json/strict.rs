@@ -15,6 +15,9 @@ use super::{BadJson, MAX_DEPTH};
 use crate::name::printable;
 
 /// Walks the whole text and refuses what two readers could understand differently.
+///
+/// # Errors
+/// If the text is no JSON, or says something twice or too deep.
 pub fn strict(bytes: &[u8]) -> Result<(), BadJson> {
     let whole = std::str::from_utf8(bytes).map_err(|e| {
         let (line, column) = end_of(bytes.get(..e.valid_up_to()).unwrap_or_default());

@@ -6,8 +6,11 @@ use super::Place;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}{what}; {fix}")]
 pub struct Oddity {
+    /// Where.
     pub place: Place,
+    /// What is odd there.
     pub what: String,
+    /// What to do about it.
     pub fix: String,
 }
 

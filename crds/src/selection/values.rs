@@ -10,11 +10,15 @@ pub(super) const PORTS_SHAPE: &str = "a list of maps with the whole numbers `hos
 pub(super) const BANDWIDTH_SHAPE: &str =
     "a map of the whole numbers `ingressRate`, `ingressBurst`, `egressRate` and `egressBurst`";
 
+/// The protocol of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
+    /// TCP
     Tcp,
+    /// UDP
     Udp,
+    /// SCTP
     Sctp,
 }
 
@@ -22,9 +26,13 @@ pub enum Protocol {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PortMapping {
+    /// On the host.
     pub host_port: u16,
+    /// In the pod.
     pub container_port: u16,
+    /// TCP unless another is given.
     pub protocol: Protocol,
+    /// The address of the host; none means all.
     #[serde(rename = "hostIP", skip_serializing_if = "Option::is_none")]
     pub host_ip: Option<IpAddr>,
 }
@@ -92,12 +100,16 @@ fn protocol(raw: Option<&str>) -> Result<Protocol, String> {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Bandwidth {
+    /// To the pod, bits per second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ingress_rate: Option<u64>,
+    /// To the pod, bits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ingress_burst: Option<u64>,
+    /// From the pod, bits per second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub egress_rate: Option<u64>,
+    /// From the pod, bits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub egress_burst: Option<u64>,
 }

@@ -21,15 +21,19 @@ pub enum Entries {
 /// One finished attachment, as far as its status needs it.
 #[derive(Clone, Copy, Debug)]
 pub struct Described<'a> {
+    /// How the entry is called.
     pub name: &'a str,
+    /// Whether it is the pod's default network.
     pub default: bool,
     /// The `CNI_IFNAME` of the attachment: results older than 0.3.0 name no interface.
     pub ifname: &'a IfName,
+    /// What ADD answered.
     pub result: &'a CniResult,
     /// The version that the delegate answered in.
     pub version: Version,
     /// Whether the selection carried `default-route`.
     pub asked_default_route: bool,
+    /// The device behind it.
     pub device_info: Option<&'a DeviceInfo>,
 }
 

@@ -14,6 +14,9 @@ use serde_json::{Map, Value};
 use super::NetworkStatus;
 
 /// The entries of an annotation. Empty text is no entries.
+///
+/// # Errors
+/// If the text is no status.
 pub fn parse(text: &str) -> Result<Vec<NetworkStatus>, BadJson> {
     if text.trim().is_empty() {
         return Ok(Vec::new());

@@ -14,6 +14,7 @@ pub struct Allocation(BTreeMap<ResourceName, BTreeMap<DeviceId, Identity>>);
 pub struct Identity(Box<str>);
 
 impl Identity {
+    /// Of a device that the kubelet gave for a resource, or that a pod named.
     pub fn of(resource: Option<&ResourceName>, device: &DeviceId) -> Self {
         match resource {
             Some(resource) if !is_address(device.as_str()) => Self(format!("{resource}/{device}").into()),
@@ -32,6 +33,7 @@ impl Identity {
 }
 
 impl Allocation {
+    /// Adds a device.
     pub fn give(&mut self, resource: ResourceName, device: DeviceId, identity: Identity) {
         self.0.entry(resource).or_default().insert(device, identity);
     }
@@ -42,6 +44,7 @@ impl Allocation {
         self.give(resource, device, identity);
     }
 
+    /// The devices of a resource, in the order of their ids.
     pub fn of(&self, resource: &ResourceName) -> impl Iterator<Item = (&DeviceId, &Identity)> {
         self.0.get(resource).into_iter().flatten()
     }
@@ -56,6 +59,7 @@ fn is_address(id: &str) -> bool {
     is_pci_address(id) || is_auxiliary(id)
 }
 
+/// Whether an id is a PCI address, such as `0000:03:02.1`.
 pub fn is_pci_address(id: &str) -> bool {
     let shape = "hhhh:hh:hh.h";
     let fits = |(c, s): (u8, u8)| if s == b'h' { c.is_ascii_hexdigit() } else { c == s };

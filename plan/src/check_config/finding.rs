@@ -27,6 +27,7 @@ pub enum Severity {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
+    /// How bad it is.
     pub severity: Severity,
     /// The field of the object: `spec.config`, or an annotation.
     pub field: String,
@@ -34,7 +35,9 @@ pub struct Finding {
     pub pointer: String,
     /// Line and column in the configuration's text, from 1; columns count characters.
     pub line: Option<usize>,
+    /// See `line`.
     pub column: Option<usize>,
+    /// What is wrong.
     pub sentence: String,
     /// What to do about it.
     pub fix: String,

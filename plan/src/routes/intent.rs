@@ -6,6 +6,9 @@ use super::{Family, Intent, RouteIntent};
 use crate::{Refusal, Want};
 
 /// The intents, one per attachment. `pair` lets one selection carry the IPv4 and another the IPv6 gateway (MLT-DEP-5).
+///
+/// # Errors
+/// If several attachments ask for the default route.
 pub fn decide(wants: &[Want], pair: bool) -> Result<Vec<RouteIntent>, Refusal> {
     let asked: Vec<Asked<'_>> = wants.iter().enumerate().filter_map(Asked::of).collect();
     check(&asked, pair)?;

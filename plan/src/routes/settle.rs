@@ -14,6 +14,9 @@ const MAIN_TABLE: u32 = 254;
 /// What to do in the pod, in order: removals first, so that a new route never meets an old one. The results are changed to
 /// tell what will be true then: they are what CHECK compares and the status is made of (MLT-GW-7).
 /// A refusal comes with the place of its attachment.
+///
+/// # Errors
+/// If a gateway cannot be reached by the attachment of that place.
 pub fn settle(
     intents: &[RouteIntent],
     results: &mut [CniResult],

@@ -1,4 +1,4 @@
-//! The checks that need the compiler: format, clippy, documentation.
+//! The checks that need the compiler: format, clippy, documentation and the examples in it.
 
 use crate::build;
 
@@ -10,5 +10,14 @@ pub(crate) fn check_sources() -> anyhow::Result<()> {
             ["clippy", "--workspace", "--quiet"].iter().chain(targets).chain(&["--", "-D", "warnings"]);
         build::quietly(words)?;
     }
+    check_documentation()
+}
+
+/// A link that leads nowhere is an error, and an example must compile and hold.
+fn check_documentation() -> anyhow::Result<()> {
+    // The documentation of a module leads into its private parts, for contributors read it beside the sources.
+    let flags = "build.rustdocflags=['-D', 'warnings', '-A', 'rustdoc::private_intra_doc_links']";
+    build::quietly(["doc", "--workspace", "--lib", "--no-deps", "--quiet", "--config", flags])?;
+    build::quietly(["test", "--workspace", "--doc", "--quiet"])?;
     Ok(())
 }
