@@ -8,7 +8,7 @@
 //! use manifold_crds::{Namespace, selection};
 //!
 //! let home: Namespace = "shop".parse()?;
-//! let asked = selection::parse("left, storage/right@net7", &home, selection::Limits::default())?;
+//! let asked = selection::parse("left, storage/right@net7", &home, selection::Limits::default())?.selections;
 //! assert_eq!(asked[0].network.to_string(), "shop/left");
 //! assert_eq!(asked[1].network.to_string(), "storage/right");
 //! assert_eq!(asked[1].interface.as_ref().map(|name| name.as_str()), Some("net7"));

@@ -69,7 +69,9 @@ pub struct Link {
 /// Where a device of the machine is: `pci` and `0000:03:02.1`, `virtio` and `virtio0`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ParentDevice {
+    /// The kind of bus, as the kernel calls it.
     pub bus: String,
+    /// The device's address or name on the bus.
     pub name: String,
 }
 

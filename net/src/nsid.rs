@@ -18,6 +18,9 @@ impl Net {
     }
 
     /// The number by which links of this namespace tell that their other end is in `other`, if they do.
+    ///
+    /// # Errors
+    /// If the kernel does not answer.
     pub fn number_of(&self, other: &Net) -> Result<Option<i32>, NetError> {
         let mut message = NsidMessage::default();
         let fd = u32::try_from(other.netns().as_fd().as_raw_fd()).unwrap_or_default();

@@ -50,7 +50,7 @@ fn card_is_home(bed: &Bed, card: &str) {
     let link = bed.sh("ip -o link show card0");
     assert_eq!(index(&link), card, "the same link: {link}");
     assert!(link.contains(MAC) && !link.contains("alias") && !link.contains(",UP"), "{link}");
-    assert_eq!(records(bed), [PathBuf::new(); 0]);
+    assert_eq!(records(bed), Vec::<PathBuf>::new());
 }
 
 /// What a pod that may configure its own network can do to hide the card and to put another link in its place.
@@ -98,7 +98,7 @@ fn a_link_of_the_pod_with_the_devices_index_and_kind_never_comes_to_the_host() {
         assert!(!runs(&bed.host, "ip link show card0"), "the pod ended the card");
         assert!(runs(&pod.netns, "ip link show eth0"));
     }
-    assert_eq!(records(&bed), [PathBuf::new(); 0]);
+    assert_eq!(records(&bed), Vec::<PathBuf>::new());
 }
 
 // Proves: COMPAT-16
@@ -209,7 +209,7 @@ fn disguised_links_go(bed: &Bed, conf: &Value) {
             bed.del(&of_del, &pod).unwrap();
             assert!(!runs(&pod.netns, "ip link show mine"), "{conf}");
             assert_eq!(bed.sh("ip -o link | grep -c veth || true"), before, "{conf}");
-            assert_eq!(records(bed), [PathBuf::new(); 0]);
+            assert_eq!(records(bed), Vec::<PathBuf>::new());
             if told {
                 assert!(runs(&pod.netns, "ip link show eth0"), "the pod's own: {conf}");
             }
@@ -285,7 +285,7 @@ fn gc_forgets_what_was_written_down_of_attachments_that_are_gone() {
         bed.gc(&conf, &[&alive]).unwrap();
         assert_eq!(records(&bed).len(), 1, "{conf}");
         bed.del(&conf, &alive).unwrap();
-        assert_eq!(records(&bed), [PathBuf::new(); 0], "{conf}");
+        assert_eq!(records(&bed), Vec::<PathBuf>::new(), "{conf}");
     }
 }
 

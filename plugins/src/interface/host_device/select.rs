@@ -9,6 +9,7 @@ use crate::interface::lent::unrecorded;
 use crate::interface::sysfs::{self, Sysfs};
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each call, and nothing copies it")]
 pub(super) enum Chosen {
     Link(Link),
     /// A program in the pod drives it; the kernel has no link for it.
