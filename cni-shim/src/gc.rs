@@ -12,7 +12,7 @@ use crate::shim::Shim;
 use crate::undo::{self, Undone};
 use crate::{default_network, outcome};
 use living::Living;
-use manifold_ledger::{Entry, Ledger, Opened, Recorded};
+use manifold_ledger::{Entry, Ledger, Opened, Recorded, Uptime};
 
 pub fn gc(shim: &Shim) -> Result<(), CniError> {
     let version = shim.config.cni_version;
@@ -30,6 +30,9 @@ pub fn gc(shim: &Shim) -> Result<(), CniError> {
     let before = readable(&ledger)?;
     let mut errors = clear_dead(shim, &ledger, &alive, &before, deadline);
     errors.extend(tell_plugins(shim, &ledger, &alive, &before, deadline)?);
+    if errors.is_empty() {
+        forget_damaged(&ledger, &alive)?;
+    }
     undo::all_of(errors.into_iter()).map_or(Ok(()), Err)
 }
 
@@ -63,6 +66,15 @@ fn clear(shim: &Shim, ledger: &Ledger, id: &ContainerId, deadline: Instant) -> R
         Undone::Clean => Ok(()),
         Undone::Left(error) => Err(error),
     }
+}
+
+/// Whatever a damaged entry left that GC can find is gone by now, so its mark ends too.
+fn forget_damaged(ledger: &Ledger, alive: &[AttachmentId]) -> Result<(), CniError> {
+    let is_alive = |id: &ContainerId| alive.iter().any(|attachment| attachment.container == id.as_str());
+    for id in ledger.forget_parked_damaged(is_alive, Uptime::now())? {
+        tracing::info!(container = %id, "the damaged ledger entry of a sandbox that is gone is removed");
+    }
+    Ok(())
 }
 
 /// GC of every network that any entry knew, and of the default network, with what is alive of each.

@@ -13,7 +13,8 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Exact, Stage, State, Status, marks};
+use super::unpublished::Reason;
+use super::{Entry, Exact, Stage, State, Status, Unpublished, marks};
 
 /// The format this release writes. It reads the formats of the two releases before it too.
 pub const FORMAT: u32 = 1;
@@ -68,8 +69,16 @@ pub struct Decoded {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Late {
-    Result { of: usize, bytes: Option<Exact> },
-    Status { text: Option<String>, why: Option<String> },
+    Result {
+        of: usize,
+        bytes: Option<Exact>,
+    },
+    Status {
+        text: Option<String>,
+        why: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Reason>,
+    },
 }
 
 /// The whole file for an entry as it is now.
@@ -94,11 +103,14 @@ pub(super) fn late(item: &Late) -> Result<Vec<u8>, serde_json::Error> {
 /// The late record of the status, where there is anything to say.
 pub(super) fn status_record(entry: &Entry) -> Option<Late> {
     let why = match &entry.status {
-        Status::Unpublished { why } => Some(why.clone()),
+        Status::Unpublished { why } => Some(why),
         Status::None | Status::Published | Status::Superseded => None,
     };
-    (why.is_some() || entry.status_text.is_some())
-        .then(|| Late::Status { text: entry.status_text.clone(), why })
+    (why.is_some() || entry.status_text.is_some()).then(|| Late::Status {
+        text: entry.status_text.clone(),
+        why: why.map(ToString::to_string),
+        reason: why.and_then(Unpublished::reason),
+    })
 }
 
 fn record(kind: &str, json: &[u8]) -> Vec<u8> {
@@ -175,9 +187,10 @@ fn apply_late(json: &[u8], entry: &mut Entry) {
                 attachment.result = bytes;
             }
         }
-        Ok(Late::Status { text, why }) => {
+        Ok(Late::Status { text, why, reason }) => {
             entry.status_text = text;
-            entry.status = why.map_or(Status::None, |why| Status::Unpublished { why });
+            let unpublished = |why| Status::Unpublished { why: Unpublished::read(reason, why) };
+            entry.status = why.map_or(Status::None, unpublished);
         }
         Err(_) => {}
     }

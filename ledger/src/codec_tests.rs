@@ -184,7 +184,9 @@ fn any_status() -> impl Strategy<Value = Status> {
         Just(Status::None),
         Just(Status::Published),
         Just(Status::Superseded),
-        ".{0,40}".prop_map(|why| Status::Unpublished { why }),
+        Just(Status::Unpublished { why: Unpublished::StaticPod }),
+        Just(Status::Unpublished { why: Unpublished::PlainPod }),
+        ".{0,40}".prop_map(|why| Status::Unpublished { why: Unpublished::Failed(why) }),
     ]
 }
 

@@ -3,6 +3,7 @@
 //! `.damaged/<container id>@<number>-<failures>-<first>-<last>`. The counts stand in the name, because a rename needs
 //! no new space and the file itself stays as it was found.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use manifold_cni::ContainerId;
@@ -71,8 +72,23 @@ impl Ledger {
         Some(failures)
     }
 
-    /// Ends the error: a person, or GC with the runtime's list, has cleared what the sandbox left.
-    pub fn forget_damaged(&self, id: &ContainerId) -> Result<(), LedgerError> {
+    /// Forgets damaged entries of sandboxes that GC's list lacks, once DEL has given up on them: the runtime asked for it
+    /// several times and was answered with success in the end, so it does not ask again. One that no DEL was asked for
+    /// may be another runtime's, and stays.
+    pub fn forget_parked_damaged(
+        &self,
+        is_alive: impl Fn(&ContainerId) -> bool,
+        now: Uptime,
+    ) -> Result<Vec<ContainerId>, LedgerError> {
+        let is_parked = |one: &Damaged| one.failures.is_some_and(|failures| failures.is_parked(now));
+        let dead = self.damaged().into_iter().filter(|one| is_parked(one) && !is_alive(&one.container));
+        let dead: BTreeSet<ContainerId> = dead.map(|one| one.container).collect();
+        dead.iter().try_for_each(|id| self.forget_damaged(id))?;
+        Ok(dead.into_iter().collect())
+    }
+
+    /// Ends the error of one sandbox.
+    pub(super) fn forget_damaged(&self, id: &ContainerId) -> Result<(), LedgerError> {
         let Some(folder) = self.folder.sub(FOLDER, false)? else { return Ok(()) };
         for one in all(&folder).into_iter().filter(|d| d.container == *id) {
             match folder.unlink(&one.name()) {

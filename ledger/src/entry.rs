@@ -7,7 +7,7 @@ use std::time::Duration;
 use manifold_cni::{ContainerId, IfName, NetworkName, PluginType, Version};
 use serde::{Deserialize, Serialize};
 
-use super::{BootId, Exact, Uptime};
+use super::{BootId, Exact, Unpublished, Uptime};
 use crate::executable::ExecutableFile;
 use crate::netns_id::NetnsId;
 
@@ -21,7 +21,7 @@ pub struct Entry {
     pub pod: Option<PodIdentity>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub netns: Option<Netns>,
-    /// Seconds since 1970, for people only: nothing is decided by it.
+    /// Seconds since 1970, for people; and to tell which pods came later, where nothing is lost if the clock was changed.
     pub created: u64,
     /// The name of the configuration under which the runtime called: GC clears by it (F-RUN-6).
     pub config_name: NetworkName,
@@ -171,7 +171,7 @@ pub enum Status {
     None,
     /// Not at the API server yet, and why.
     Unpublished {
-        why: String,
+        why: Unpublished,
     },
     Published,
     /// The pod was replaced or is gone.

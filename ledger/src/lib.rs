@@ -38,6 +38,7 @@ pub mod pen;
 pub mod spoken;
 pub mod spool;
 pub mod store;
+mod unpublished;
 pub mod uptime;
 
 #[cfg(test)]
@@ -58,4 +59,5 @@ pub use lock::SandboxLock;
 pub use node_lock::NodeLock;
 pub use pen::Pen;
 pub use store::{Ledger, Opened};
+pub use unpublished::Unpublished;
 pub use uptime::Uptime;

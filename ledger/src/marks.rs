@@ -4,7 +4,7 @@
 //! (F-DSK-2), and it lies in the file's first sector, apart from the plan. A line that was torn or flipped costs the
 //! states only: then every attachment counts as attached and gets its DEL.
 
-use super::{Entry, Failures, Stage, State, Status, Uptime};
+use super::{Entry, Failures, Stage, State, Status, Unpublished, Uptime};
 
 /// Also names the format, so that a file of a newer release says so in its first bytes.
 pub(super) const MAGIC: &str = "manifold-ledger ";
@@ -40,7 +40,7 @@ pub(super) fn apply(line: &str, entry: &mut Entry) -> bool {
     // The reason of "unpublished" stands in the late part; the mark only tells which of the four it is.
     entry.status = match (read.status, &entry.status) {
         ('u', Status::Unpublished { why }) => Status::Unpublished { why: why.clone() },
-        ('u', _) => Status::Unpublished { why: String::new() },
+        ('u', _) => Status::Unpublished { why: Unpublished::Failed(String::new()) },
         ('p', _) => Status::Published,
         ('s', _) => Status::Superseded,
         _ => Status::None,

@@ -81,7 +81,7 @@ pub(crate) fn attachment(n: usize) -> Recorded {
 pub(crate) fn complete(n: usize) -> Entry {
     let mut entry = entry(n);
     entry.stage = Stage::Complete;
-    entry.status = Status::Unpublished { why: "the API server did not answer".into() };
+    entry.status = Status::Unpublished { why: Unpublished::Failed("the API server did not answer".into()) };
     entry.status_text = Some("[{\"name\":\"shop/net-0\"}]".into());
     for a in &mut entry.attachments {
         a.state = State::Attached;

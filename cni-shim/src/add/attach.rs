@@ -69,7 +69,12 @@ fn one(
     setting: &Setting<'_>,
     netns: &Path,
 ) -> Result<Vec<u8>, CniError> {
-    let Some(recorded) = entry.attachments.get(n) else { return Ok(Vec::new()) };
+    let recorded = entry.attachments.get(n).ok_or_else(|| {
+        let count = entry.attachments.len();
+        CniError::failed(format!(
+            "attachment {n} of {count} is not in the ledger entry; report this as a bug"
+        ))
+    })?;
     let done = Chain::of(recorded, setting).and_then(|chain| chain.add(netns, || go_on(lock)));
     done.map(|added| added.raw).map_err(|mut error| {
         // 3 would tell the runtime that no DEL is needed (invariant 5).

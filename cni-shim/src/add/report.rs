@@ -14,7 +14,7 @@ use super::device_info;
 use crate::add::who::Who;
 use crate::config::Limits;
 use crate::source::{Published, Source};
-use manifold_ledger::{Entry, Exact, Recorded, Status};
+use manifold_ledger::{Entry, Exact, Recorded, Status, Unpublished};
 
 /// The annotation's text.
 pub(crate) fn text(plan: &Plan, entry: &Entry, each_interface: bool) -> Result<String, CniError> {
@@ -47,17 +47,16 @@ fn one(
 }
 
 /// Whether this call publishes at all, and if not, why not.
-pub(crate) fn left_to_others(who: &Who, entry: &Entry, cluster: bool) -> Option<String> {
+pub(crate) fn left_to_others(who: &Who, entry: &Entry, cluster: bool) -> Option<Unpublished> {
     if !cluster {
         return None;
     }
     if who.annotations.is_static() {
-        // The API server knows a static pod by its mirror, which has another UID and may not be there yet.
-        return Some("static pod: its mirror is published by the node role".into());
+        return Some(Unpublished::StaticPod);
     }
     if who.told_by_runtime && entry.attachments.len() == 1 {
         // A plain pod starts without a single call, so that it starts with the API server down (F-API-1).
-        return Some("plain pod: published by the node role".into());
+        return Some(Unpublished::PlainPod);
     }
     None
 }
@@ -73,7 +72,7 @@ pub(crate) fn publish(source: &mut dyn Source, who: &Who, text: &str, whole: Ins
         }
         Err(e) => {
             tracing::warn!("the status of pod {} is not published: {e}", who.pod);
-            Status::Unpublished { why: e.to_string() }
+            Status::Unpublished { why: Unpublished::Failed(e.to_string()) }
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::shim::Shim;
 use crate::source::Source;
 use crate::undo::{self, Undone};
 use crate::{crash, outcome};
-use manifold_ledger::{Entry, Pen, Stage, Status};
+use manifold_ledger::{Entry, Pen, Stage, Status, Unpublished};
 
 /// A sandbox that the ledger knows of.
 pub(super) struct Touched<'a> {
@@ -80,7 +80,8 @@ impl Touched<'_> {
             entry.status = match report::left_to_others(who, entry, self.shim.config.manifests.is_none()) {
                 Some(why) => Status::Unpublished { why },
                 None => {
-                    entry.status = Status::Unpublished { why: "not answered yet".into() };
+                    entry.status =
+                        Status::Unpublished { why: Unpublished::Failed("not answered yet".into()) };
                     pen.save(entry)?;
                     report::publish(source, who, &text, self.shim.add_deadline())
                 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use manifold_cni::ContainerId;
 use manifold_crds::nad_status::Unpublished;
 use manifold_crds::{Namespace, PodName};
-use manifold_ledger::{Entry, Status};
+use manifold_ledger::{Entry, Status, Unpublished as Reason};
 
 /// Late for this long, people are told (F-API-10).
 const TOLD: Duration = Duration::from_secs(60);
@@ -37,8 +37,8 @@ impl Late {
         let is_marked = marked.iter().any(|mark| mark.uid == uid);
         let (why, again) = match &entry.status {
             Status::Unpublished { why } => (why.clone(), false),
-            Status::Published if is_marked => ("the annotation was lost".to_owned(), true),
-            Status::None if is_marked => ("it was never published".to_owned(), true),
+            Status::Published if is_marked => (Reason::Failed("the annotation was lost".to_owned()), true),
+            Status::None if is_marked => (Reason::Failed("it was never published".to_owned()), true),
             _ => return None,
         };
         Some(Self {
@@ -46,9 +46,9 @@ impl Late {
             namespace: pod.namespace.parse().ok()?,
             name: pod.name.parse().ok()?,
             text: entry.status_text.clone()?,
-            is_static: why.starts_with("static pod") || !is_uuid(&uid),
+            is_static: why == Reason::StaticPod || !is_uuid(&uid),
             uid,
-            why,
+            why: why.to_string(),
             again,
         })
     }

@@ -78,8 +78,16 @@ fn a_torn_entry_is_set_aside_and_del_does_what_it_can_and_says_so_until_it_is_pa
         Vec::<String>::new(),
         "the default network is freed by the id"
     );
-    node.runtime_of(&node.later(700)).del(&sandbox.pod).unwrap().must_succeed();
-    assert!(node.ledger().iter().any(|name| name.starts_with(".damaged/")), "{:?}", node.ledger());
+    let is_marked = || node.ledger().iter().any(|name| name.starts_with(".damaged/"));
+    node.runtime().gc(&[]).unwrap().must_succeed();
+    assert!(is_marked(), "DEL has not given up yet: {:?}", node.ledger());
+    let later = node.runtime_of(&node.later(700));
+    later.del(&sandbox.pod).unwrap().must_succeed();
+    later.gc(&[(&sandbox.pod.container_id, "eth0")]).unwrap().must_succeed();
+    assert!(is_marked(), "the runtime says that it is alive: {:?}", node.ledger());
+    later.gc(&[]).unwrap().must_succeed();
+    assert!(!is_marked(), "{:?}", node.ledger());
+    later.del(&sandbox.pod).unwrap().must_succeed();
 }
 
 /// Where the results begin in the entry of a pod, and where they end.

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use manifold_ledger::{BootId, Entry, Ledger, PodIdentity, Stage, State, Status};
+use manifold_ledger::{BootId, Entry, Ledger, PodIdentity, Stage, State, Status, Unpublished};
 use serde_json::json;
 
 use super::bed::{BRIDGE, Node, define, server};
@@ -46,7 +46,7 @@ fn status(node: &Node<'_>, container: &str) -> Status {
 }
 
 fn left() -> Status {
-    Status::Unpublished { why: "plain pod: published by the node role".into() }
+    Status::Unpublished { why: Unpublished::PlainPod }
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn the_status_of_a_static_pod_goes_to_the_mirror_that_carries_its_hash() {
     let node = Node::new(&api, "node-static", json!({})).serving();
     let shop = api.namespace("static").unwrap();
     let hash = "0c7ff6ff1b2c5b3f1c0a9d8e7f6a5b4c";
-    let why = Status::Unpublished { why: "static pod: its mirror is published by the node role".into() };
+    let why = Status::Unpublished { why: Unpublished::StaticPod };
     attached(&node, "c1", (shop.name(), "etcd-node-static", hash), "[]", why);
     node.wait("a try", || node.sum("manifold_node_statuses_total", &[("outcome", "Failed")]) >= 1.0);
     // The mirror of an older file under the same name.
