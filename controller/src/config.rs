@@ -19,7 +19,7 @@ use serde::Deserialize;
 pub struct Config {
     /// Where the controller's own objects live, `cluster-wide-network` among them.
     pub namespace: String,
-    pub default_network: Default,
+    pub default_network: DefaultNetworkConfig,
     pub networks: Networks,
     pub admission: Admission,
     pub lease: Lease,
@@ -31,7 +31,7 @@ pub struct Config {
 /// The network that every pod is in.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Default {
+pub struct DefaultNetworkConfig {
     /// The definition's name, in the controller's namespace.
     pub name: String,
     pub source: DefaultSource,
@@ -128,17 +128,17 @@ pub enum StatusOnCreate {
     Warn,
 }
 
-impl std::default::Default for Policies {
+impl Default for Policies {
     fn default() -> Self {
         Self { check_seconds: 30, status_on_create: StatusOnCreate::Deny }
     }
 }
 
-impl std::default::Default for Config {
+impl Default for Config {
     fn default() -> Self {
         Self {
             namespace: "manifold-system".into(),
-            default_network: Default::default(),
+            default_network: DefaultNetworkConfig::default(),
             networks: Networks::default(),
             admission: Admission::default(),
             lease: Lease::default(),
@@ -148,13 +148,13 @@ impl std::default::Default for Config {
     }
 }
 
-impl std::default::Default for Default {
+impl Default for DefaultNetworkConfig {
     fn default() -> Self {
         Self { name: "cluster-wide-network".into(), source: DefaultSource::BuiltIn, configuration: None }
     }
 }
 
-impl std::default::Default for Networks {
+impl Default for Networks {
     fn default() -> Self {
         Self {
             namespace_isolation: true,
@@ -170,7 +170,7 @@ impl std::default::Default for Networks {
     }
 }
 
-impl std::default::Default for Admission {
+impl Default for Admission {
     fn default() -> Self {
         Self {
             address: ([0, 0, 0, 0], 8443).into(),
@@ -183,7 +183,7 @@ impl std::default::Default for Admission {
     }
 }
 
-impl std::default::Default for Lease {
+impl Default for Lease {
     fn default() -> Self {
         Self { name: "manifold-controller".into(), duration_seconds: 10, retry_seconds: 2 }
     }
@@ -244,7 +244,7 @@ impl Config {
             let parse = |k: &String| k.parse::<PluginType>().context("`networks.bundled`");
             policy.ours = Ours::Only(kinds.iter().map(parse).collect::<anyhow::Result<_>>()?);
         }
-        let Default { source, configuration, .. } = &self.default_network;
+        let DefaultNetworkConfig { source, configuration, .. } = &self.default_network;
         match (source, configuration) {
             (DefaultSource::Existing, Some(name)) => {
                 name.parse::<NetworkName>().context("`defaultNetwork.configuration`")?;

@@ -22,7 +22,7 @@ pub struct Config {
     pub namespace: String,
     /// The account whose tokens the shim speaks with.
     pub shim_account: String,
-    pub default_network: config::Default,
+    pub default_network: config::DefaultNetworkConfig,
     pub networks: config::Networks,
     pub host: Host,
     pub executable: Executable,
@@ -176,7 +176,7 @@ impl Default for Config {
         Self {
             namespace: "manifold-system".into(),
             shim_account: "manifold-shim".into(),
-            default_network: config::Default::default(),
+            default_network: config::DefaultNetworkConfig::default(),
             networks: config::Networks::default(),
             host: Host::default(),
             executable: Executable::default(),
