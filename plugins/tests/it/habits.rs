@@ -104,7 +104,7 @@ fn ipv6_settings_by_tuning_have_their_effect_on_an_interface_with_ipv4_only() {
     };
     for (id, settings, expected) in [
         ("a", json!({"net.ipv6.conf.IFNAME.accept_ra": "2"}), "2 0"),
-        ("b", json!({"net.ipv6.conf.eth0.addr_gen_mode": "1"}), "1 0"),
+        ("b", json!({"net.ipv6.conf.eth0.addr_gen_mode": "1"}), "0 0"),
         ("c", json!({"net.ipv6.conf.IFNAME.accept_ra": "0"}), "0 1"),
         (
             "d",

@@ -130,18 +130,23 @@ fn spec(conf: &BondConf) -> BondSpec {
 fn take_apart(input: &Input, at: &Detachment, pod: Option<&Net>) -> Result<(), CniError> {
     let host = Net::here().told()?;
     let (names, in_container) = BondConf::members_leniently(&input.config);
-    if let Some(pod) = pod
-        && let Some(bond) = ownership::find_bond(input, at, &host, pod)?
-    {
-        pod.set_down(bond.index).told()?;
-        members::release(pod, &bond)?;
-        gone_is_fine(pod.delete(bond.index))?;
-    }
-    made::forget(&host, at)?;
-    match (lent::take_back(&host, at, input.deadline)?, pod) {
+    // What is not done of one part must not keep the host's cards in the pod.
+    let mut teardown = Teardown::default();
+    teardown.part(pod.map_or(Ok(()), |pod| remove_bond(input, at, &host, pod)));
+    teardown.part(made::forget(&host, at));
+    let taken_back = lent::take_back(&host, at, input.deadline);
+    teardown.part(taken_back.and_then(|outcome| match (outcome, pod) {
         (Outcome::NotRecorded, Some(pod)) if !in_container => {
             members::give_back_unrecorded(&host, pod, &names)
         }
         _ => Ok(()),
-    }
+    }));
+    teardown.finish()
+}
+
+fn remove_bond(input: &Input, at: &Detachment, host: &Net, pod: &Net) -> Result<(), CniError> {
+    let Some(bond) = ownership::find_bond(input, at, host, pod)? else { return Ok(()) };
+    gone_is_fine(pod.set_down(bond.index))?;
+    members::release(pod, &bond)?;
+    gone_is_fine(pod.delete(bond.index))
 }

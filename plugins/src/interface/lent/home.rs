@@ -154,7 +154,7 @@ fn reach(record: &Lent, netns: Option<&Path>) -> Result<Option<Net>, CniError> {
 
 /// Down, under its name in the host, as it was.
 fn out_of_pod(host: &Net, pod: &Net, record: &Lent, link: &Link) -> Result<bool, CniError> {
-    free(host, &record.home.name)?;
+    free(host, &record.home.name, None)?;
     if !give_back(host, pod, link, &record.home.name)? {
         return Ok(false);
     }
@@ -177,7 +177,7 @@ pub(crate) fn give_back(host: &Net, pod: &Net, link: &Link, name: &str) -> Resul
 fn at_home(host: &Net, record: &Lent, link: &Link) -> Result<(), CniError> {
     let name = record.home.name.as_str();
     if link.name != name {
-        free(host, name)?;
+        free(host, name, Some(link.index))?;
         let back = LinkChange { name: Some(name), alias: Some(""), up: Some(false), ..LinkChange::default() };
         host.change(link.index, &back).told()?;
     } else if link.alias.as_deref() == Some(name) {
@@ -200,11 +200,12 @@ fn restore(host: &Net, record: &Lent, link: &Link) {
     }
 }
 
-pub(super) fn free(host: &Net, name: &str) -> Result<(), CniError> {
+/// Whether no other link than the one of index `own` has the name.
+pub(super) fn free(host: &Net, name: &str, own: Option<u32>) -> Result<(), CniError> {
     match host.link(name).told()? {
-        Some(_) => Err(CniError::failed(format!(
+        Some(link) if Some(link.index) != own => Err(CniError::failed(format!(
             "the host has another link `{name}` meanwhile, which is the name of the device that comes back; rename one"
         ))),
-        None => Ok(()),
+        _ => Ok(()),
     }
 }

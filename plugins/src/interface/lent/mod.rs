@@ -45,8 +45,6 @@ pub(crate) fn lend<'a>(
     refuse_second(&record, host, pod)?;
     let addresses: Vec<IpNet> = host.addresses(link.index).told()?.into_iter().map(|a| a.ip).collect();
     record.write()?;
-    // What other attachments wrote down of a device that is in the host is over.
-    earlier.iter().filter(|old| !old.is_same_attachment(&record)).try_for_each(Lent::forget)?;
     let (before, written) = (link.clone(), record.clone());
     let change = LinkChange { name: Some(name.as_str()), alias: Some(home), ..LinkChange::default() };
     let moved = host.move_changed(link.index, pod.netns(), &change);
@@ -56,6 +54,8 @@ pub(crate) fn lend<'a>(
         written.forget()
     })?;
     moved.told()?;
+    // What other attachments wrote down of the device is over, now that it is known that no other ADD took it meanwhile.
+    earlier.iter().filter(|old| !old.is_same_attachment(&record)).try_for_each(Lent::forget)?;
     let arrived = pod.link(name.as_str()).told()?;
     let arrived = arrived
         .ok_or_else(|| CniError::failed(format!("the device `{home}` did not arrive in the container")))?;
@@ -88,7 +88,11 @@ fn return_as_it_was(
     if host.link_by_index(before.index).told()?.is_some_and(|link| link.name == before.name) {
         return Ok(()); // It never left.
     }
-    let Some(link) = home::find_in_pod(record, pod)? else { return Ok(()) };
+    let Some(link) = home::find_in_pod(record, pod)? else {
+        let is_lost = record.is_elsewhere() && home::find_in_host(record, host)?.is_none();
+        let text = || format!("the device `{}` is neither in the container nor in the host", before.name);
+        return if is_lost { Err(CniError::failed(text())) } else { Ok(()) };
+    };
     let alias = before.alias.as_deref().unwrap_or_default();
     let back = LinkChange { name: Some(&before.name), alias: Some(alias), ..LinkChange::default() };
     pod.move_changed(link.index, host.netns(), &back).told()?;

@@ -27,7 +27,7 @@ pub(crate) fn take_back(
             return Ok(());
         }
     }
-    free(host, home)?;
+    free(host, home, None)?;
     give_back(host, pod, &link, home).map(drop)
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn rename_stranded(
 ) -> Result<(), CniError> {
     for link in host.links().told()? {
         if let Some(home) = stranded_as(&link, name_in_pod).filter(|home| is_it(&link, home)) {
-            free(host, home)?;
+            free(host, home, None)?;
             let back =
                 LinkChange { name: Some(home), alias: Some(""), up: Some(false), ..LinkChange::default() };
             host.change(link.index, &back).told()?;

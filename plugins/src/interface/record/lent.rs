@@ -50,6 +50,9 @@ struct Device {
     parent: Option<(String, String)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     permanent_mac: Option<String>,
+    /// Some drivers of virtual functions take whatever address they are given for the permanent one.
+    #[serde(default)]
+    is_virtual_function: bool,
     in_host: Place,
 }
 
@@ -76,6 +79,10 @@ impl Device {
             kind: link.kind.clone(),
             parent: link.parent_device.clone().map(|device| (device.bus, device.name)),
             permanent_mac: link.permanent_mac.map(|mac| mac.to_string()),
+            is_virtual_function: link.parent_device.as_ref().is_some_and(|device| {
+                let place: PathBuf = ["/sys/bus", &device.bus, "devices", &device.name].iter().collect();
+                place.join("physfn").exists()
+            }),
             in_host: Place::of(link),
         }
     }
@@ -85,10 +92,9 @@ impl Device {
         let seen = Self::of(link);
         // A VLAN inherits its parent's permanent address.
         let known = self.parent.is_some() || self.kind.is_none() && self.permanent_mac.is_some();
-        // A card may have two links, and links of other kinds may be made on one: all must agree.
-        known.then(|| {
-            (&self.kind, &self.parent, &self.permanent_mac) == (&seen.kind, &seen.parent, &seen.permanent_mac)
-        })
+        // A card may have two links, and links of other kinds may be made on one: all must agree. A virtual function has one.
+        let same_address = || self.is_virtual_function || self.permanent_mac == seen.permanent_mac;
+        known.then(|| (&self.kind, &self.parent) == (&seen.kind, &seen.parent) && same_address())
     }
 }
 

@@ -93,7 +93,9 @@ pub(crate) fn all<R: Record>(host: &NetnsMark) -> Result<Vec<R>, CniError> {
         if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) {
             continue;
         }
-        let Some(record) = parse::<R>(&path)? else { continue };
+        // One that cannot be read must not stop the pods of all other devices.
+        let read = parse::<R>(&path).inspect_err(|error| tracing::warn!(%error, "a record is passed over"));
+        let Ok(Some(record)) = read else { continue };
         if record.host() == host {
             valid.push(record);
         } else if record.host().boot != host.boot || record.host().ino == host.ino {

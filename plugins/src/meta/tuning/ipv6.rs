@@ -30,7 +30,8 @@ pub(super) fn switch_on<'a>(
         return Ok(());
     }
     let name = at.ifname.as_str();
-    let switched = pod.netns().run(|| switch_on_here(name)).told()?.told()?;
+    let hears_routers = sets(conf, &at.ifname, "accept_ra");
+    let switched = pod.netns().run(|| switch_on_here(name, hears_routers)).told()?.told()?;
     if switched {
         undo.done("IPv6", move || sysctl::set_in(pod.netns(), &named(name), "1").told())?;
     }
@@ -54,11 +55,23 @@ fn is_wanted(conf: &TuningConf, ifname: &IfName) -> bool {
     wanted
 }
 
+fn sets(conf: &TuningConf, ifname: &IfName, name: &str) -> bool {
+    conf.sysctls.iter().any(|setting| {
+        let pieces = setting.pieces(ifname);
+        let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
+        pieces == ["net", "ipv6", "conf", ifname.as_str(), name]
+    })
+}
+
 /// Where the whole namespace is without IPv6 that was somebody else's decision.
-fn switch_on_here(link: &str) -> Result<bool, SysctlError> {
+fn switch_on_here(link: &str, hears_routers: bool) -> Result<bool, SysctlError> {
     let is_off = |link: &str| sysctl::get(&named(link)).is_ok_and(|value| value.trim() == "1");
     if is_off("default") || !is_off(link) {
         return Ok(false);
+    }
+    // Routers are heard only where the network's author says so; the kernel would hear them by itself.
+    if !hears_routers {
+        sysctl::set(&["net", "ipv6", "conf", link, "accept_ra"], "0")?;
     }
     sysctl::set(&named(link), "0").map(|()| true)
 }

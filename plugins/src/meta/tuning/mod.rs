@@ -184,8 +184,11 @@ fn change(pod: &Net, link: &Link, wanted: &LinkChange<'_>) -> Result<(), CniErro
     let changed = told_with_mac(pod.change(link.index, wanted), &link.name, wanted.mac);
     pod.set_up(link.index).told()?;
     // Each in front of other interfaces' routes to the same destination, where the interface's own plugin put it; in
-    // reverse, so that they keep their order and gateways come after the routes that lead to them.
-    for route in routes.iter().rev().filter(|route| route.protocol != Some(manifold_net::route::BY_KERNEL)) {
+    // reverse, so that they keep their order, and those with gateways after the routes that lead to these.
+    let own = |route: &&manifold_net::Route| route.protocol != Some(manifold_net::route::BY_KERNEL);
+    let mut back: Vec<_> = routes.iter().rev().filter(own).collect();
+    back.sort_by_key(|route| route.gateway.is_some() || !route.multipath.is_empty());
+    for route in back {
         match pod.add_route(route, RouteAdd::First) {
             Err(error) if error.is_exists() => {}
             added => added.told()?,
