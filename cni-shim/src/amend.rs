@@ -3,7 +3,7 @@
 //!
 //! DEL replays the recorded bytes and asks nobody, and that stays so: they are tried first, and the definition is not looked
 //! at. What works now is taken from the ledger itself, from a pod that was attached to the same network on this node since. The
-//! bounds: only where ADD never answered, so that no address was ever told to anybody; only the call of an executed IPAM
+//! bounds: only after two DELs failed, and only where ADD never answered, so that no address was ever told to anybody; only the call of an executed IPAM
 //! plugin, by the same executable, for this sandbox and interface; the interface plugin's own part stays with the recorded
 //! bytes, as another pod's could name another device.
 
@@ -13,24 +13,28 @@ use std::time::Instant;
 
 use manifold_cni::derive::Derived;
 use manifold_cni::{CniArgs, CniError, Delegate as _, Executed, Invocation, PluginType, Verb};
-use manifold_ledger::{Exact, Found, Ledger, Recorded, RecordedPlugin, Stage, State};
+use manifold_ledger::{Entry, Exact, Found, Ledger, Recorded, RecordedPlugin, Stage, State};
 
 use crate::chain::{Chain, Setting, conf, raw};
 
+/// How many DELs have to fail with the recorded bytes first: an IPAM plugin that is only slow or restarts works again by then.
+const FAILURES_BEFORE: u32 = 2;
 /// Keys that belong to one pod: an attachment's device, and what its annotation asked for.
 const OF_ONE_POD: [&str; 3] = ["deviceID", "pciBusID", "args"];
 
 /// Tries the DEL again with what works now. `None`: this is no such case, or the ledger knows nothing that works.
 pub(crate) fn del(
     ledger: &Ledger,
+    entry: &Entry,
     recorded: &Recorded,
     setting: &Setting<'_>,
     netns: Option<&Path>,
 ) -> Option<Result<(), CniError>> {
-    if recorded.result.is_some() || !recorded.plugins.iter().any(runs_ipam) {
+    let failed_before = entry.failures.is_some_and(|failures| failures.count >= FAILURES_BEFORE);
+    if !failed_before || recorded.result.is_some() || !recorded.plugins.iter().any(runs_ipam) {
         return None;
     }
-    let works = working(ledger, recorded, setting)?;
+    let works = working(ledger, entry, recorded)?;
     let released = recorded.plugins.iter().zip(&works.plugins).filter(|(plugin, _)| runs_ipam(plugin));
     let released =
         released.map(|(plugin, working)| release(plugin, working, recorded, &works, setting, netns));
@@ -52,17 +56,16 @@ fn runs_ipam(plugin: &RecordedPlugin) -> bool {
     plugin.found == Found::Bundled && plugin.executables.len() == 1
 }
 
-/// The newest attachment of this node to the same network by the same plugins, with another configuration.
-fn working(ledger: &Ledger, recorded: &Recorded, setting: &Setting<'_>) -> Option<Recorded> {
+/// The newest attachment of this node, later than the entry's, to the same network by the same plugins, with another
+/// configuration.
+fn working(ledger: &Ledger, entry: &Entry, recorded: &Recorded) -> Option<Recorded> {
     let mut best: Option<(u64, Recorded)> = None;
-    for id in ledger.entries().ok()?.iter().filter(|id| *id != setting.container) {
-        let Some(entry) = ledger.read(id).ok().flatten().filter(|entry| entry.stage == Stage::Complete)
-        else {
-            continue;
-        };
-        let newer = best.as_ref().is_none_or(|(created, _)| entry.created >= *created);
-        if let (true, Some(found)) = (newer, entry.attachments.into_iter().find(|a| is_alike(a, recorded))) {
-            best = Some((entry.created, found));
+    let is_later = |other: &Entry| other.stage == Stage::Complete && other.created >= entry.created;
+    for id in ledger.entries().ok()?.iter().filter(|id| **id != entry.container) {
+        let Some(other) = ledger.read(id).ok().flatten().filter(is_later) else { continue };
+        let newer = best.as_ref().is_none_or(|(created, _)| other.created >= *created);
+        if let (true, Some(found)) = (newer, other.attachments.into_iter().find(|a| is_alike(a, recorded))) {
+            best = Some((other.created, found));
         }
     }
     best.map(|(_, found)| found)

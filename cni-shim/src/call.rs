@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use manifold_cni::call::{Call, Target};
+use manifold_cni::exec::CALLED_BY;
 use manifold_cni::{CniError, Version, code};
 
 use crate::config::Config;
@@ -75,6 +76,11 @@ fn answer(
         Target::About => return about(),
         Target::Version => return print(stdout, &manifold_cni::dispatch::version_answer(&Version::ALL)),
         _ => {}
+    }
+    if environment.get(CALLED_BY).is_some() {
+        return Err(CniError::config(
+            "a network's plugin called Manifold itself; name the plugin that the network is to have instead",
+        ));
     }
     let bytes = stdin(MOST_STDIN + 1)
         .map_err(|e| CniError::new(code::IO, format!("standard input cannot be read: {e}")))?;

@@ -71,9 +71,13 @@ impl<'a> Chain<'a> {
     /// Code 1 comes before a plugin does anything, for ADD as for DEL. It is believed only of the very file that ADD
     /// executed: another release of the plugin may refuse what the earlier one has done.
     fn owes_nothing(&self, stopped: &Stopped) -> bool {
-        let is_the_same = || self.recorded.plugins.get(stopped.at).is_some_and(RecordedPlugin::is_unchanged);
+        let plugin = self.recorded.plugins.get(stopped.at);
+        let is_the_same = || plugin.is_some_and(RecordedPlugin::is_unchanged);
+        // An executed plugin passes on what its IPAM plugin answered after it did its own part.
+        let is_its_own = plugin.is_some_and(|plugin| plugin.executables.len() == 1);
         let owes_nothing = stopped.error.code == code::INCOMPATIBLE_VERSION
             && self.recorded.result.is_none()
+            && is_its_own
             && is_the_same();
         if owes_nothing {
             tracing::info!(container = %self.setting.container, "nothing is owed: {}", stopped.error);

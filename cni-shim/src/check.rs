@@ -41,8 +41,14 @@ pub fn check(shim: &Shim, at: &Attachment) -> Result<(), CniError> {
 fn recorded(shim: &Shim, at: &Attachment) -> Result<Option<(SandboxLock, Entry)>, CniError> {
     let Some(ledger) = Ledger::open_existing(&shim.config.state_dir)? else { return Ok(None) };
     let lock = ledger.lock(&at.container, shim.began + Shim::LOCK_WAIT)?;
-    let entry = ledger.read(&at.container)?.filter(|e| e.stage == Stage::Complete);
-    Ok(entry.map(|entry| (lock, entry)))
+    let Some(entry) = ledger.read(&at.container)? else { return Ok(None) };
+    if entry.stage != Stage::Complete {
+        return Err(CniError::check(format!(
+            "sandbox `{}` is not attached: the ledger has no finished entry for it",
+            at.container
+        )));
+    }
+    Ok(Some((lock, entry)))
 }
 
 /// The runtime has no result of ours and the ledger has no entry: the sandbox is older than our install. CRI-O checks such

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use manifold_cni::select::select_by_name;
+use manifold_cni::select::{NotSelected, select_by_name};
 use manifold_cni::{CniArgs, CniError, ContainerId, IfName};
 use manifold_plan::{Pod, RuntimeInput};
 
@@ -74,11 +74,18 @@ pub fn on_disk(shim: &Shim, asker: &Asker) -> Result<Option<Recorded>, CniError>
 pub fn is_gone(config: &Config) -> bool {
     let DefaultNetwork::Cluster(value) = &config.default_network else { return false };
     if !value.contains('/') {
-        let found = confdir::folder(&config.conf_dir).map(|files| {
-            let named: Vec<_> = files.into_iter().map(|file| (file.name, file.bytes)).collect();
-            select_by_name(&named, value).is_err()
-        });
-        return found.unwrap_or(false);
+        // A definition of the cluster, which the node has as a mirror.
+        if !matches!(confdir::mirror(&config.state_dir), Ok(None)) {
+            return false;
+        }
+        let Ok(files) = confdir::folder(&config.conf_dir) else { return false };
+        let named: Vec<_> = files.into_iter().map(|file| (file.name, file.bytes)).collect();
+        return match select_by_name(&named, value) {
+            Err(NotSelected::NoConfigurations { .. }) => true,
+            // A file that cannot be read may be the one.
+            Err(NotSelected::NoneOfThatName { notes, .. }) => notes.is_empty(),
+            Ok(_) => false,
+        };
     }
     match confdir::place(Path::new(value)) {
         Ok(Place::Folder(files)) => files.is_empty(),

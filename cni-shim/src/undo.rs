@@ -94,7 +94,7 @@ fn take_down(
     let error = |n: &usize| -> Option<CniError> {
         let recorded = entry.attachments.get(*n)?;
         let done = Chain::of(recorded, setting).and_then(|chain| chain.del(netns));
-        let done = done.or_else(|error| match amend::del(ledger, recorded, setting, netns) {
+        let done = done.or_else(|error| match amend::del(ledger, entry, recorded, setting, netns) {
             Some(Ok(())) => Ok(()),
             Some(Err(_)) | None => Err(error),
         });

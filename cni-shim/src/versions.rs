@@ -54,7 +54,7 @@ fn ask(shim: &Shim, executable: &ExecutableFile) -> Option<Speaker> {
 fn answer(shim: &Shim, executable: &ExecutableFile, name: &str) -> Option<Vec<String>> {
     let kind: PluginType = name.parse().ok()?;
     let plugin = Executed::new(kind, executable.path.clone());
-    let deadline = Instant::now() + ANSWER;
+    let deadline = shim.add_deadline().min(Instant::now() + ANSWER);
     probe::supported(&plugin, &shim.folders, deadline)
         .inspect_err(|e| tracing::warn!("plugin `{name}` does not say which CNI versions it speaks: {e}"))
         .ok()

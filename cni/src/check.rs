@@ -13,10 +13,13 @@ pub fn is_not_offered(error: &CniError) -> bool {
         // It does not speak the version of the configuration, or the verb.
         code::INCOMPATIBLE_VERSION => true,
         code::INVALID_ENVIRONMENT => says(&["unknown cni_command"]),
+        // A system call that is denied is "function not implemented", and a driver has no "spoof check".
+        _ if says(&["function not implemented", "spoof"]) => false,
         _ => {
-            says(&["not implemented", "unimplemented"])
-                || (says(&["not supported", "unsupported", "does not support", "doesn't support"])
-                    && says(&["check"]))
+            let denied = ["not implemented", "unimplemented", "not supported", "unsupported"];
+            let denies_all = denied[..2].contains(&text.trim());
+            denies_all
+                || (says(&["check"]) && (says(&denied) || says(&["does not support", "doesn't support"])))
         }
     }
 }
@@ -44,6 +47,9 @@ mod tests {
         is(100, "operation not supported", false);
         is(101, "the address 10.0.0.2/24 is gone", false);
         is(11, "the check failed", false);
+        is(100, "cannot check the route: function not implemented", false);
+        is(100, "spoof check is not supported by the driver", false);
+        is(100, "IPv6 is not implemented", false);
         assert!(is_not_offered(&CniError::new(999, "failed").details("cmdCheck: Unimplemented")));
     }
 }

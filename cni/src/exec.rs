@@ -74,6 +74,10 @@ impl Delegate for Executed {
     }
 }
 
+/// Set for every executed plugin, and inherited by what it executes in turn: Manifold refuses to be called below itself, where
+/// it would take folders and credentials from what a definition's author wrote.
+pub const CALLED_BY: &str = "MANIFOLD_CALLED_BY";
+
 /// Ours, with the protocol's variables replaced. The child sees each exactly once: the map behind [`Command`] has one
 /// entry per name, and what this verb does not have is removed, whatever our caller gave us (CNI-EXE-8).
 fn environment(command: &mut Command, invocation: &Invocation<'_>) -> Result<(), CniError> {
@@ -99,5 +103,6 @@ fn environment(command: &mut Command, invocation: &Invocation<'_>) -> Result<(),
             None => command.env_remove(key),
         };
     }
+    command.env(CALLED_BY, "manifold");
     Ok(())
 }

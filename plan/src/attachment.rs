@@ -101,7 +101,7 @@ impl<'a> Maker<'a> {
             default: want.role == Role::Default,
             list,
             runtime_values,
-            args: args::with_requests(&later_args, selection),
+            args: args::with_requests(&later_args, selection.filter(|_| want.role != Role::Default)),
             later_args,
             default_route,
             asked_default_route: selection.is_some_and(|s| s.default_route.is_some()),

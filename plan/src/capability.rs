@@ -62,6 +62,8 @@ pub fn values(
             continue;
         }
         match by_args::reach(list, key) {
+            // What every pod is in gives addresses and MAC addresses by name only where its author lets it.
+            _ if role == Role::Default => delivery.refused.push(missing(key, capability)),
             Reach::Read => {}
             Reach::Perhaps(plugin) => delivery.notes.push(perhaps(key, capability, &plugin)),
             Reach::Nobody => delivery.refused.push(missing(key, capability)),

@@ -27,7 +27,10 @@ pub(crate) fn plugins(
 
 /// The plugins of a list that somebody else planned.
 pub(crate) fn of_list(shim: &Shim, list: &NetworkList) -> Result<Vec<RecordedPlugin>, CniError> {
-    let found = |conf: &PluginConf| find(shim, &conf.kind).map(|found| recorded(shim, conf, found, None));
+    // Nobody knows which files ran ADD, so none is named as unchanged since.
+    let unknown = |plugin: RecordedPlugin| RecordedPlugin { executables: Vec::new(), ..plugin };
+    let found =
+        |conf: &PluginConf| find(shim, &conf.kind).map(|found| unknown(recorded(shim, conf, found, None)));
     list.plugins.iter().map(found).collect::<Result<_, NotFound>>().map_err(CniError::from)
 }
 

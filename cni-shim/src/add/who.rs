@@ -97,8 +97,8 @@ fn refused(e: SourceError) -> CniError {
     let error = CniError::from(e);
     if forbidden {
         return error.details(
-            "the pod is read because the container runtime passed none of its annotations, as CRI-O does; with the chart set \
-             `node.podAnnotations=auto`, which grants the right",
+            "the pod is read because the container runtime passed none of its annotations, as CRI-O does; run \
+             `helm upgrade` with `node.podAnnotations=auto`, which grants the right",
         );
     }
     if again { CniError { code: code::TRY_AGAIN, ..error } } else { error }

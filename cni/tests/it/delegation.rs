@@ -40,6 +40,7 @@ fn ipam_gets_the_complete_configuration_and_our_environment() {
         assert_eq!(bench.json("stdin"), config("1.1.0"), "{command}");
         let mut expected = bench.environment(command);
         expected.extend(more.map(|(k, v)| (k.to_owned(), v.to_owned())));
+        expected.insert(manifold_cni::exec::CALLED_BY.to_owned(), "manifold".to_owned());
         // Of these verbs the plugin has no such arguments, whatever its caller has set.
         if ["STATUS", "GC"].contains(&command) {
             expected.retain(|key, _| {

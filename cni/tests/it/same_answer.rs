@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use manifold_cni::check::is_not_offered;
 use manifold_cni::{
     Attachment, AttachmentId, Bundled, CniArgs, CniError, CniResult, Delegate, Input, Invocation, Ipam,
     Plugin, Verb,
@@ -66,7 +67,8 @@ fn ipam(config: &Value, bench: &Bench, bundled: fn(&str) -> Option<&'static dyn 
     let (at, nothing) = (attachment(), |()| CniResult::default());
     [
         ipam.add(&at),
-        ipam.check(&at).map(nothing),
+        // CHECK passes over an executed plugin that does not speak the version, as over one that has no CHECK.
+        ipam.check(&at).or_else(|e| if is_not_offered(&e) { Ok(()) } else { Err(e) }).map(nothing),
         ipam.del(&at.detach()).map(nothing),
         ipam.status().map(nothing),
         ipam.gc(&keep).map(nothing),

@@ -43,7 +43,7 @@ pub(super) fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
     let wanted: Vec<char> = plain(key).chars().take(40).collect();
     let scored =
         known.iter().map(|known| (distance(&wanted, &plain(known).chars().collect::<Vec<_>>()), *known));
-    scored.min().filter(|(far, known)| *far <= 2 && *far * 2 < known.len()).map(|(_, known)| known)
+    scored.min().filter(|(far, known)| *far <= 2 && *far * 2 <= known.len()).map(|(_, known)| known)
 }
 
 /// Levenshtein's distance, one row at a time.
