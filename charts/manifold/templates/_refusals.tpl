@@ -12,8 +12,8 @@
 {{- if and (eq $network.source "builtIn") (not $node.hostNetwork) -}}
 {{- fail "`node.hostNetwork` is false, and the built-in default network needs it for its routes; set `node.hostNetwork=true`, or another `defaultNetwork.source`" -}}
 {{- end -}}
-{{- if and (not $node.hostNetwork) (eq (toString $node.podAnnotations) "false") -}}
-{{- fail "`node.hostNetwork` and `node.podAnnotations` are both false: after a day without power a node could not start the pod that renews its credentials; set `node.hostNetwork=true`" -}}
+{{- if and (not $node.hostNetwork) (ne (toString $node.podAnnotations) "true") -}}
+{{- fail "`node.hostNetwork` is false and `node.podAnnotations` is not true: a node whose runtime passes no annotations could not start, after a day without power, the pod that renews its credentials; set `node.hostNetwork=true`, or `node.podAnnotations=true` where every node runs containerd" -}}
 {{- end -}}
 {{- range .Values.networks.defaultNetworks -}}
 {{- if or (eq . $network.name) (eq . (printf "%s/%s" $.Release.Namespace $network.name)) -}}

@@ -221,8 +221,8 @@ mod tests {
             let all = [("00-multus.conf", multus.as_str()), ("10-calico.conflist", CALICO)];
             let plugins = [kind, "calico", "calico-ipam"];
             check(&nad(None, None), &all, &plugins, Ok(&["portMappings"]));
-            let told = Err("a second time; name the network that it delegates to");
-            check(&nad(None, Some("multus-cni-network")), &all, &plugins, told);
+            let refused = Err("would call itself for ever");
+            check(&nad(None, Some("multus-cni-network")), &all, &plugins, refused);
         }
     }
 

@@ -29,8 +29,9 @@ impl ClusterRole {
         }
     }
 
-    pub(super) async fn has_pods(&self) -> anyhow::Result<bool> {
-        Ok(!self.pods().await?.is_empty())
+    /// Whether pods of it are left on nodes that can take them down.
+    pub(super) async fn has_pods(&self, nodes: &Nodes) -> anyhow::Result<bool> {
+        Ok(self.pods().await?.iter().any(|pod| !nodes.is_pod_down(pod)))
     }
 
     /// Returns how many replicas it had when its pods are gone. Those of nodes that are down are not waited for.
@@ -62,7 +63,10 @@ impl ClusterRole {
 
     async fn pods(&self) -> anyhow::Result<Vec<Pod>> {
         let (key, value) = LABEL;
-        let list = self.pods.list(&ListParams::default().labels(&format!("{key}={value}"))).await;
+        // An evicted pod has no network any more, and no ReplicaSet deletes it.
+        let running = "status.phase!=Succeeded,status.phase!=Failed";
+        let list = ListParams::default().labels(&format!("{key}={value}")).fields(running);
+        let list = self.pods.list(&list).await;
         Ok(list.context("the pods of the cluster role cannot be listed")?.items)
     }
 

@@ -55,10 +55,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 pub async fn uninstall(client: &Client, config: &Config, leave: bool, wait: Duration) -> anyhow::Result<()> {
     let role = ClusterRole::new(client, &config.namespace);
     // An earlier run may have been broken off after nodes gave back: pods could not be taken down there.
-    if role.has_pods().await? {
+    let nodes = Nodes::read_settled(client, config).await?;
+    if role.has_pods(&nodes).await? {
         cluster::unmark(client, config).await?;
     }
-    let nodes = Nodes::read(client, config).await?;
     if !leave {
         refuse(client, config, &nodes).await?;
     }
@@ -70,7 +70,8 @@ pub async fn uninstall(client: &Client, config: &Config, leave: bool, wait: Dura
         // Refused by all, the cluster is as it was before.
         if answers.done == 0 {
             cluster::unmark(client, config).await?;
-            role.start(replicas).await?;
+            // An earlier run may have stopped it already; then how many there were is not known.
+            role.start(replicas.max(1)).await?;
         }
         bail!("these nodes have not given their CNI folders back:\n{}", answers.open.join("\n"));
     }

@@ -14,11 +14,16 @@ use crate::node::config::Config;
 
 const NODE_ROLE: &str = "app.kubernetes.io/name=manifold-node";
 const LOOK: Duration = Duration::from_secs(1);
+/// How long a node may be silent before it counts as down: its kubelet may only be slow, and writes its lease every ten
+/// seconds.
+const NODE_RETURN_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// The nodes with a node role, and which of them are down.
 pub(super) struct Nodes {
     names: Vec<String>,
     down: BTreeSet<String>,
+    /// Those with a Node object. A pod of a node without one ends by itself.
+    known: BTreeSet<String>,
 }
 
 /// What came of the mark.
@@ -29,7 +34,19 @@ pub(super) struct Answers {
 }
 
 impl Nodes {
-    pub(super) async fn read(client: &Client, config: &Config) -> anyhow::Result<Self> {
+    /// Reads again while one is down, for a while.
+    pub(super) async fn read_settled(client: &Client, config: &Config) -> anyhow::Result<Self> {
+        let deadline = Instant::now() + NODE_RETURN_TIMEOUT;
+        loop {
+            let nodes = Self::read(client, config).await?;
+            if nodes.down().next().is_none() || Instant::now() >= deadline {
+                return Ok(nodes);
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    async fn read(client: &Client, config: &Config) -> anyhow::Result<Self> {
         let api: Api<Pod> = Api::namespaced(client.clone(), &config.namespace);
         let pods = api.list(&ListParams::default().labels(NODE_ROLE)).await;
         let pods = pods
@@ -37,8 +54,10 @@ impl Nodes {
         let names: BTreeSet<String> = pods.into_iter().filter_map(|pod| pod.spec?.node_name).collect();
         let all = Api::<Node>::all(client.clone()).list(&ListParams::default()).await;
         let all = all.context("the nodes cannot be listed; grant `list` of nodes")?;
+        let known: BTreeSet<String> = all.iter().filter_map(|node| node.metadata.name.clone()).collect();
         let down = all.into_iter().filter(is_down).filter_map(|node| node.metadata.name).collect();
-        Ok(Self { names: names.into_iter().collect(), down })
+        let names = names.into_iter().filter(|name| known.contains(name)).collect();
+        Ok(Self { names, down, known })
     }
 
     /// Those with a node role that cannot answer.
@@ -48,7 +67,7 @@ impl Nodes {
 
     pub(super) fn is_pod_down(&self, pod: &Pod) -> bool {
         let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref());
-        node.is_some_and(|node| self.down.contains(node))
+        node.is_some_and(|node| self.down.contains(node) || !self.known.contains(node))
     }
 
     /// Waits for the answers of all that are not down.

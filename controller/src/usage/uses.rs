@@ -17,6 +17,8 @@ pub(super) struct Uses {
 /// A selection that the nodes would refuse counts for nothing: such a pod does not start. It keeps the networks of every
 /// pod, for it may be mended by deleting the annotation before it is bound.
 pub(super) fn uses(facts: &PodFacts, policy: &Policy) -> Uses {
+    // A pod that started before `strict` was switched on still has its networks.
+    let policy = &Policy { strict: false, ..policy.clone() };
     let mut pod = Pod {
         namespace: facts.namespace.clone(),
         name: facts.name.clone(),
@@ -92,10 +94,10 @@ mod tests {
     }
 
     #[test]
-    fn what_the_nodes_pass_over_counts_as_they_read_it_and_not_at_all_where_they_are_strict() {
+    fn what_lenient_nodes_pass_over_counts_as_they_read_it_also_after_strict_was_switched_on() {
         for odd in ["a@", r#"[{"name": "a", "gateway": ["10.1.1.1"], "mac": ""}]"#] {
             check("{}", "shop", [Some(odd), None], &[DEFAULT, "shop/a"], true);
-            check("networks: {strict: true}", "shop", [Some(odd), None], &[DEFAULT], true);
+            check("networks: {strict: true}", "shop", [Some(odd), None], &[DEFAULT, "shop/a"], true);
         }
     }
 

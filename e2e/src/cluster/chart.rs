@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::Context;
+use serde_json::Value;
 
 use super::images::{self, Image};
 use super::{Cluster, POD_CIDR, address};
@@ -98,7 +99,13 @@ impl Cluster {
 
     /// After a removal that was refused: Helm upgrades no release that it began to uninstall.
     pub fn keep(&self) -> anyhow::Result<()> {
-        let words = ["rollback", RELEASE, "--namespace", NAMESPACE];
+        let words = ["history", RELEASE, "--namespace", NAMESPACE, "--output", "json"];
+        let history = netns::said("helm history", &self.helm(&words)?)?;
+        let history: Vec<Value> = serde_json::from_str(&history).context("Helm's history is no list")?;
+        // Without a number it goes back to the one before, with the values of that time.
+        let current =
+            history.last().and_then(|entry| entry.get("revision")).context("Helm has no history")?;
+        let words = ["rollback", RELEASE, &current.to_string(), "--namespace", NAMESPACE];
         netns::said("helm rollback", &self.helm(&words)?).map(drop)
     }
 

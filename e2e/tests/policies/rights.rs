@@ -245,14 +245,14 @@ fn rbac_refuses_each_identity_what_is_not_its_work() {
     optional_files(&bed);
 }
 
-/// The two files that only some clusters apply grant one verb, or three, and nothing beside.
+/// The three files that only some clusters apply grant one verb, or three, and nothing beside.
 fn optional_files(bed: &Bed) {
     let optional: Vec<Value> = manifests::read("deploy/rbac")
         .into_iter()
         .filter(|(file, _)| OPTIONAL.contains(&&**file))
         .map(|(_, object)| object)
         .collect();
-    assert_eq!(optional.len(), 4);
+    assert_eq!(optional.len(), 6);
     optional.iter().for_each(|object| manifests::apply(bed.api.client(), object));
     let granted = [
         (Who::Shim, format!("{PODS}/own")),

@@ -19,7 +19,8 @@ pub(super) const NAMESPACE: &str = "manifold-system";
 pub(super) const PLAIN: [&str; 1] = ["namespace.create=true"];
 
 /// Templates that default values leave out, the values that bring them, and their file where it is another one.
-const OPTIONAL: [(&str, &str, Option<&str>); 3] = [
+const OPTIONAL: [(&str, &str, Option<&str>); 4] = [
+    ("templates/rbac/shim-reads-pods/", "node.podAnnotations=false", None),
     ("templates/rbac/node-reads-runtime/", "defaultNetwork.source=\"existing\"", None),
     ("templates/dhcp/", "dhcp.enabled=true", None),
     (

@@ -26,7 +26,7 @@ fn pods_are_counted_and_named_through_both_annotations() {
     let foreign = format!("{}/p0", other.name());
     home.pod("p2", &[(NETWORKS, "a,b,a")]).unwrap();
     home.pod("p1", &[(DEFAULT_NETWORK, &format!("{}/a", home.name()))]).unwrap();
-    home.pod("p3", &[(NETWORKS, "b@")]).unwrap();
+    home.pod("p3", &[(NETWORKS, "b@c@d")]).unwrap();
     other.pod("p0", &[(NETWORKS, &format!(r#"[{{"name": "a", "namespace": "{}"}}]"#, home.name()))]).unwrap();
     let mut users = [foreign, name("p1"), name("p2")];
     users.sort();

@@ -64,8 +64,8 @@ fn an_object_that_cannot_be_read_is_counted_and_the_watch_goes_on() {
     let api = &ApiServer::start().unwrap();
     let home = api.namespace("malformed").unwrap();
     home.definition("a", MACVLAN).unwrap();
-    // A name that the API server takes and that no pod can ask for.
-    home.definition("not.a.label", MACVLAN).unwrap();
+    home.definition("unreadable", MACVLAN).unwrap();
+    write_raw(&home, "unreadable", |object| object["spec"] = json!({"config": 5}));
     let leader = Leader::start(api, Options::default());
     let malformed = |label| leader.metric("manifold_usage_malformed_objects_total", label);
     until("one is found in the list", || malformed("Definitions") >= 1.0);

@@ -107,7 +107,11 @@ fn what_must_run_without_a_pod_network_is_in_the_hosts() {
         assert_eq!(pod(&all, kind, name)["hostNetwork"], true, "{name}");
     }
     assert!(pod(&all, "Deployment", "manifold-controller").get("hostNetwork").is_none());
-    let inside = objects(&["defaultNetwork.source=\"unmanaged\"", "node.hostNetwork=false"]);
+    let inside = objects(&[
+        "defaultNetwork.source=\"unmanaged\"",
+        "node.hostNetwork=false",
+        "node.podAnnotations=true",
+    ]);
     assert!(pod(&inside, "DaemonSet", "manifold-node").get("hostNetwork").is_none());
     // It has no right, so it gets no token.
     assert_eq!(pod(&all, "DaemonSet", "manifold-dhcp")["automountServiceAccountToken"], false);

@@ -24,8 +24,8 @@ fn options_are_rendered_when_they_are_asked_for() {
     only_with("dhcp.enabled=true", "ServiceAccount", "manifold-dhcp");
     only_with("podMonitor.enabled=true", "PodMonitor", "manifold");
     only_with("networkPolicy.enabled=true", "NetworkPolicy", "manifold-controller");
-    not_with("node.podAnnotations=true", "ClusterRole", "manifold-shim-reads-pods");
-    not_with("node.podAnnotations=true", "ClusterRoleBinding", "manifold-shim-reads-pods");
+    only_with("node.podAnnotations=false", "ClusterRole", "manifold-shim-reads-pods");
+    only_with("node.podAnnotations=false", "ClusterRoleBinding", "manifold-shim-reads-pods");
     let warn = "policies.statusOnCreate=\"warn\"";
     only_with(warn, "ValidatingAdmissionPolicyBinding", "manifold-status-not-for-users-on-create");
     not_with("flowSchema.enabled=false", "FlowSchema", "manifold");
@@ -42,7 +42,6 @@ fn how_the_runtime_is_served_reaches_the_nodes_with_the_rights_that_it_needs() {
     assert_eq!((&node(&[])["podAnnotations"], &node(&[])["check"]), (&json!("auto"), &json!("default")));
     assert_eq!(node(&["node.podAnnotations=false"])["podAnnotations"], json!(false));
     assert_eq!(node(&["node.check=\"off\""])["check"], json!("off"), "a word, and not YAML's `false`");
-    one(&objects(&["node.podAnnotations=false"]), "ClusterRole", "manifold-shim-reads-pods");
     let existing = "defaultNetwork.source=\"existing\"";
     let reads_runtime = |values: &[&str]| {
         let all = objects(&[&[existing], values].concat());

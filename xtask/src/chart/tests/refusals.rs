@@ -26,8 +26,8 @@ fn values_that_clash_are_refused_with_the_remedy() {
     );
     refused(&["node.hostNetwork=false"], &["`node.hostNetwork` is false", "set `node.hostNetwork=true`"]);
     refused(
-        &["defaultNetwork.source=\"unmanaged\"", "node.hostNetwork=false", "node.podAnnotations=false"],
-        &["are both false", "set `node.hostNetwork=true`"],
+        &["defaultNetwork.source=\"unmanaged\"", "node.hostNetwork=false"],
+        &["`node.podAnnotations` is not true", "set `node.hostNetwork=true`"],
     );
     refused(&["networks.defaultNetworks=[\"cluster-wide-network\"]"], &["in already", "take it out"]);
     refused(&["networks.defaultNetworks=[\"nets/cluster-wide-network\"]"], &["in already", "take it out"]);
