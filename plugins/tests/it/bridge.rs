@@ -232,7 +232,7 @@ fn frames_from_a_mac_address_that_is_not_the_pods_are_dropped() {
     assert!(!rules.contains("iface-a-eth0") && rules.contains("iface-b-eth0"), "{rules}");
 }
 
-// Proves: COMPAT-27.2
+// Proves: COMPAT-27, COMPAT-27.2
 #[test]
 fn check_misses_every_rule_of_the_mac_address_check() {
     let bed = Bed::new();
@@ -359,7 +359,7 @@ fn an_interface_name_with_a_dot_gets_its_settings() {
 }
 
 // Proves: PLG-BRIDGE-21, PLG-COM-11, PLG-COM-12, PLG-COM-13
-// Proves: COMPAT-27.3
+// Proves: COMPAT-27, COMPAT-27.3
 #[test]
 fn check_finds_each_thing_that_is_broken() {
     let bed = Bed::new();

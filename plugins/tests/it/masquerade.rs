@@ -196,7 +196,7 @@ fn removals(bed: &Bed, backend: &str) -> Vec<String> {
     handles.map(rule).chain(whole.map(str::to_owned)).collect()
 }
 
-// Proves: COMPAT-27.1
+// Proves: COMPAT-27, COMPAT-27.1
 #[test]
 fn check_misses_every_masquerading_rule_in_either_backend() {
     for (backend, least) in [("nftables", 6), ("iptables", 6)] {

@@ -228,7 +228,7 @@ fn check_finds_any_lease_of_the_attachment() {
     check("a").failed(101, "no lease");
 }
 
-// Proves: COMPAT-27.4
+// Proves: COMPAT-27, COMPAT-27.4
 #[test]
 fn check_notices_that_one_of_two_leases_is_gone() {
     let bed = Bed::new();
