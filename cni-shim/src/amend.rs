@@ -1,8 +1,8 @@
 //! DEL of an ADD that never ended, where the IPAM plugin cannot work with what is recorded: a path of a kubeconfig that is not
 //! there refuses the ADD and every DEL for the same cause, also after the definition was corrected.
 //!
-//! DEL replays the recorded bytes and asks nobody, and that stays so: they are tried first, and the definition is not looked
-//! at. What works now is taken from the ledger itself, from a pod that was attached to the same network on this node since. The
+//! DEL replays the recorded bytes and makes no request. This module keeps that: the recorded bytes are tried first, and the
+//! definition is never read. What works now is taken from the ledger itself, from a pod that was attached to the same network on this node since. The
 //! bounds: only after two DELs failed, and only where ADD never answered, so that no address was ever told to anybody; only the call of an executed IPAM
 //! plugin, by the same executable, for this sandbox and interface; the interface plugin's own part stays with the recorded
 //! bytes, as another pod's could name another device.

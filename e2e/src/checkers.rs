@@ -6,26 +6,18 @@ use crate::go_tool::GoTool;
 
 /// The check of GitHub's workflows.
 pub fn actionlint(progress: &mut dyn FnMut(&str)) -> anyhow::Result<PathBuf> {
-    let tool = GoTool {
-        module: "e2e/actionlint",
-        sources: &["go.mod", "go.sum"],
-        package: "github.com/rhysd/actionlint/cmd/actionlint",
-        name: "actionlint",
-        about: "actionlint, which checks workflows",
-        linker: String::new(),
-    };
-    tool.executable(progress)
+    let about = "actionlint, which checks workflows";
+    checker("actionlint", "e2e/actionlint", "github.com/rhysd/actionlint/cmd/actionlint", about)
+        .executable(progress)
 }
 
 /// The spell check.
 pub fn misspell(progress: &mut dyn FnMut(&str)) -> anyhow::Result<PathBuf> {
-    let tool = GoTool {
-        module: "e2e/misspell",
-        sources: &["go.mod", "go.sum"],
-        package: "github.com/golangci/misspell/cmd/misspell",
-        name: "misspell",
-        about: "misspell, which checks spelling",
-        linker: String::new(),
-    };
-    tool.executable(progress)
+    let about = "misspell, which checks spelling";
+    checker("misspell", "e2e/misspell", "github.com/golangci/misspell/cmd/misspell", about)
+        .executable(progress)
+}
+
+fn checker(name: &'static str, module: &'static str, package: &'static str, about: &'static str) -> GoTool {
+    GoTool { module, sources: &["go.mod", "go.sum"], package, name, about, linker: String::new() }
 }

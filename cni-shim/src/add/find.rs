@@ -27,7 +27,7 @@ pub(crate) fn plugins(
 
 /// The plugins of a list that somebody else planned.
 pub(crate) fn of_list(shim: &Shim, list: &NetworkList) -> Result<Vec<RecordedPlugin>, CniError> {
-    // Nobody knows which files ran ADD, so none is named as unchanged since.
+    // Which files ran ADD is unknown, so the record names none as unchanged since then.
     let unknown = |plugin: RecordedPlugin| RecordedPlugin { executables: Vec::new(), ..plugin };
     let found =
         |conf: &PluginConf| find(shim, &conf.kind).map(|found| unknown(recorded(shim, conf, found, None)));

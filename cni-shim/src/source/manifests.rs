@@ -31,7 +31,7 @@ impl Manifests {
         Self { path: path.to_owned(), logged: false, unread: Vec::new() }
     }
 
-    /// Reads everything anew; what is wrong is logged once in a call.
+    /// Reads all files again, and logs each problem once per call.
     fn read(&mut self) -> Result<Contents, SourceError> {
         let found = read::contents(&self.path)?;
         if !self.logged {

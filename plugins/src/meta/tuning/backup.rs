@@ -3,14 +3,15 @@
 //!
 //! The network stands in it besides, so that GC tells its own files from those of others.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use manifold_cni::{AttachmentId, CniError, NetworkName, code};
 use manifold_net::{Link, LinkChange, Mac};
 use serde::{Deserialize, Serialize};
+
+use crate::state_file::{self, Survives};
 
 /// Only what is about to change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +77,7 @@ impl Backup {
         let first: Option<Self> = older.as_deref().and_then(|bytes| serde_json::from_slice(bytes).ok());
         let whole = first.map_or_else(|| self.clone(), |first| first.completed(self));
         let bytes = serde_json::to_vec(&whole).expect("texts and numbers always serialise");
-        replace(file, &bytes).map_err(|error| unwritten(file, &error))?;
+        state_file::write(file, &bytes, Survives::Kill).map_err(|error| unwritten(file, &error))?;
         Ok(Older(older))
     }
 
@@ -95,7 +96,9 @@ impl Backup {
 impl Older {
     pub(super) fn put_back(&self, file: &Path) -> Result<(), CniError> {
         match &self.0 {
-            Some(bytes) => replace(file, bytes).map_err(|error| unwritten(file, &error)),
+            Some(bytes) => {
+                state_file::write(file, bytes, Survives::Kill).map_err(|error| unwritten(file, &error))
+            }
             None => remove(file),
         }
     }
@@ -120,22 +123,6 @@ pub(super) fn collect(folder: &Path, network: &NetworkName, keep: &[AttachmentId
         !kept.contains(path) && Backup::read(path).is_some_and(|saved| saved.network == network.as_str())
     });
     stale.map(|path| remove(&path)).fold(Ok(()), Result::and)
-}
-
-/// Whole or not at all, whenever this process ends. Not synced to the disk: no interface outlives the machine's
-/// running, so what a power cut spoils here nobody restores from.
-fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = file.parent().unwrap_or(Path::new("/"));
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let temporary = file.with_extension("tmp");
-    let mut new: File =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    let written = new.write_all(bytes);
-    let renamed = written.and_then(|()| fs::rename(&temporary, file));
-    if renamed.is_err() {
-        let _ = fs::remove_file(&temporary); // The first error is the one to tell.
-    }
-    renamed
 }
 
 fn unwritten(file: &Path, error: &io::Error) -> CniError {
