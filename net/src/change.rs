@@ -61,24 +61,6 @@ impl Net {
         self.set(index, || format!("set link {index} down"), &change, None)
     }
 
-    /// Address, MTU and up in one message.
-    ///
-    /// # Errors
-    /// If the link is gone or the kernel refuses a value.
-    pub fn configure_up(&self, index: u32, mac: Option<Mac>, mtu: Option<u32>) -> Result<(), NetError> {
-        let change = LinkChange { up: Some(true), mac, mtu, ..LinkChange::default() };
-        self.set(index, || format!("configure link {index} and set it up"), &change, None)
-    }
-
-    /// Sets the MTU.
-    ///
-    /// # Errors
-    /// If the link is gone or its kind does not allow that MTU.
-    pub fn set_mtu(&self, index: u32, mtu: u32) -> Result<(), NetError> {
-        let change = LinkChange { mtu: Some(mtu), ..LinkChange::default() };
-        self.set(index, || format!("set the MTU of link {index} to `{mtu}`"), &change, None)
-    }
-
     /// Sets the hardware address.
     ///
     /// # Errors
@@ -106,38 +88,6 @@ impl Net {
         self.set(index, || format!("detach link {index} from its master"), &change, None)
     }
 
-    /// Sets whether a link takes frames to anybody.
-    ///
-    /// # Errors
-    /// If the link is gone.
-    pub fn set_promisc(&self, index: u32, on: bool) -> Result<(), NetError> {
-        let change = LinkChange { promisc: Some(on), ..LinkChange::default() };
-        self.set(index, || format!("set promiscuous mode of link {index} to `{on}`"), &change, None)
-    }
-
-    /// Sets whether a link takes all multicast frames.
-    ///
-    /// # Errors
-    /// If the link is gone.
-    pub fn set_allmulti(&self, index: u32, on: bool) -> Result<(), NetError> {
-        let change = LinkChange { allmulti: Some(on), ..LinkChange::default() };
-        self.set(index, || format!("set all-multicast mode of link {index} to `{on}`"), &change, None)
-    }
-
-    /// Sets the length of the transmit queue.
-    ///
-    /// # Errors
-    /// If the link is gone.
-    pub fn set_tx_queue_len(&self, index: u32, length: u32) -> Result<(), NetError> {
-        let change = LinkChange { tx_queue_len: Some(length), ..LinkChange::default() };
-        self.set(
-            index,
-            || format!("set the transmit queue length of link {index} to `{length}`"),
-            &change,
-            None,
-        )
-    }
-
     /// An empty alias removes it.
     ///
     /// # Errors
@@ -154,19 +104,6 @@ impl Net {
     pub fn rename(&self, index: u32, name: &str) -> Result<(), NetError> {
         let change = LinkChange { name: Some(name), ..LinkChange::default() };
         self.set(index, || format!("rename link {index} to `{name}`"), &change, None)
-    }
-
-    /// Moves a link, under a new name if one is given. It arrives down, without addresses.
-    ///
-    /// # Errors
-    /// If the link is gone, cannot be moved, or its name is taken there.
-    pub fn move_to_netns(&self, index: u32, netns: &Netns, new_name: Option<&str>) -> Result<(), NetError> {
-        let change = LinkChange { name: new_name, ..LinkChange::default() };
-        let what = || match new_name {
-            Some(name) => format!("move link {index} to another namespace as `{name}`"),
-            None => format!("move link {index} to another namespace"),
-        };
-        self.set(index, what, &change, Some(netns))
     }
 
     /// Moves a link and changes it on arrival, all in one message: nobody sees a state between. What cannot be changed
@@ -218,7 +155,7 @@ impl Net {
         change: &LinkChange<'_>,
         netns: Option<&Netns>,
     ) -> Result<(), NetError> {
-        for name in change.name.iter() {
+        if let Some(name) = change.name {
             check_name(name).map_err(|why| NetError::new(what(), why))?;
         }
         let mut message = LinkMessage::default();

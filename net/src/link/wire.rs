@@ -57,7 +57,7 @@ impl Link {
             LinkInfo::Kind(kind) => self.kind = Some(kind.to_string()),
             LinkInfo::Data(data) => self.take_data(data),
             LinkInfo::PortData(InfoPortData::BridgePort(facts)) => {
-                self.bridge_port = Some(bridge_port(&facts))
+                self.bridge_port = Some(bridge_port(&facts));
             }
             _ => {}
         }
@@ -69,7 +69,7 @@ impl Link {
                 for fact in facts {
                     match fact {
                         InfoMacVlan::Mode(mode) => {
-                            self.macvlan_mode = Some(MacvlanMode::from_code(mode.into()))
+                            self.macvlan_mode = Some(MacvlanMode::from_code(mode.into()));
                         }
                         InfoMacVlan::BcQueueLen(length) => self.macvlan_bc_queue_len = Some(length),
                         _ => {}

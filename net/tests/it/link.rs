@@ -33,17 +33,21 @@ fn every_change_shows_in_the_link() {
     assert!(net.wait_link_oper_up(left.index, deadline).unwrap());
     let mac: Mac = "02:00:00:00:00:07".parse().unwrap();
     net.set_mac(left.index, mac).unwrap();
-    net.set_mtu(left.index, 1400).unwrap();
-    net.set_promisc(left.index, true).unwrap();
-    net.set_allmulti(left.index, true).unwrap();
-    net.set_tx_queue_len(left.index, 77).unwrap();
+    let change = LinkChange {
+        mtu: Some(1400),
+        promisc: Some(true),
+        allmulti: Some(true),
+        tx_queue_len: Some(77),
+        ..LinkChange::default()
+    };
+    net.change(left.index, &change).unwrap();
     net.set_alias(left.index, "was: eth7").unwrap();
     let link = net.link("left").unwrap().unwrap();
     assert_eq!((link.mac, link.mtu, link.tx_queue_len), (Some(mac), 1400, 77));
     assert!(link.promisc && link.allmulti && link.up && link.oper_up);
     assert_eq!(link.alias.as_deref(), Some("was: eth7"));
-    net.set_promisc(left.index, false).unwrap();
-    net.set_allmulti(left.index, false).unwrap();
+    let change = LinkChange { promisc: Some(false), allmulti: Some(false), ..LinkChange::default() };
+    net.change(left.index, &change).unwrap();
     net.set_alias(left.index, "").unwrap();
     net.set_down(left.index).unwrap();
     let link = net.link("left").unwrap().unwrap();
@@ -57,7 +61,8 @@ fn address_mtu_and_up_go_in_one_message() {
     let (left, _) = net.add_veth(&spec).unwrap();
     assert!(!left.up);
     let mac: Mac = "02:00:00:00:00:08".parse().unwrap();
-    net.configure_up(left.index, Some(mac), Some(1300)).unwrap();
+    let change = LinkChange { mac: Some(mac), mtu: Some(1300), up: Some(true), ..LinkChange::default() };
+    net.change(left.index, &change).unwrap();
     let link = net.link_by_index(left.index).unwrap().unwrap();
     assert_eq!((link.mac, link.mtu, link.up), (Some(mac), 1300, true));
     let change = LinkChange { mtu: Some(1200), up: Some(false), alias: Some("x"), ..LinkChange::default() };
@@ -72,7 +77,8 @@ fn a_link_moves_under_a_new_name() {
     let (left, _) = cable(&bed.host);
     let taken = VethSpec { name: "left", peer_name: Some("other"), ..VethSpec::default() };
     bed.pod.add_veth(&taken).unwrap();
-    bed.host.move_to_netns(left.index, bed.pod.netns(), Some("net1")).unwrap();
+    let change = LinkChange { name: Some("net1"), ..LinkChange::default() };
+    bed.host.move_changed(left.index, bed.pod.netns(), &change).unwrap();
     assert_eq!(bed.host.link("left").unwrap(), None);
     let moved = bed.pod.link("net1").unwrap().unwrap();
     assert_eq!(moved.mac, left.mac);
@@ -86,7 +92,7 @@ fn a_move_to_a_taken_name_changes_nothing() {
     let bed = bed();
     let (left, _) = cable(&bed.host);
     cable(&bed.pod);
-    let error = bed.host.move_to_netns(left.index, bed.pod.netns(), None).unwrap_err();
+    let error = bed.host.move_changed(left.index, bed.pod.netns(), &LinkChange::default()).unwrap_err();
     assert!(error.is_exists(), "{error}");
     assert_eq!(names(&bed.host), ["right", "left"]);
 }

@@ -15,7 +15,8 @@ fn world(bed: &Bed) -> Pod {
     let world = bed.pod("world");
     bed.sh("ip link add up0 type veth peer name up1; ip link set up0 up; ip addr add 192.0.2.1/24 dev up0; ip -6 addr add 2001:db8::1/64 dev up0 nodad");
     let net = manifold_net::Net::inside(&bed.host).unwrap();
-    net.move_to_netns(net.link("up1").unwrap().unwrap().index, &world.netns, None).unwrap();
+    let moved = net.link("up1").unwrap().unwrap().index;
+    net.move_changed(moved, &world.netns, &manifold_net::LinkChange::default()).unwrap();
     world.sh(
         "ip link set up1 up; ip addr add 192.0.2.2/24 dev up1; ip -6 addr add 2001:db8::2/64 dev up1 nodad",
     );

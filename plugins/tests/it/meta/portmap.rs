@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use manifold_cni::CniResult;
-use manifold_net::Netns;
+use manifold_net::{LinkChange, Netns};
 use manifold_plugins::meta::Portmap;
 use serde_json::{Value, json};
 
@@ -34,7 +34,8 @@ fn world(bed: &Bed) -> Pod {
     let world = bed.pod("world");
     bed.sh("ip link add up0 type veth peer name up1; ip link set up0 up; ip addr add 192.0.2.1/24 dev up0; ip addr add 192.0.2.9/24 dev up0; ip -6 addr add 2001:db8::1/64 dev up0 nodad");
     let net = manifold_net::Net::inside(&bed.host).unwrap();
-    net.move_to_netns(net.link("up1").unwrap().unwrap().index, &world.netns, None).unwrap();
+    let moved = net.link("up1").unwrap().unwrap().index;
+    net.move_changed(moved, &world.netns, &LinkChange::default()).unwrap();
     world.sh("ip link set up1 up; ip addr add 192.0.2.2/24 dev up1; ip -6 addr add 2001:db8::2/64 dev up1 nodad; ip route add default via 192.0.2.1; ip -6 route add default via 2001:db8::1");
     world
 }

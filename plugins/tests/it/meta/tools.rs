@@ -237,7 +237,7 @@ fn half_whose_tools_break() {
         confs.iter().for_each(|conf| {
             let error = bed.del(&with_result(conf, &made), &pod).unwrap_err();
             assert!(error.to_string().contains("nft"), "{conf}: {error}");
-        })
+        });
     };
     fails();
     write_tool(std::path::Path::new("/usr/sbin"), "nft", "echo 'Error: Out of memory' >&2; exit 1");
