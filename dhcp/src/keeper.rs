@@ -185,10 +185,10 @@ pub fn take_down(lease: &Lease) {
         .and_then(|wire| wire.set_down().map_err(WireError::from));
     match down {
         Ok(()) => {
-            tracing::warn!(lease = %lease.id, address = %lease.address, "the lease has ended; the link is down")
+            tracing::warn!(lease = %lease.id, address = %lease.address, "the lease has ended; the link is down");
         }
         Err(e) => {
-            tracing::warn!(lease = %lease.id, "the lease has ended, and the link cannot be taken down: {e}")
+            tracing::warn!(lease = %lease.id, "the lease has ended, and the link cannot be taken down: {e}");
         }
     }
 }

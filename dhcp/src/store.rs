@@ -50,7 +50,7 @@ impl Store {
             match fs::read(&path).and_then(|bytes| Ok(serde_json::from_slice(&bytes)?)) {
                 Ok(lease) => leases.push(lease),
                 Err(e) => {
-                    tracing::warn!(path = %path.display(), "a lease cannot be read and is left alone: {e}")
+                    tracing::warn!(path = %path.display(), "a lease cannot be read and is left alone: {e}");
                 }
             }
         }

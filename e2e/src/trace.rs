@@ -48,7 +48,7 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<Traced>> {
         match number("end") {
             None => calls.push(started(pid, &line)),
             end => {
-                calls.iter_mut().rev().filter(|call| call.pid == pid).take(1).for_each(|call| call.end = end)
+                calls.iter_mut().rev().filter(|call| call.pid == pid).take(1).for_each(|call| call.end = end);
             }
         }
     }

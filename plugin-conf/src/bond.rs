@@ -107,7 +107,7 @@ impl TryFrom<serde_json::Value> for Milliseconds {
             serde_json::Value::String(raw) => raw.parse().ok(),
             other => other.as_u64(),
         };
-        let fits = number.and_then(|n: u64| u32::try_from(n).ok()).filter(|n| *n <= i32::MAX as u32);
+        let fits = number.and_then(|n: u64| u32::try_from(n).ok()).filter(|n| i32::try_from(*n).is_ok());
         let why =
             || format!("{} is no number of milliseconds; give a whole number", printable(&value.to_string()));
         fits.map(|n| Self(Some(n))).ok_or_else(why)

@@ -31,7 +31,7 @@ fn one(
     asked_default_route: bool,
     entries: Entries,
 ) -> Result<Vec<NetworkStatus>, CniError> {
-    let raw = recorded.result.as_ref().map(Exact::as_slice).unwrap_or(b"{}");
+    let raw = recorded.result.as_ref().map_or(b"{}".as_slice(), Exact::as_slice);
     let (result, version) = CniResult::parse(raw, recorded.version)?;
     let device_info = recorded.device_info_file.as_deref().and_then(device_info::read);
     let described = Described {

@@ -30,7 +30,7 @@ pub(crate) fn settle(plan: &Plan, entry: &mut Entry, netns: &Netns) -> Result<()
 
 fn results(entry: &Entry) -> Result<Vec<CniResult>, CniError> {
     let parse = |a: &manifold_ledger::Recorded| {
-        let raw = a.result.as_ref().map(Exact::as_slice).unwrap_or(b"{}");
+        let raw = a.result.as_ref().map_or(b"{}".as_slice(), Exact::as_slice);
         CniResult::parse(raw, a.version).map(|(result, _)| result)
     };
     entry.attachments.iter().map(parse).collect()

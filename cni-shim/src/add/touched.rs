@@ -105,7 +105,7 @@ fn both(mut error: CniError, done: Undone) -> CniError {
     let gap = if error.details.is_empty() { "" } else { "; " };
     match done {
         Undone::Clean => {
-            error.details = format!("{}{gap}everything attached before it was undone", error.details)
+            error.details = format!("{}{gap}everything attached before it was undone", error.details);
         }
         Undone::Left(left) => {
             error.details = format!("{}{gap}the undo is not complete, DEL will go on: {left}", error.details);

@@ -270,8 +270,7 @@ mod tests {
 
     #[test]
     fn a_value_of_another_kind_is_refused_as_ever() {
-        for raw in [r#"{"isGateway":"x"}"#, r#"{"inner":{}}"#, r#"{"inner":[7]}"#, "[]", "7", "{", r#"{} {}"#]
-        {
+        for raw in [r#"{"isGateway":"x"}"#, r#"{"inner":{}}"#, r#"{"inner":[7]}"#, "[]", "7", "{", "{} {}"] {
             let (ours, theirs) = (from_str::<Outer>(raw), serde_json::from_str::<Outer>(raw));
             assert_eq!(ours.is_err(), theirs.is_err(), "{raw}");
         }

@@ -70,7 +70,7 @@ impl Cursor<'_> {
 /// The scalar behind a key's colon, which ends at that line and column of `text`.
 pub(super) fn read(text: &str, line: usize, column: usize) -> Option<Scalar> {
     let mut cursor = Cursor { rest: text.chars(), line, column };
-    cursor.skip(|c| c.is_whitespace());
+    cursor.skip(char::is_whitespace);
     match cursor.peek()? {
         '|' => literal(cursor),
         '\'' => quoted(cursor, '\''),
@@ -140,7 +140,7 @@ fn fold(cursor: &mut Cursor<'_>, scalar: &mut Scalar, place: (usize, usize)) {
         scalar.places.pop();
     }
     let mut breaks = 0;
-    while cursor.peek().is_some_and(|c| c.is_whitespace()) {
+    while cursor.peek().is_some_and(char::is_whitespace) {
         if cursor.next() == Some('\n') {
             breaks += 1;
             scalar.push('\n', place);

@@ -185,7 +185,7 @@ impl Worker {
                 }
             }
             Event::Gone(observed) => {
-                self.forget_object(observed.definition.reference(), &observed.definition.uid)
+                self.forget_object(observed.definition.reference(), &observed.definition.uid);
             }
             Event::Malformed | Event::Interrupted | Event::Resumed => {}
         }

@@ -64,7 +64,7 @@ impl Flags {
         match name {
             "pidfile" => self.pid_file = Some(value.into()),
             "hostprefix" => {
-                self.host_prefix = Some(value.into()).filter(|p: &PathBuf| !p.as_os_str().is_empty())
+                self.host_prefix = Some(value.into()).filter(|p: &PathBuf| !p.as_os_str().is_empty());
             }
             "socketpath" => self.socket_path = value.into(),
             "statedir" => self.state_dir = value.into(),

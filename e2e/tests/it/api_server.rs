@@ -170,9 +170,8 @@ fn a_killed_test_process_leaves_neither_processes_nor_folder_nor_namespace() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(helper.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let started =
-        lines.filter_map(|line| line.split_once("started ").map(|(_, rest)| rest.to_string())).next();
+    let mut lines = BufReader::new(helper.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let started = lines.find_map(|line| line.split_once("started ").map(|(_, rest)| rest.to_string()));
     let started: Vec<String> = started.unwrap().split(' ').map(str::to_string).collect();
     assert_eq!(started.len(), 4, "{started:?}");
     assert!(started.iter().all(|path| Path::new(path).exists()), "{started:?}");

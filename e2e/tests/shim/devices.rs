@@ -86,7 +86,7 @@ fn refused(node: &Node<'_>, sandbox: &Sandbox, code: u64, words: &[&str]) -> Cal
     let outcome = node.runtime().add(&sandbox.pod).unwrap();
     let error = outcome.must_fail_with(code);
     for word in words {
-        assert!(error.to_string().contains(word), "`{word}` is missing in: {error}");
+        assert!(error.contains(word), "`{word}` is missing in: {error}");
     }
     assert!(node.trace().is_empty() && node.ledger().is_empty(), "nothing was touched");
     outcome

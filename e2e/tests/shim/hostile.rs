@@ -167,7 +167,7 @@ fn annotations_that_are_not_what_they_look_like() {
         r#"["a"]"#,
         "[1]",
         "[null]",
-        r#"[{}]"#,
+        "[{}]",
         r#"[{"name": "a"}"#,
         "\u{feff}[]",
         deep.as_str(),

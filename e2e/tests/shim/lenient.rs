@@ -99,7 +99,7 @@ fn a_network_with_a_marker_as_its_resource_is_attached_without_a_device() {
     // One that moves a device has nothing to move.
     let sandbox = node.sandbox("needy", "moved");
     let error = node.runtime().add(&sandbox.pod).unwrap().must_fail_with(7);
-    assert!(error.to_string().contains("was given no device of resource"), "{error}");
+    assert!(error.contains("was given no device of resource"), "{error}");
     let late = node.sandbox("late", "br1");
     node.entry.insert("strict".into(), json!(true));
     node.runtime().add(&late.pod).unwrap().must_fail_with(7);

@@ -52,8 +52,8 @@ impl Process {
 
     /// The next thing the child says; `None` when it ended.
     pub(crate) fn hear(&mut self) -> Option<String> {
-        let lines = self.lines.by_ref().map(Result::unwrap);
-        lines.filter_map(|l| l.strip_prefix("child: ").map(str::to_owned)).next()
+        let mut lines = self.lines.by_ref().map(Result::unwrap);
+        lines.find_map(|l| l.strip_prefix("child: ").map(str::to_owned))
     }
 
     pub(crate) fn let_go(&mut self) {

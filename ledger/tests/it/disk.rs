@@ -178,7 +178,7 @@ fn a_damaged_entry_on_a_full_disk_is_set_aside_and_counted_without_space() {
         assert!(ledger.read(&id()).is_err());
         fill(root);
         for count in 1..4 {
-            assert_eq!(ledger.note_damaged_failure(&id(), Uptime(count)).unwrap().count as u64, count);
+            assert_eq!(u64::from(ledger.note_damaged_failure(&id(), Uptime(count)).unwrap().count), count);
         }
     });
 }

@@ -81,7 +81,7 @@ fn every_broken_range_names_its_key() {
         "each set is a list of ranges",
     );
     refused(&ipam(r#""ranges":"10.1.2.0/24""#), "/ipam/ranges", "takes a list");
-    refused(r#"{}"#, "/ipam", "no `ipam` section");
+    refused("{}", "/ipam", "no `ipam` section");
 }
 
 // Proves: PLG-CAL-7

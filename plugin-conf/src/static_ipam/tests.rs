@@ -48,7 +48,7 @@ fn every_broken_rule_names_its_key() {
     };
     refused(&one(r#"{"address":"10.1.0.5"}"#), "", "/ipam/addresses/1/address", "no prefix length");
     refused(&one(r#"{"address":"x/24"}"#), "", "/ipam/addresses/1/address", "not an address");
-    refused(&one(r#"{}"#), "", "/ipam/addresses/1/address", "missing");
+    refused(&one("{}"), "", "/ipam/addresses/1/address", "missing");
     refused(&one(r#"{"address":"::ffff:10.0.0.1/120"}"#), "", "/ipam/addresses/1/address", "IPv6 form");
     refused(&one(r#"{"address":"10.1.0.5/24","gateway":"x"}"#), "", "/ipam/addresses/1/gateway", "not an IP");
     refused(

@@ -129,7 +129,7 @@ fn measure(options: &Options, bed: &Bed, manifold: &Path) -> anyhow::Result<(Flo
     let floors = floors.with_api(bed)?;
     match &options.peers.multus {
         Some(path) => {
-            runs.extend(peer("Multus, thin", || meta(options, bed, "multus", &absolute(path)?, &[])))
+            runs.extend(peer("Multus, thin", || meta(options, bed, "multus", &absolute(path)?, &[])));
         }
         None => not_measured("Multus, thin", "give --multus PATH to compare with it"),
     }

@@ -100,7 +100,7 @@ pub(in crate::admission) async fn follow(
             }
             Some(Ok(_)) => {}
             Some(Err(error)) => {
-                tracing::warn!(secret = name, %error, "the watch of the certificate is interrupted")
+                tracing::warn!(secret = name, %error, "the watch of the certificate is interrupted");
             }
             None => return,
         }

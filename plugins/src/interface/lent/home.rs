@@ -78,7 +78,7 @@ pub(crate) fn settle(host: &Net) -> Result<(), CniError> {
         match at_home(host, record, link).and_then(|()| record.forget()) {
             Ok(()) => {}
             Err(error) => {
-                tracing::warn!(device = record.home.name, %error, "a device stays under another name")
+                tracing::warn!(device = record.home.name, %error, "a device stays under another name");
             }
         }
     }

@@ -172,7 +172,7 @@ mod tests {
         let mut rules = rules.to_vec();
         for line in lines {
             match line.split_at(3) {
-                ("-N ", _) | ("-A ", _) => rules.push(line.clone()),
+                ("-N " | "-A ", _) => rules.push(line.clone()),
                 ("-D ", rule) => rules.retain(|r| r[3..] != *rule || !r.starts_with("-A ")),
                 ("-F ", chain) => rules.retain(|r| !r.starts_with(&format!("-A {chain} "))),
                 ("-X ", chain) => rules.retain(|r| *r != format!("-N {chain}")),

@@ -72,7 +72,7 @@ impl Plugin for Firewall {
             FirewallBackend::Nftables => {
                 nftables::check(&key, &addresses, input.deadline).or_else(|lacking| {
                     iptables::check(&conf, &key, &addresses, input.deadline).map_err(|_| lacking)
-                })?
+                })?;
             }
             FirewallBackend::Iptables => iptables::check(&conf, &key, &addresses, input.deadline)?,
         }
