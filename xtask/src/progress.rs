@@ -6,7 +6,7 @@
 #![expect(clippy::print_stdout, reason = "this is the one place of the tool box that talks to its user")]
 
 use std::io::{IsTerminal as _, Write as _};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 /// Columns that every terminal has.
 const NARROW: usize = 78;
 
-/// Whether two things are done at once.
-static BESIDE: AtomicBool = AtomicBool::new(false);
+/// How many pairs of things are done at once.
+static PAIRS: AtomicUsize = AtomicUsize::new(0);
 
 /// How far a running step is, in a few words.
 #[derive(Debug, Default)]
@@ -70,7 +70,7 @@ pub(crate) fn step<T>(what: &str, run: impl FnOnce() -> anyhow::Result<T>) -> an
 pub(crate) fn watched<T>(what: &str, run: impl FnOnce(&Detail) -> anyhow::Result<T>) -> anyhow::Result<T> {
     let begin = Instant::now();
     let detail = Detail::default();
-    if BESIDE.load(Ordering::Relaxed) {
+    if PAIRS.load(Ordering::Relaxed) > 0 {
         let outcome = run(&detail);
         println!("  {what} … {}", ended(outcome.is_ok(), begin));
         return outcome;
@@ -100,13 +100,13 @@ pub(crate) fn beside<A: Send, B: Send>(
     one: impl FnOnce() -> A + Send,
     other: impl FnOnce() -> B + Send,
 ) -> (A, B) {
-    BESIDE.store(true, Ordering::Relaxed);
+    PAIRS.fetch_add(1, Ordering::Relaxed);
     let both = thread::scope(|scope| {
         let one = scope.spawn(one);
         let other = other();
         (one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), other)
     });
-    BESIDE.store(false, Ordering::Relaxed);
+    PAIRS.fetch_sub(1, Ordering::Relaxed);
     both
 }
 

@@ -2,12 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::Options;
-use super::arm64;
 use super::selection::Selection;
 use super::suite::{self, Suite};
 use super::tally::Tally;
-use crate::{build, lint, packages, progress};
+use crate::{build, packages, progress};
 
 /// What was built.
 pub(super) struct Built {
@@ -18,10 +16,10 @@ pub(super) struct Built {
 }
 
 /// The executables have another target folder than the tests, so cargo builds both at the same time.
-pub(super) fn all(options: &Options, selection: &Selection, tally: &mut Tally) -> anyhow::Result<Built> {
+pub(super) fn all(selection: &Selection, tally: &mut Tally) -> anyhow::Result<Built> {
     packages::for_test()?;
     let fast = || progress::watched("both executables, static", build::fast);
-    let (pair, rest) = progress::beside(fast, || others(options, selection, tally));
+    let (pair, rest) = progress::beside(fast, || others(selection));
     let (pair, mut built) = (pair?, rest?);
     built.executables.push(("MANIFOLD_EXECUTABLE", pair.shim));
     built.executables.push(("MANIFOLD_CONTROLLER", pair.controller));
@@ -32,22 +30,11 @@ pub(super) fn all(options: &Options, selection: &Selection, tally: &mut Tally) -
     Ok(built)
 }
 
-fn others(options: &Options, selection: &Selection, tally: &mut Tally) -> anyhow::Result<Built> {
+fn others(selection: &Selection) -> anyhow::Result<Built> {
     programs(selection)?;
-    if options.only.is_none()
-        && let Err(wrong) = progress::step("lints", lint::check_sources)
-    {
-        progress::line(&format!("{wrong:#}"));
-        tally.bad.push("lints".to_owned());
-    }
-    let mut suites = progress::step("test executables", || suite::all(selection))?;
+    let suites = progress::step("test executables", || suite::all(selection))?;
     let crash = progress::watched("executable with crash points", build::with_crash_points)?;
-    let mut executables = vec![("MANIFOLD_CRASH_EXECUTABLE", crash)];
-    if selection.covers(arm64::SUITE) {
-        let arm64 = progress::step("both executables and the tests of pure crates, for arm64", arm64::build)?;
-        suites.extend(arm64.suites);
-        executables.push((arm64::VARIABLE, arm64.executable));
-    }
+    let executables = vec![("MANIFOLD_CRASH_EXECUTABLE", crash)];
     let of_cluster = selection.wants_cluster().then(suite::of_cluster).transpose()?;
     Ok(Built { executables, suites, of_cluster })
 }
