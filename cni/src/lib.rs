@@ -52,6 +52,7 @@ pub mod request;
 pub mod result;
 pub mod select;
 pub mod skel;
+pub mod spelling;
 pub mod stdin;
 pub mod version;
 

@@ -2,8 +2,8 @@
 //! its place (COMPAT-9). A pod with such a slip starts without its networks, in silence.
 
 use manifold_cni::name::printable;
+use manifold_cni::spelling::nearest;
 use manifold_crds::{keys, nad_status};
-use manifold_plugin_conf::spelling::nearest;
 use serde_json::Value;
 
 use crate::Refusal;

@@ -8,7 +8,7 @@ use manifold_cni::json::is_key;
 use manifold_cni::name::printable;
 
 use crate::problem::{Note, step};
-use crate::spelling::nearest;
+use manifold_cni::spelling::nearest;
 
 /// Keys of the protocol, which every plugin may carry, and those that we add for a device.
 pub const PROTOCOL: &[&str] = &[

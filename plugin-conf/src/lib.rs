@@ -36,7 +36,6 @@ pub mod ptp;
 pub mod requested;
 pub mod runtime;
 pub mod sbr;
-pub mod spelling;
 pub mod sriov;
 pub mod static_ipam;
 pub mod tap;

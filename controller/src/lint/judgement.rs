@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 
 use manifold_cni::name::printable;
+use manifold_cni::spelling::nearest;
 use manifold_crds::{Nad, NadRef, keys};
 use manifold_plan::annotation::{self, Slip};
 use manifold_plan::check_config::{self, Finding, Severity};
 use manifold_plan::judge::{self, Judged, Refused};
 use manifold_plan::{Definitions, Pod, Policy, Refusal};
-use manifold_plugin_conf::spelling::nearest;
 use serde_json::Value;
 
 use super::documents::{Content, DEFINITION, Object, split};

@@ -10,12 +10,13 @@ use manifold_cni::name::printable;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::oddity::{Oddity, nearest};
+use super::oddity::Oddity;
 use super::values::{self, Bandwidth, PortMapping};
 use super::{BadSelection, Limits, Place, Reading, Selection, too_many};
 use crate::address;
 use crate::nad::NadRef;
 use crate::name::Namespace;
+use manifold_cni::spelling::nearest;
 
 pub(super) const KEYS: [&str; 13] = [
     "name",
@@ -112,7 +113,7 @@ impl Element {
         let unknown = |key: &&str| !key.contains('.') && !known.iter().any(|name| is_key(key, name));
         for key in object.keys().filter(unknown) {
             let place = self.place(&format!("{inside}{key}"));
-            self.oddities.push(Oddity::unknown(place, key, nearest(key, known)));
+            self.oddities.push(Oddity::unknown(place, key, nearest(key, known.iter().copied())));
         }
     }
 
@@ -129,7 +130,7 @@ impl Element {
     }
 
     fn no_name(&self) -> String {
-        let slip = self.object.keys().find(|key| !KEYS.contains(key) && nearest(key, &["name"]).is_some());
+        let slip = self.object.keys().find(|key| !KEYS.contains(key) && nearest(key, ["name"]).is_some());
         let hint =
             slip.map(|key| format!("; did you mean it where `{}` is?", printable(key))).unwrap_or_default();
         format!("it is missing, and every element needs it{hint}")

@@ -36,29 +36,3 @@ impl Oddity {
         Self::new(place, "there is no such key, so it has no effect", fix)
     }
 }
-
-/// The known key that `key` was probably meant to be.
-pub(super) fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
-    let plain = |s: &str| s.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
-    let wanted: Vec<char> = plain(key).chars().take(40).collect();
-    let scored =
-        known.iter().map(|known| (distance(&wanted, &plain(known).chars().collect::<Vec<_>>()), *known));
-    scored.min().filter(|(far, known)| *far <= 2 && *far * 2 <= known.len()).map(|(_, known)| known)
-}
-
-/// Levenshtein's distance, one row at a time.
-fn distance(a: &[char], b: &[char]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (n, x) in a.iter().enumerate() {
-        let mut diagonal = n;
-        let mut left = n + 1;
-        let mut next = vec![left];
-        for (y, above) in b.iter().zip(row.iter().skip(1)) {
-            left = (diagonal + usize::from(x != y)).min(left + 1).min(above + 1);
-            diagonal = *above;
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(0)
-}

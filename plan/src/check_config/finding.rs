@@ -4,7 +4,7 @@ use std::fmt;
 
 use manifold_cni::RawObject;
 use manifold_cni::name::printable;
-use manifold_plugin_conf::spelling::nearest;
+use manifold_cni::spelling::nearest;
 use serde::Serialize;
 
 use super::place::Spots;

@@ -1,7 +1,7 @@
 //! What each known plugin type is for: whether it makes an interface, works on one, or gives addresses.
 
 use manifold_cni::PluginConf;
-use manifold_plugin_conf::spelling::nearest;
+use manifold_cni::spelling::nearest;
 
 use super::finding::Draft;
 

@@ -1,8 +1,8 @@
 //! From the text of a configuration to its plugins, or what is wrong with the text and how to mend it.
 
 use manifold_cni::name::printable;
+use manifold_cni::spelling::nearest;
 use manifold_cni::{BadConfig, NetworkList, RawObject, Version};
-use manifold_plugin_conf::spelling::nearest;
 use serde_json::Value;
 
 use super::finding::{CONFIG, Draft, Finding, Severity};

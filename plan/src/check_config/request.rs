@@ -3,7 +3,7 @@
 
 use manifold_cni::PluginConf;
 use manifold_cni::name::printable;
-use manifold_plugin_conf::spelling::nearest;
+use manifold_cni::spelling::nearest;
 
 use super::finding::Draft;
 use super::kinds::{self, Kind};

@@ -3,8 +3,8 @@
 use manifold_cni::RawObject;
 use manifold_cni::json::is_key;
 use manifold_cni::name::printable;
+use manifold_cni::spelling::nearest;
 use manifold_plugin_conf::keys::odd_case;
-use manifold_plugin_conf::spelling::nearest;
 
 use super::finding::Draft;
 

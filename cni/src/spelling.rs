@@ -8,32 +8,8 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     }
     let wanted = word.to_ascii_lowercase();
     let most = (wanted.chars().count() / 3).clamp(1, 3);
-    let scored = known.into_iter().map(|k| (distance(&wanted, &k.to_ascii_lowercase()), k));
+    let scored = known.into_iter().map(|k| (strsim::osa_distance(&wanted, &k.to_ascii_lowercase()), k));
     scored.filter(|(d, _)| *d <= most).min_by_key(|(d, _)| *d).map(|(_, k)| k)
-}
-
-/// Insertions, deletions, replacements and exchanges of neighbours between two words.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut before_last: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=b.len()).collect();
-    let mut previous = None;
-    for (i, ca) in a.chars().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, cb) in b.iter().enumerate() {
-            let at = |r: &[usize], n: usize| r.get(n).copied().unwrap_or(usize::MAX - 1);
-            let mut cost =
-                (at(&last, j + 1) + 1).min(at(&row, j) + 1).min(at(&last, j) + usize::from(ca != *cb));
-            let swapped = j > 0 && previous == Some(*cb) && b.get(j - 1) == Some(&ca);
-            if swapped {
-                cost = cost.min(at(&before_last, j - 1) + 1);
-            }
-            row.push(cost);
-        }
-        before_last = std::mem::replace(&mut last, row);
-        previous = Some(ca);
-    }
-    last.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
