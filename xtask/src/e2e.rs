@@ -1,6 +1,7 @@
 //! `cargo xtask e2e`: what users are promised, on a real cluster, with the time of each test.
 //!
-//! One test after another: some of them switch off what others need. A cluster that is up is used and left up.
+//! One test after another: some of them switch off what others need. Those that make a cluster of their own run beside
+//! them. A cluster that is up is used and left up.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -15,6 +16,8 @@ use crate::{able, progress};
 
 /// How `cargo xtask test --only` names these tests.
 pub(crate) const SUITE: &str = "cluster";
+/// Modules whose tests make a cluster of their own beside the first, of which they take only the images.
+const ON_THEIR_OWN: [&str; 3] = ["foreign::", "rivals::", "takeover::"];
 /// By which the tests know the program.
 const MULTUS: &str = "MANIFOLD_MULTUS";
 
@@ -92,23 +95,36 @@ fn environment(place: &Place, multus: Option<&Path>) -> anyhow::Result<Vec<(&'st
     Ok(all)
 }
 
+/// One after another on the first cluster, and beside them those that have one of their own.
 fn each(
     suite: &Suite,
     environment: &Executables,
     filter: Option<&str>,
     tally: &mut Tally,
 ) -> anyhow::Result<()> {
-    for name in names(suite, filter)? {
-        let before = tally.bad.len();
-        let outcome = progress::step(&name, || one(suite, environment, &name, tally));
-        // A test that failed has been told; that it could not be run at all, not yet. The next one is run all the same.
-        if let Err(wrong) = outcome
-            && tally.bad.len() == before
-        {
-            tally.bad.push(format!("on the cluster {name}: {wrong:#}"));
-        }
-    }
+    let is_apart = |name: &String| ON_THEIR_OWN.iter().any(|module| name.starts_with(module));
+    let (apart, together): (Vec<_>, Vec<_>) = names(suite, filter)?.into_iter().partition(is_apart);
+    let run = |names: Vec<String>| {
+        let mut tally = Tally::default();
+        names.iter().for_each(|name| told(suite, environment, name, &mut tally));
+        tally
+    };
+    let (apart, together) = progress::beside(|| run(apart), || run(together));
+    tally.join(apart);
+    tally.join(together);
     Ok(())
+}
+
+/// Runs a test. The next one is run whatever comes of it.
+fn told(suite: &Suite, environment: &Executables, name: &str, tally: &mut Tally) {
+    let before = tally.bad.len();
+    let outcome = progress::step(name, || one(suite, environment, name, tally));
+    // A test that failed has been told; that it could not be run at all, not yet.
+    if let Err(wrong) = outcome
+        && tally.bad.len() == before
+    {
+        tally.bad.push(format!("on the cluster {name}: {wrong:#}"));
+    }
 }
 
 fn one(suite: &Suite, environment: &Executables, name: &str, tally: &mut Tally) -> anyhow::Result<()> {

@@ -1,7 +1,8 @@
 //! Tests on the real cluster that `cargo xtask cluster up` makes: real kubelets and container runtimes, nodes of their own.
 //!
 //! They need that cluster, so a plain `cargo test` leaves them out; `cargo xtask e2e` runs them, one after another: some
-//! switch off what others need. Each makes namespaces and resources of its own.
+//! switch off what others need. Each makes namespaces and resources of its own. Those of `foreign`, `rivals` and `takeover`
+//! have a cluster of their own and run beside the others.
 
 #![expect(
     clippy::unwrap_used,

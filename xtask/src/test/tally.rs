@@ -30,7 +30,7 @@ impl Tally {
     }
 
     /// One that was kept beside this one.
-    pub(super) fn join(&mut self, other: Self) {
+    pub(crate) fn join(&mut self, other: Self) {
         self.passed.extend(other.passed);
         self.good += other.good;
         self.bad.extend(other.bad);
