@@ -130,10 +130,14 @@ pub fn read_stdin(stdin: &mut dyn Read) -> Result<Vec<u8>, CniError> {
     Ok(bytes)
 }
 
+/// The release of the reference plugins that ours do the work of. nerdctl reads it, to know what `firewall` can do.
+const REFERENCE_RELEASE: &str = "1.9.0";
+
+/// In the reference plugins' words (COMPAT-34.1), with our own version in the part that makes no release newer or older.
 fn about(plugin: &dyn Plugin) -> String {
     let versions: Vec<&str> = plugin.versions().iter().map(|v| v.as_str()).collect();
     format!(
-        "CNI plugin {} (Manifold {})\nCNI protocol versions supported: {}\n",
+        "CNI {} plugin v{REFERENCE_RELEASE}+manifold.{}\nCNI protocol versions supported: {}\n",
         plugin.name(),
         env!("CARGO_PKG_VERSION"),
         versions.join(", ")

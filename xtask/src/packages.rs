@@ -30,6 +30,9 @@ const TEST: &[Need] = &[
     Need { program: "/usr/bin/strace", package: "strace" },
     Need { program: "/usr/sbin/dnsmasq", package: "dnsmasq-base" },
     Need { program: "/usr/bin/python3", package: "python3" },
+    Need { program: "/usr/bin/podman", package: "podman" },
+    Need { program: "/usr/sbin/runc", package: "runc" },
+    Need { program: "/bin/busybox", package: "busybox-static" },
 ];
 
 const IMAGES: &[Need] = &[

@@ -161,7 +161,7 @@ fn without_a_command_the_plugin_introduces_itself_on_stderr() {
         let got = serve_with(works(), vars, &mut Silent);
         assert_eq!((got.exit, got.stdout.as_str()), (0, ""));
         assert!(
-            got.stderr.contains("CNI plugin fake")
+            got.stderr.contains("CNI fake plugin v")
                 && got.stderr.contains("0.1.0")
                 && got.stderr.contains("1.1.0")
         );

@@ -41,7 +41,7 @@ pub(super) fn make(name: &str) -> anyhow::Result<()> {
 }
 
 /// Removes them with all below. Nothing may run in them any more.
-pub(super) fn remove(name: &str) -> anyhow::Result<()> {
+pub(crate) fn remove(name: &str) -> anyhow::Result<()> {
     for hierarchy in hierarchies()? {
         let own = hierarchy.join(name);
         let deadline = Instant::now() + PATIENCE;

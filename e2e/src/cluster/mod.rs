@@ -5,7 +5,7 @@
 //! and people use the one that is there ([`Cluster::running`]). [`Cluster::down`] takes everything away.
 
 mod by_hand;
-mod cgroups;
+pub(crate) mod cgroups;
 mod chart;
 mod control_plane;
 mod daemon;
