@@ -81,6 +81,48 @@ fn a_renamed_device_comes_home_and_a_link_in_its_place_stays_in_the_pod() {
     }
 }
 
+// Proves: COMPAT-16.4
+#[test]
+fn both_ends_of_a_pair_and_a_link_with_the_one_below_it_come_home_from_two_pods_in_either_order() {
+    let pair = ["card0", "wire"];
+    let stack = ["upper", "card0"];
+    for devices in [pair, stack] {
+        for first in [0, 1] {
+            let bed = bed_with_card();
+            bed.sh("ip link add link card0 name upper type macvlan mode bridge");
+            let indexes = devices.map(|device| index(&bed.sh(&format!("ip -o link show {device}"))));
+            let conf = |n: usize| with(&host_device(&bed), json!({"device": devices[n], "ipam": {}}));
+            let pods = ["a", "b"].map(|id| bed.pod(id));
+            let results = [0, 1].map(|n| bed.add(&conf(n), &pods[n]).unwrap());
+            for n in [first, 1 - first] {
+                pods[n].sh("ip link set eth0 down; ip link set eth0 name mine");
+                bed.del(&with_result(&conf(n), &results[n]), &pods[n]).unwrap();
+                assert!(!runs(&pods[n].netns, "ip link show mine"), "{devices:?}: {n} is still in its pod");
+                let home = bed.sh(&format!("ip -o link show {}", devices[n]));
+                assert_eq!(index(&home), indexes[n], "{home}");
+            }
+            assert_eq!(records(&bed), Vec::<PathBuf>::new());
+        }
+    }
+}
+
+// Proves: COMPAT-16.4, COMPAT-16.2
+#[test]
+fn a_link_that_a_pod_put_in_the_place_of_one_end_of_a_pair_stays() {
+    let bed = bed_with_card();
+    let conf = |device: &str| with(&host_device(&bed), json!({"device": device, "ipam": {}}));
+    let [one, other] = ["a", "b"].map(|id| bed.pod(id));
+    bed.add(&conf("card0"), &one).unwrap();
+    bed.add(&conf("wire"), &other).unwrap();
+    let index = index(&one.sh("ip -o link show eth0"));
+    one.sh(&format!("ip link del eth0; ip link add eth0 index {index} type veth peer name inside"));
+    bed.del(&conf("card0"), &one).unwrap();
+    assert!(runs(&one.netns, "ip link show eth0 && ip link show inside"));
+    bed.del(&conf("wire"), &other).unwrap();
+    assert!(!runs(&bed.host, "ip link show card0 || ip link show wire"), "the pod ended the pair");
+    assert_eq!(records(&bed), Vec::<PathBuf>::new());
+}
+
 // Proves: COMPAT-16.2
 #[test]
 fn a_link_of_the_pod_with_the_devices_index_and_kind_never_comes_to_the_host() {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use manifold_cni::{AttachmentId, CniError, Detachment, Input, code};
 use manifold_net::{Link, LinkChange, Net};
 
+use super::kin;
 use crate::interface::failure::Told;
 use crate::interface::record::NetnsMark;
 use crate::interface::record::lent::{self, Lent};
@@ -144,7 +145,7 @@ fn bring_home(host: &Net, record: &Lent, netns: Option<&Path>, deadline: Instant
 }
 
 /// The pod's namespace, by the path that DEL has or that ADD had; never another one that has taken the path.
-fn reach(record: &Lent, netns: Option<&Path>) -> Result<Option<Net>, CniError> {
+pub(super) fn reach(record: &Lent, netns: Option<&Path>) -> Result<Option<Net>, CniError> {
     let is_it = |pod: &Net| NetnsMark::of(pod) == record.pod;
     if let Some(pod) = sandbox::find(netns)?.filter(is_it) {
         return Ok(Some(pod));
@@ -155,10 +156,12 @@ fn reach(record: &Lent, netns: Option<&Path>) -> Result<Option<Net>, CniError> {
 /// Down, under its name in the host, as it was.
 fn out_of_pod(host: &Net, pod: &Net, record: &Lent, link: &Link) -> Result<bool, CniError> {
     free(host, &record.home.name, None)?;
+    let kin = kin::of(host, pod, link);
     if !give_back(host, pod, link, &record.home.name)? {
         return Ok(false);
     }
     if let Some(link) = host.link(&record.home.name).told()? {
+        kin::follow(kin, host, &link);
         restore(host, record, &link);
     }
     Ok(true)

@@ -6,6 +6,7 @@
 //! hardware that an older version lent ([`unrecorded`]).
 
 mod home;
+mod kin;
 pub(crate) mod unrecorded;
 
 use manifold_cni::{Attachment, CniError, IfName, Input};
@@ -46,6 +47,7 @@ pub(crate) fn lend<'a>(
     let addresses: Vec<IpNet> = host.addresses(link.index).told()?.into_iter().map(|a| a.ip).collect();
     record.write()?;
     let (before, written) = (link.clone(), record.clone());
+    let kin = kin::of(host, host, link);
     let change = LinkChange { name: Some(name.as_str()), alias: Some(home), ..LinkChange::default() };
     let moved = host.move_changed(link.index, pod.netns(), &change);
     // Also where the move is reported as failed, it may have gone half way.
@@ -61,6 +63,7 @@ pub(crate) fn lend<'a>(
         .ok_or_else(|| CniError::failed(format!("the device `{home}` did not arrive in the container")))?;
     record.arrived(&arrived);
     record.write()?;
+    kin::follow(kin, pod, &arrived);
     Ok(arrived)
 }
 
@@ -95,8 +98,10 @@ fn return_as_it_was(
     };
     let alias = before.alias.as_deref().unwrap_or_default();
     let back = LinkChange { name: Some(&before.name), alias: Some(alias), ..LinkChange::default() };
+    let kin = kin::of(host, pod, &link);
     pod.move_changed(link.index, host.netns(), &back).told()?;
     let Some(link) = host.link(&before.name).told()? else { return Ok(()) };
+    kin::follow(kin, host, &link);
     if before.up {
         host.set_up(link.index).told()?;
     }

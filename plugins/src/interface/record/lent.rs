@@ -87,14 +87,18 @@ impl Device {
         }
     }
 
+    /// A VLAN inherits its parent's permanent address.
+    fn is_known_by_hardware(&self) -> bool {
+        self.parent.is_some() || self.kind.is_none() && self.permanent_mac.is_some()
+    }
+
     /// `None`: there is no hardware to know it by.
     fn same_hardware(&self, link: &Link) -> Option<bool> {
         let seen = Self::of(link);
-        // A VLAN inherits its parent's permanent address.
-        let known = self.parent.is_some() || self.kind.is_none() && self.permanent_mac.is_some();
         // A card may have two links, and links of other kinds may be made on one: all must agree. A virtual function has one.
         let same_address = || self.is_virtual_function || self.permanent_mac == seen.permanent_mac;
-        known.then(|| (&self.kind, &self.parent) == (&seen.kind, &seen.parent) && same_address())
+        self.is_known_by_hardware()
+            .then(|| (&self.kind, &self.parent) == (&seen.kind, &seen.parent) && same_address())
     }
 }
 
@@ -146,6 +150,16 @@ impl Lent {
     /// It is in the pod now, and looks like this there.
     pub(crate) fn arrived(&mut self, link: &Link) {
         self.in_pod = Some(Place::of(link));
+    }
+
+    /// Whether it has no hardware, and is in a pod by now: it is known by what it sees at its other end.
+    pub(crate) fn is_known_by_its_place(&self) -> bool {
+        self.in_pod.is_some() && !self.device.is_known_by_hardware()
+    }
+
+    /// Whether it is on disk as it is here.
+    pub(crate) fn is_still_written(&self) -> Result<bool, CniError> {
+        Ok(super::read::<Self>(&self.host, self.key())?.as_ref() == Some(self))
     }
 
     /// Whether a link of the pod is the device. Until it is known to have arrived the pod has not run yet.
