@@ -1,5 +1,7 @@
 //! What a link looks like, and which links there are.
 
+use std::time::Duration;
+
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 
@@ -48,6 +50,8 @@ pub struct Link {
     pub macvlan_bc_queue_len: Option<u32>,
     /// `Some` for bridges.
     pub vlan_filtering: Option<bool>,
+    /// `Some` for bridges with a spanning tree: how long a port listens, and then how long it learns, before it forwards.
+    pub forward_delay: Option<Duration>,
     /// `Some` for ports of a bridge.
     pub bridge_port: Option<BridgePort>,
     /// `Some` for VLAN links.
@@ -78,6 +82,8 @@ pub struct ParentDevice {
 /// What is particular to a link that is a port of a bridge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BridgePort {
+    /// Whether frames pass: a spanning tree may not have decided yet.
+    pub forwarding: bool,
     /// Frames may leave by the port they came from.
     pub hairpin: bool,
     /// No frames to or from other isolated ports.

@@ -46,6 +46,19 @@ impl Net {
         Ok(came.unwrap_or(false))
     }
 
+    /// Whether the port of a bridge came to forward frames before the deadline. A link that is none, or gone, did not.
+    ///
+    /// # Errors
+    /// If the kernel refuses to say.
+    pub fn wait_bridge_port_forwards(&self, index: u32, deadline: Instant) -> Result<bool, NetError> {
+        let what = || format!("wait for bridge port {index} to forward");
+        let came = self.wait(what, GROUP_LINK, deadline, || {
+            let port = self.link_by_index(index)?.and_then(|link| link.bridge_port);
+            Ok(port.map_or(Some(false), |port| port.forwarding.then_some(true)))
+        })?;
+        Ok(came.unwrap_or(false))
+    }
+
     /// Waits until duplicate address detection is over for the IPv6 addresses of a link.
     ///
     /// # Errors

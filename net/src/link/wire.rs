@@ -1,8 +1,11 @@
 //! A link as the kernel's message.
 
+use std::time::Duration;
+
 use netlink_packet_route::link::{
-    InfoBond, InfoBridge, InfoBridgePort, InfoData, InfoIpVlan, InfoMacVlan, InfoPortData, InfoVlan, InfoVrf,
-    IpVlanFlags, IpVlanMode, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State,
+    BridgePortState, BridgeStpState, InfoBond, InfoBridge, InfoBridgePort, InfoData, InfoIpVlan, InfoMacVlan,
+    InfoPortData, InfoVlan, InfoVrf, IpVlanFlags, IpVlanMode, LinkAttribute, LinkFlags, LinkInfo,
+    LinkMessage, State,
 };
 
 use super::{BridgePort, IpvlanFlag, IpvlanMode, Link, MacvlanMode, ParentDevice};
@@ -76,12 +79,7 @@ impl Link {
                     }
                 }
             }
-            InfoData::Bridge(facts) => {
-                self.vlan_filtering = facts.iter().find_map(|fact| match fact {
-                    InfoBridge::VlanFiltering(on) => Some(*on),
-                    _ => None,
-                });
-            }
+            InfoData::Bridge(facts) => self.take_bridge(&facts),
             InfoData::Vlan(facts) => {
                 self.vlan_id =
                     facts.iter().find_map(|fact| if let InfoVlan::Id(id) = fact { Some(*id) } else { None });
@@ -109,10 +107,29 @@ impl Link {
     }
 }
 
+impl Link {
+    fn take_bridge(&mut self, facts: &[InfoBridge]) {
+        let mut has_tree = false;
+        let mut delay = Duration::ZERO;
+        for fact in facts {
+            match fact {
+                InfoBridge::VlanFiltering(on) => self.vlan_filtering = Some(*on),
+                InfoBridge::StpState(state) => has_tree = *state != BridgeStpState::Disabled,
+                InfoBridge::ForwardDelay(hundredths) => {
+                    delay = Duration::from_millis(u64::from(*hundredths) * 10);
+                }
+                _ => {}
+            }
+        }
+        self.forward_delay = has_tree.then_some(delay);
+    }
+}
+
 fn bridge_port(facts: &[InfoBridgePort]) -> BridgePort {
     let mut port = BridgePort::default();
     for fact in facts {
         match fact {
+            InfoBridgePort::State(state) => port.forwarding = *state == BridgePortState::Forwarding,
             InfoBridgePort::HairpinMode(on) => port.hairpin = *on,
             InfoBridgePort::Isolated(on) => port.isolated = *on,
             _ => {}

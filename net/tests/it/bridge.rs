@@ -35,14 +35,15 @@ fn ports_join_leave_and_take_their_settings() {
     let net = empty();
     let (bridge, port) = switch(&net, false);
     let read = || net.link_by_index(port).unwrap().unwrap();
-    assert_eq!((read().master, read().bridge_port), (Some(bridge), Some(BridgePort::default())));
+    let port_is = |hairpin, isolated| Some(BridgePort { forwarding: true, hairpin, isolated });
+    assert_eq!((read().master, read().bridge_port), (Some(bridge), port_is(false, false)));
     // The bridge listens promiscuously on its ports; that is not anyone's wish for this link.
     assert!(!read().promisc);
     net.set_hairpin(port, true).unwrap();
     net.set_isolated(port, true).unwrap();
-    assert_eq!(read().bridge_port, Some(BridgePort { hairpin: true, isolated: true }));
+    assert_eq!(read().bridge_port, port_is(true, true));
     net.set_hairpin(port, false).unwrap();
-    assert_eq!(read().bridge_port, Some(BridgePort { hairpin: false, isolated: true }));
+    assert_eq!(read().bridge_port, port_is(false, true));
     net.clear_master(port).unwrap();
     assert_eq!((read().master, read().bridge_port), (None, None));
     assert!(net.set_hairpin(port, true).is_err());

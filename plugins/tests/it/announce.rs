@@ -64,6 +64,28 @@ fn the_neighbours_and_the_host_of_a_bridge_hear_of_a_new_owner() {
     }
 }
 
+// Proves: COMPAT-37
+#[test]
+fn the_neighbours_on_a_bridge_with_a_spanning_tree_hear_of_a_new_owner() {
+    let bed = Bed::new();
+    // The shortest delay that the kernel takes: two seconds, in hundredths.
+    bed.sh("ip link add br0 type bridge; ip link set br0 type bridge stp_state 1 forward_delay 200; ip link set br0 up");
+    let conf = |host| {
+        json!({"cniVersion": "1.1.0", "name": "blue", "type": "bridge", "bridge": "br0", "isGateway": true,
+            "ipam": ipam(host, true)})
+    };
+    let [old, peer, new] = ["old", "peer", "new"].map(|id| bed.pod(id));
+    bed.add(&conf(50), &old).unwrap();
+    bed.add(&conf(60), &peer).unwrap();
+    get_to_know(&peer.netns);
+    bed.del(&conf(50), &old).unwrap();
+    let result = bed.add(&conf(50), &new).unwrap();
+    hears_of(&peer.netns, "eth0", &result.interfaces[2].mac);
+    // A tree that takes longer than an ADD may holds up no pod.
+    bed.sh("ip link set br0 type bridge forward_delay 3000");
+    bed.add(&conf(70), &bed.pod("late")).unwrap();
+}
+
 // Proves: COMPAT-13
 #[test]
 fn the_neighbours_of_a_device_and_of_a_macvlan_hear_of_a_new_owner() {

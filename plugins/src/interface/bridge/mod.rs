@@ -148,6 +148,7 @@ impl<'a> Call<'a> {
         if !conf.disable_container_interface {
             port::wait_until_up(host, &pair.outer, input.deadline)?;
             undo.passed("port up")?;
+            port::wait_until_it_forwards(host, &bridge, &pair.outer, input.deadline);
             if let Some(mac) = pair.inner.mac {
                 announce::announce(pod, pair.inner.index, mac, &result, OWN, input.deadline);
             }

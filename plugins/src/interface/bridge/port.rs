@@ -10,6 +10,8 @@ use crate::interface::failure::Told;
 
 /// As long as the reference looks, in all.
 const PATIENCE: Duration = Duration::from_millis(2550);
+/// A spanning tree with the kernel's usual delay takes three times as long as this, and so much longer than an ADD may.
+const SPANNING_TREE_PATIENCE: Duration = Duration::from_secs(10);
 const DEFAULT_VLAN: u16 = 1;
 
 /// Makes the link a port, and sets it up last: no frame passes before its VLANs are right.
@@ -68,6 +70,27 @@ pub(super) fn wait_until_up(host: &Net, port: &Link, deadline: Instant) -> Resul
     let text =
         format!("the bridge port `{}` did not come up: it {state}; look for what else changes it", port.name);
     Err(CniError::failed(text))
+}
+
+/// On a bridge with a spanning tree a new port is deaf and mute while it listens and learns. A pod that started meanwhile would
+/// have no network, and its announcement would reach nobody (COMPAT-37). The pod's network works later in any case, so
+/// nothing here fails an ADD.
+pub(super) fn wait_until_it_forwards(host: &Net, bridge: &Link, port: &Link, deadline: Instant) {
+    let Some(delay) = bridge.forward_delay else { return };
+    let takes = delay * 2;
+    let until = deadline.min(Instant::now() + SPANNING_TREE_PATIENCE);
+    let waits = takes <= SPANNING_TREE_PATIENCE;
+    if waits && host.wait_bridge_port_forwards(port.index, until).unwrap_or(false) {
+        return;
+    }
+    tracing::warn!(
+        bridge = bridge.name,
+        port = port.name,
+        "the bridge has a spanning tree, whose ports forward only after {} s, so the pod has no network until then; set its \
+         forward delay to {} s or less, or switch the tree off where the bridge is in no loop",
+        takes.as_secs(),
+        SPANNING_TREE_PATIENCE.as_secs() / 2
+    );
 }
 
 #[cfg(test)]
