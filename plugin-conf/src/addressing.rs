@@ -3,11 +3,12 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use manifold_cni::{RawObject, Route};
 
 use crate::ip_range::IpRange;
 use crate::problem::Note;
-use crate::{BridgeConf, HostLocalConf, StaticConf, ipam};
+use crate::{BridgeConf, HostLocalConf, StaticConf, ipam, whereabouts};
 
 /// Routes of a family of which the definition has no address, without a gateway: no packet can take them (COMPAT-12).
 pub(crate) fn idle_routes(routes: &[Route], has_v4: bool, has_v6: bool) -> Vec<Note> {
@@ -52,7 +53,21 @@ pub(crate) fn static_ipam(conf: &StaticConf) -> Vec<Note> {
         return Vec::new();
     }
     let has = |v4: bool| conf.addresses.iter().any(|a| a.address.addr().is_ipv4() == v4);
-    idle_routes(&conf.routes, has(true), has(false))
+    let mut notes = idle_routes(&conf.routes, has(true), has(false));
+    notes.extend(conf.addresses.iter().filter_map(|given| broadcast(given.address)));
+    notes
+}
+
+/// Such a pod cannot be spoken to from its own subnet: neighbours with the same mask send a broadcast (COMPAT-36).
+fn broadcast(address: IpNet) -> Option<Note> {
+    let is_one = matches!(address, IpNet::V4(v4) if v4.prefix_len() < 31 && v4.addr() == v4.broadcast());
+    is_one.then(|| Note {
+        pointer: "/ipam/addresses".into(),
+        sentence: format!(
+            "`{address}` is the broadcast address of its subnet, so its neighbours do not reach it; give another address, or \
+             the mask `/32` with a gateway"
+        ),
+    })
 }
 
 /// IPAM plugins that are known to name no gateway, or only a configured one, under plugins that need one (COMPAT-19).
@@ -65,6 +80,7 @@ pub(crate) fn gateway(type_name: &str, ipam_type: &str, config: &RawObject) -> O
         ("ptp", "whereabouts") if !given => {
             "ptp routes through a gateway, and `whereabouts` gives none without `gateway`, so no pod can start; add it".into()
         }
+        ("bridge", "whereabouts") if whereabouts::leaves_out_first_hosts(config) => return None,
         ("bridge", "calico-ipam" | "whereabouts") if !given && BridgeConf::read_leniently(config).is_gateway() => format!(
             "`isGateway` needs a gateway, and `{ipam_type}` gives none, so no pod can start; name an address that is kept \
              out of its pool in `ipam.gateway`, or turn `isGateway` off"
@@ -123,6 +139,20 @@ mod tests {
         assert_eq!(of(r#""subnet":"10.1.0.0/24","rangeStart":"10.1.0.1","rangeEnd":"10.1.0.254""#), [""; 0]);
     }
 
+    // Proves: COMPAT-36
+    #[test]
+    fn an_address_that_is_the_broadcast_of_its_mask_is_noted() {
+        let of = |address: &str| {
+            let ipam = format!(r#""type":"static","addresses":[{{"address":"{address}"}}]"#);
+            notes("macvlan", &format!(r#"{{"ipam":{{{ipam}}}}}"#))
+        };
+        let [note] = &of("10.1.0.63/26")[..] else { panic!("{:?}", of("10.1.0.63/26")) };
+        assert!(note.contains("`10.1.0.63/26` is the broadcast address"), "{note}");
+        for good in ["10.1.0.62/26", "10.1.0.63/32", "10.1.0.63/31", "10.1.0.63/25", "fd00::ff/120"] {
+            assert_eq!(of(good), [""; 0], "{good}");
+        }
+    }
+
     // Shows part of: COMPAT-19
     #[test]
     fn a_gateway_that_ipam_will_not_name_is_noted() {
@@ -143,6 +173,11 @@ mod tests {
             ("bridge", r#""isGateway":true,"#, r#""calico-ipam","gateway":"10.1.0.1""#),
             ("ptp", "", r#""whereabouts","gateway":"10.1.0.1""#),
             ("bridge", r#""isGateway":true,"#, r#""somebody-elses""#),
+            (
+                "bridge",
+                r#""isGateway":true,"#,
+                r#""whereabouts","range":"10.1.0.0/24","range_start":"10.1.0.10""#,
+            ),
         ] {
             assert_eq!(of(kind, keys, ipam), [""; 0], "{kind} with {ipam}");
         }

@@ -43,6 +43,7 @@ pub mod tuning;
 pub mod vlan;
 pub mod vlan_link;
 pub mod vrf;
+pub mod whereabouts;
 
 pub use bandwidth::BandwidthConf;
 pub use bond::{BondConf, BondMode};

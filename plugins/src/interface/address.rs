@@ -29,6 +29,16 @@ pub(crate) struct Plan {
     pub(crate) keeps_ipv6: bool,
 }
 
+/// The neighbours' kernels decide, so there is nothing to mend here (COMPAT-36).
+fn warn_of_broadcast(address: IpNet) {
+    if let IpNet::V4(v4) = address
+        && v4.prefix_len() < 31
+        && v4.addr() == v4.broadcast()
+    {
+        tracing::warn!(%address, "IPAM gave the broadcast address of its subnet, so neighbours do not reach it");
+    }
+}
+
 /// Decides; touches nothing. `own` is the index of the link among the result's interfaces.
 pub(crate) fn plan(result: &CniResult, own: usize) -> Result<Plan, CniError> {
     if result.interfaces.is_empty() {
@@ -47,6 +57,7 @@ pub(crate) fn plan(result: &CniResult, own: usize) -> Result<Plan, CniError> {
             }
             Some(_) => plan.addresses.push(ip.address),
         }
+        warn_of_broadcast(ip.address);
         let slot = match Family::of(ip.address.addr()) {
             Family::V4 => &mut plan.gateway_v4,
             Family::V6 => &mut plan.gateway_v6,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use manifold_cni::{CniError, CniResult, RawObject, Route};
 use manifold_net::{AddressOptions, BridgeVlan, Family, Link, Net, VethSpec, sysctl};
-use manifold_plugin_conf::{BridgeConf, ipam};
+use manifold_plugin_conf::{BridgeConf, ipam, whereabouts};
 
 use super::{OWN, port};
 use crate::interface::failure::{Told, gone_is_fine};
@@ -17,24 +17,27 @@ use crate::interface::undo::Undo;
 pub(super) enum Source<'a> {
     /// An IPAM plugin that keeps the first address of its subnets free, or whose addresses the definition lists.
     FirstHost,
-    /// Another one may give out every address of its subnets. Only the definition can name one that is free.
-    Given { ipam: &'a str, gateway: Option<IpAddr> },
+    /// Another one may give out every address of its subnets. Only the definition can name one that is free, or keep the first
+    /// one free.
+    Given { ipam: &'a str, config: &'a RawObject },
 }
 
 impl<'a> Source<'a> {
-    pub(super) fn of(ipam: &'a str, config: &RawObject) -> Self {
+    pub(super) fn of(ipam: &'a str, config: &'a RawObject) -> Self {
         match ipam {
             "host-local" | "static" | "dhcp" => Self::FirstHost,
-            _ => Self::Given { ipam, gateway: ipam::given_gateway(config) },
+            _ => Self::Given { ipam, config },
         }
     }
 
     fn gateway(self, address: IpNet) -> Result<IpAddr, CniError> {
-        let (ipam, given) = match self {
-            Self::FirstHost => return first_host(address),
-            Self::Given { ipam, gateway } => (ipam, gateway),
+        let Self::Given { ipam, config } = self else { return first_host(address) };
+        let given = ipam::given_gateway(config).filter(|gateway| address.contains(gateway));
+        let kept_free = || {
+            let first = first_host(address).ok()?;
+            (ipam == "whereabouts" && whereabouts::leaves_out(config, first)).then_some(first)
         };
-        given.filter(|gateway| address.contains(gateway)).ok_or_else(|| {
+        given.or_else(kept_free).ok_or_else(|| {
             CniError::failed(format!(
                 "`isGateway` needs a gateway in the pod's subnet, and IPAM plugin `{ipam}` gave `{address}` without one: \
                  any other address of that subnet may become a pod's; keep one out of its pool and name it in \
@@ -235,8 +238,8 @@ mod tests {
     fn completed_for(ipam: &str, raw: &str, result: &str) -> Result<CniResult, CniError> {
         let conf: BridgeConf = serde_json::from_str(raw).unwrap();
         let mut result: CniResult = serde_json::from_str(result).unwrap();
-        let source = Source::of(ipam, &RawObject::parse(raw.as_bytes()).unwrap());
-        complete(&mut result, &conf, source).map(|()| result)
+        let config = RawObject::parse(raw.as_bytes()).unwrap();
+        complete(&mut result, &conf, Source::of(ipam, &config)).map(|()| result)
     }
 
     fn routes(result: &CniResult) -> Vec<String> {
@@ -305,6 +308,18 @@ mod tests {
         // As it names one itself, it has kept it free.
         let named = r#"{"ips": [{"address": "10.201.0.2/28", "gateway": "10.201.0.1"}]}"#;
         completed_for("whereabouts", r#"{"isGateway": true}"#, named).unwrap();
+    }
+
+    // Proves: COMPAT-19.1
+    #[test]
+    fn the_first_host_is_the_gateway_where_whereabouts_keeps_it_out_of_its_pool() {
+        let of = |pool: &str| {
+            let raw = format!(r#"{{"isGateway": true, "ipam": {{"type": "whereabouts", {pool}}}}}"#);
+            completed_for("whereabouts", &raw, r#"{"ips": [{"address": "10.1.0.10/24"}]}"#)
+        };
+        let result = of(r#""range": "10.1.0.0/24", "range_start": "10.1.0.10""#).unwrap();
+        assert_eq!(result.ips[0].gateway.map(|gw| gw.to_string()).as_deref(), Some("10.1.0.1"));
+        assert!(of(r#""range": "10.1.0.0/24""#).unwrap_err().msg.contains("may become a pod's"));
     }
 
     // Proves: PLG-BRIDGE-17
