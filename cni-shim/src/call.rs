@@ -78,9 +78,7 @@ fn answer(
         _ => {}
     }
     if environment.get(CALLED_BY).is_some() {
-        return Err(CniError::config(
-            "a network's plugin called Manifold itself; name the plugin that the network is to have instead",
-        ));
+        return below_itself(&call.target);
     }
     let bytes = stdin(MOST_STDIN + 1)
         .map_err(|e| CniError::new(code::IO, format!("standard input cannot be read: {e}")))?;
@@ -104,6 +102,16 @@ fn answer(
         Target::Gc => crate::gc::gc(&shim),
         Target::Version | Target::About => Ok(()),
     }
+}
+
+/// ADD is refused, so nothing is owed later: a DEL that failed would keep the pod for ever.
+fn below_itself(target: &Target) -> Result<(), CniError> {
+    if matches!(target, Target::Del(_) | Target::Gc) {
+        return Ok(());
+    }
+    Err(CniError::config(
+        "a network's plugin called Manifold itself; name the plugin that the network is to have instead",
+    ))
 }
 
 #[expect(clippy::print_stderr, reason = "a person started it by hand and is told what it is")]

@@ -2,14 +2,15 @@
 //!
 //! Multus runs it as 0.1.0, which every plugin speaks. Ours is the newest version, up to that of the runtime's own
 //! configuration, that every executable of the list speaks by its own word (VERSION). Bundled plugins speak all of them. An
-//! answer is remembered for as long as the file is the same; a list of bundled plugins alone asks nobody.
+//! answer is remembered for as long as the file is the same, one that is of no use for an hour; a list of bundled plugins alone
+//! asks nobody.
 
 use std::time::{Duration, Instant};
 
 use manifold_cni::{CniError, Executed, PluginType, Version, code, probe};
 use manifold_ledger::RecordedPlugin;
 use manifold_ledger::executable::ExecutableFile;
-use manifold_ledger::spoken::SpokenVersions;
+use manifold_ledger::spoken::{Answer, SpokenVersions};
 
 use crate::shim::Shim;
 
@@ -48,16 +49,22 @@ fn ask(shim: &Shim, executable: &ExecutableFile) -> Option<Speaker> {
             said
         }
     };
+    let Answer::Versions(said) = said else { return None };
     Some(Speaker { name, versions: said.iter().filter_map(|version| version.parse().ok()).collect() })
 }
 
-fn answer(shim: &Shim, executable: &ExecutableFile, name: &str) -> Option<Vec<String>> {
+/// `None`: there was no time to answer, which says nothing of the plugin.
+fn answer(shim: &Shim, executable: &ExecutableFile, name: &str) -> Option<Answer> {
     let kind: PluginType = name.parse().ok()?;
     let plugin = Executed::new(kind, executable.path.clone());
     let deadline = shim.add_deadline().min(Instant::now() + ANSWER);
-    probe::supported(&plugin, &shim.folders, deadline)
-        .inspect_err(|e| tracing::warn!("plugin `{name}` does not say which CNI versions it speaks: {e}"))
-        .ok()
+    match probe::supported(&plugin, &shim.folders, deadline) {
+        Ok(versions) => Some(Answer::Versions(versions)),
+        Err(e) => {
+            tracing::warn!("plugin `{name}` does not say which CNI versions it speaks: {e}");
+            (Instant::now() < deadline).then_some(Answer::Unusable)
+        }
+    }
 }
 
 fn nothing_in_common(speakers: &[Speaker], most: Version) -> CniError {

@@ -31,6 +31,8 @@ mod hostile;
 mod hostile_calls;
 mod kernel;
 mod lenient;
+mod meshes;
+mod meta_plugin;
 mod networks;
 mod no_calls;
 mod no_programs;

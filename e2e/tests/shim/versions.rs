@@ -107,6 +107,37 @@ fn plugins_without_a_version_in_common_are_named_before_anything_is_touched() {
     assert_eq!(node.ledger(), Vec::<String>::new());
 }
 
+// Proves: COMPAT-5.3
+#[test]
+fn a_plugin_without_a_usable_answer_is_asked_once() {
+    let node = Node::new("mute");
+    let folder = node.host.folder().display().to_string();
+    let script = format!(
+        r#"#!/bin/sh
+cat >/dev/null
+echo $CNI_COMMAND >> {folder}/asked
+case $CNI_COMMAND in
+  VERSION) echo '{{"code":4,"msg":"no such command"}}'; exit 1;;
+  ADD) echo '{{"cniVersion":"1.1.0"}}';;
+esac
+"#
+    );
+    crate::wrapper::write(&node.folder("bin/mute"), &script);
+    node.define("mute", &json!({"type": "mute"}));
+    for name in ["first", "second"] {
+        let sandbox = node.sandbox(name, "mute");
+        node.runtime().add(&sandbox.pod).unwrap().must_succeed();
+        node.runtime().del(&sandbox.pod).unwrap().must_succeed();
+    }
+    assert_eq!(lines(&node, "asked"), ["VERSION", "ADD", "DEL", "ADD", "DEL"]);
+    // Another release of it may have learned to answer.
+    crate::wrapper::write(&node.folder("bin/mute"), &format!("{script}# changed\n"));
+    let sandbox = node.sandbox("third", "mute");
+    node.runtime().add(&sandbox.pod).unwrap().must_succeed();
+    node.runtime().del(&sandbox.pod).unwrap().must_succeed();
+    assert_eq!(lines(&node, "asked")[5..], ["VERSION", "ADD", "DEL"]);
+}
+
 // Proves: COMPAT-5
 #[test]
 fn a_plugin_that_refused_the_version_owes_nothing() {
