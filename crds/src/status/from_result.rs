@@ -69,22 +69,33 @@ impl Described<'_> {
     }
 
     fn about(&self, (index, interface): (usize, &Interface)) -> NetworkStatus {
-        // A result that names one interface means it, even where it leaves the index out (MLT-STS-3).
-        let only = self.result.interfaces.len() == 1;
-        let belongs = |ip: &&IpConfig| ip.interface == Some(index) || (only && ip.interface.is_none());
+        let ips = self.result.ips.iter().filter(|ip| self.belongs(ip, index));
         NetworkStatus {
             interface: Some(interface.name.clone()),
-            ips: self.result.ips.iter().filter(belongs).map(|ip| ip.address.addr()).collect(),
+            ips: ips.map(|ip| ip.address.addr()).collect(),
             mac: Some(interface.mac.clone()).filter(|m| !m.is_empty()),
             mtu: interface.mtu,
             ..self.base()
         }
     }
 
-    /// No interface inside the sandbox: the first address that belongs to none, else no address (NPWG-5.3.3-3, -4).
+    /// No interface inside the sandbox: the addresses of the one that is called as the pod's was to be (Azure's plugin says
+    /// it so), else the first address that belongs to none, else no address (NPWG-5.3.3-3, -4; COMPAT-35). The entry names
+    /// no interface, as with Multus.
     fn without_interface(&self) -> NetworkStatus {
-        let free = self.result.ips.iter().find(|ip| ip.interface.is_none());
-        NetworkStatus { ips: free.map(|ip| ip.address.addr()).into_iter().collect(), ..self.base() }
+        let ips = &self.result.ips;
+        let pods = self.result.interfaces.iter().position(|i| i.name == self.ifname.as_str());
+        let chosen: Vec<&IpConfig> = match pods {
+            Some(index) => ips.iter().filter(|ip| self.belongs(ip, index)).collect(),
+            None => ips.iter().find(|ip| ip.interface.is_none()).into_iter().collect(),
+        };
+        NetworkStatus { ips: chosen.into_iter().map(|ip| ip.address.addr()).collect(), ..self.base() }
+    }
+
+    /// A result that names one interface means it, even where it leaves the index out (MLT-STS-3).
+    fn belongs(&self, ip: &IpConfig, index: usize) -> bool {
+        let only = self.result.interfaces.len() == 1;
+        ip.interface == Some(index) || (only && ip.interface.is_none())
     }
 
     fn old_result(&self) -> NetworkStatus {

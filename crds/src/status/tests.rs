@@ -101,6 +101,22 @@ fn addresses_of_host_interfaces_do_not_leak() {
     );
 }
 
+// Proves: COMPAT-35
+#[test]
+fn the_pods_interface_without_a_sandbox_has_its_addresses() {
+    // As Azure's plugin answers, with and without the index.
+    check(
+        json!({"interfaces": [{"name": "net1", "mac": "02:00:00:00:00:01"}],
+            "ips": [{"address": "10.240.0.9/16", "gateway": "10.240.0.1", "interface": 0}, {"address": "fd00::9/64"}]}),
+        json!({"name": "ns/net", "ips": ["10.240.0.9", "fd00::9"], "default": false}),
+    );
+    check(
+        json!({"interfaces": [{"name": "host0"}, {"name": "net1"}],
+            "ips": [{"address": "10.0.0.1/8", "interface": 0}, {"address": "10.0.0.9/8", "interface": 1}]}),
+        json!({"name": "ns/net", "ips": ["10.0.0.9"], "default": false}),
+    );
+}
+
 #[test]
 fn the_only_interface_has_the_addresses_that_name_none() {
     check(
