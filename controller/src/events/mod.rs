@@ -41,6 +41,7 @@ pub enum Reason {
     NetworkStatusNotPublished,
     ConfigurationRestored,
     ExecutableRestored,
+    FoldersNotRead,
     NodeUninstalled,
     NodeNotUninstalled,
 }

@@ -77,6 +77,7 @@ fn action(reason: Reason) -> &'static str {
         Reason::NetworksAttached | Reason::NetworksNotAttached => "Attached",
         Reason::NetworksNotDetached => "Detached",
         Reason::NetworkStatusNotPublished => "Published",
+        Reason::FoldersNotRead => "Compared",
         Reason::NodeUninstalled | Reason::NodeNotUninstalled => "Uninstalled",
     }
 }

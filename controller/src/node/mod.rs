@@ -22,6 +22,7 @@ pub mod node_object;
 pub mod nodes;
 pub mod outcomes;
 pub mod patch;
+pub mod platform;
 pub mod preflight;
 pub mod rival;
 mod rounds;

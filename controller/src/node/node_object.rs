@@ -1,5 +1,5 @@
-//! What the Node object of this node says of the runtime: for the version of the configuration, and whether pods' annotations
-//! are passed.
+//! What the Node object of this node says of the runtime: for the version of the configuration, whether pods' annotations are
+//! passed, and in which folders it looks.
 //!
 //! Asked once for each identity. Where that is not allowed, the configuration is written in the version that every runtime
 //! reads, and offers every runtime to pass a pod's annotations.
@@ -12,15 +12,24 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::identity::{ANSWER, Identity};
+use super::platform::Platform;
 use crate::context::Stop;
 
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Tells what the Node object says of the runtime; `Some(None)`: nothing that we may know.
-pub async fn runtime(
+/// What is read of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The runtime's name and version.
+    pub runtime: Option<String>,
+    pub platform: Option<Platform>,
+}
+
+/// Tells what the Node object says; `Some(None)`: nothing that we may know.
+pub async fn follow(
     client: Client,
     mut identity: watch::Receiver<Option<Identity>>,
-    told: watch::Sender<Option<Option<String>>>,
+    told: watch::Sender<Option<Option<Facts>>>,
     mut stop: Stop,
 ) {
     let asking = async {
@@ -45,13 +54,13 @@ pub async fn runtime(
     told.closed().await;
 }
 
-async fn ask(client: &Client, name: &str) -> Result<Option<String>, String> {
+async fn ask(client: &Client, name: &str) -> Result<Option<Facts>, String> {
     let api: Api<Node> = Api::all(client.clone());
     match timeout(ANSWER, api.get_opt(name)).await {
-        Ok(Ok(node)) => {
-            let info = node.and_then(|node| node.status).and_then(|status| status.node_info);
-            Ok(info.map(|info| info.container_runtime_version))
-        }
+        Ok(Ok(node)) => Ok(node.map(|node| Facts {
+            platform: Platform::of(&node),
+            runtime: node.status.and_then(|s| s.node_info).map(|info| info.container_runtime_version),
+        })),
         Ok(Err(kube::Error::Api(status))) if status.code == 403 => {
             tracing::info!(
                 "the Node may not be read, so the configuration is written in CNI 1.0.0 and the runtime is taken to pass annotations; set `cniVersion` and `podAnnotations`, or grant `get` of nodes"

@@ -14,6 +14,7 @@ use super::definition::{LEAVE, Seen};
 use super::identity::Identity;
 use super::keep::{Did, Keeper, Round, Told};
 use super::metrics::{File, Metrics, Written};
+use super::node_object::Facts;
 use crate::events::{About, Events, Reason, Severity};
 
 /// Without any news.
@@ -25,7 +26,7 @@ pub(super) struct News {
     pub(super) seen: watch::Receiver<Seen>,
     pub(super) shim: watch::Receiver<Option<Shim>>,
     pub(super) identity: watch::Receiver<Option<Identity>>,
-    pub(super) runtime: watch::Receiver<Option<Option<String>>>,
+    pub(super) node: watch::Receiver<Option<Option<Facts>>>,
     pub(super) built_in: watch::Receiver<Option<String>>,
 }
 
@@ -41,6 +42,7 @@ pub(super) struct Rounds {
     pub(super) events: Events,
     /// The mark that was answered.
     pub(super) uninstalled: Option<String>,
+    pub(super) warned_of_folders: bool,
     pub(super) runtime: tokio::runtime::Handle,
 }
 
@@ -93,7 +95,18 @@ impl Rounds {
         for one in did {
             self.tell(&one);
         }
+        self.warn_of_folders();
         again
+    }
+
+    /// Once in a life, and when it is known for whom the event is.
+    fn warn_of_folders(&mut self) {
+        let platform = self.news.node.borrow().as_ref().and_then(|facts| facts.as_ref()?.platform);
+        let Some(platform) = platform.filter(|_| !self.warned_of_folders) else { return };
+        self.warned_of_folders = true;
+        if let Some(sentence) = platform.warning(&self.config.host) {
+            self.event(Reason::FoldersNotRead, sentence);
+        }
     }
 
     fn told(&self) -> Told {
@@ -102,7 +115,7 @@ impl Rounds {
         Told {
             nad: self.news.seen.borrow().nad.clone(),
             credentials: credentials::on_disk(&state, jiff::Timestamp::now(), tried),
-            runtime: self.news.runtime.borrow().clone(),
+            runtime: self.news.node.borrow().clone().map(|facts| facts.and_then(|facts| facts.runtime)),
             built_in: self.news.built_in.borrow().clone(),
         }
     }

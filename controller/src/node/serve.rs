@@ -73,11 +73,11 @@ pub async fn serve(base: kube::Config, config: Config, mut stop: Stop) -> anyhow
     let (tell_seen, seen) = watch::channel(Seen::default());
     let (tell_identity, identity) = watch::channel(None);
     let (tell_shim, shim) = watch::channel(None);
-    let (tell_runtime, runtime) = watch::channel(None);
+    let (tell_node, node) = watch::channel(None);
     let (tell_built_in, built_in) = watch::channel(None);
 
     let (wake, woken) = mpsc::channel();
-    let news = News { seen: seen.clone(), shim: shim.clone(), identity: identity.clone(), runtime, built_in };
+    let news = News { seen: seen.clone(), shim: shim.clone(), identity: identity.clone(), node, built_in };
     forward(&news, &wake);
     let host = &config.host;
     let told = wake.clone();
@@ -90,6 +90,7 @@ pub async fn serve(base: kube::Config, config: Config, mut stop: Stop) -> anyhow
         metrics: metrics.clone(),
         events: events.clone(),
         uninstalled: None,
+        warned_of_folders: false,
         runtime: tokio::runtime::Handle::current(),
     };
     std::thread::Builder::new()
@@ -111,7 +112,7 @@ pub async fn serve(base: kube::Config, config: Config, mut stop: Stop) -> anyhow
         };
         tokio::spawn(nodes.run(client.clone(), stop.clone()));
     }
-    tokio::spawn(node_object::runtime(client.clone(), identity.clone(), tell_runtime, stop.clone()));
+    tokio::spawn(node_object::follow(client.clone(), identity.clone(), tell_node, stop.clone()));
     let (namespace, name) = (config.namespace.clone(), config.default_network.name.clone());
     let (until, following) = (stop.clone(), client.clone());
     tokio::spawn(async move { definition::follow(following, &namespace, &name, tell_seen, until).await });
@@ -154,6 +155,6 @@ fn forward(news: &News, wake: &Sender<()>) {
     one(news.seen.clone(), wake.clone());
     one(news.shim.clone(), wake.clone());
     one(news.identity.clone(), wake.clone());
-    one(news.runtime.clone(), wake.clone());
+    one(news.node.clone(), wake.clone());
     one(news.built_in.clone(), wake.clone());
 }

@@ -59,12 +59,6 @@ impl<'a> Node<'a> {
         let client = api.client();
         let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}});
         client.create_if_missing("/api/v1/nodes", &node).unwrap();
-        let status = json!({"status": {"nodeInfo": {
-            "containerRuntimeVersion": "containerd://2.1.0", "architecture": "", "bootID": "", "kernelVersion": "",
-            "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "", "operatingSystem": "", "osImage": "",
-            "systemUUID": "",
-        }}});
-        client.send("PATCH", &format!("/api/v1/nodes/{name}/status"), &status).unwrap();
         let host = tempfile::tempdir().unwrap();
         for folder in ["opt/cni/bin", "etc/cni/net.d", "var/lib/cni"] {
             fs::create_dir_all(host.path().join(folder)).unwrap();
@@ -94,8 +88,19 @@ impl<'a> Node<'a> {
             config: all,
             process: Mutex::default(),
         };
+        node.says_of_itself("");
         node.log_in();
         node
+    }
+
+    /// What its kubelet reports, with the kubelet's version.
+    pub(super) fn says_of_itself(&self, kubelet: &str) {
+        let status = json!({"status": {"nodeInfo": {
+            "containerRuntimeVersion": "containerd://2.1.0", "architecture": "", "bootID": "", "kernelVersion": "",
+            "kubeProxyVersion": "", "kubeletVersion": kubelet, "machineID": "", "operatingSystem": "", "osImage": "",
+            "systemUUID": "",
+        }}});
+        self.api.client().send("PATCH", &format!("/api/v1/nodes/{}/status", self.name), &status).unwrap();
     }
 
     /// The token of a pod of the DaemonSet on this node.

@@ -35,6 +35,22 @@ fn the_configuration_comes_when_the_node_can_serve_and_not_before() {
     assert_eq!(node.sum("manifold_node_serves", &[]), 1.0);
 }
 
+// Proves: COMPAT-39
+#[test]
+fn folders_into_which_the_runtime_does_not_look_are_told_with_the_value() {
+    let api = server();
+    define(&api, Some(BRIDGE));
+    let node = Node::new(&api, "node-elsewhere", json!({}));
+    node.says_of_itself("v1.31.2+k3s1");
+    let node = node.serving();
+    node.wait("an event", || {
+        let told = node.events("default", "FoldersNotRead", &node.name);
+        told.iter().any(|told| {
+            told.contains("`/var/lib/rancher/k3s/data/cni`") && told.contains("`platform` to `k3s`")
+        })
+    });
+}
+
 // Proves: F-NOD-4, P-UP-3, COMPAT-32
 #[test]
 fn what_a_rival_does_to_the_configuration_is_undone_at_once_and_told() {
@@ -70,6 +86,24 @@ fn what_a_rival_does_to_the_configuration_is_undone_at_once_and_told() {
     // The folder itself.
     node.wait("the folder's end", || fs::remove_dir_all(node.conf("")).is_ok());
     node.wait("restored", is_whole);
+}
+
+// Proves: COMPAT-40
+#[test]
+fn a_mesh_that_adds_itself_to_our_configuration_is_taken_out_and_told_where_to_write() {
+    let api = server();
+    define(&api, Some(BRIDGE));
+    let node = Node::new(&api, "node-mesh", json!({})).serving();
+    let whole = fs::read(node.conf(CONFLIST)).unwrap();
+    let mut list: Value = serde_json::from_slice(&whole).unwrap();
+    list["plugins"].as_array_mut().unwrap().push(json!({"type": "istio-cni"}));
+    fs::write(node.conf(CONFLIST), list.to_string()).unwrap();
+    node.wait("restored", || fs::read(node.conf(CONFLIST)).is_ok_and(|now| now == whole));
+    node.wait("an event that names it", || {
+        let told = node.events("default", "ConfigurationRestored", &node.name);
+        told.iter().any(|told| told.contains("Istio CNI") && told.contains("the default network's own file"))
+    });
+    assert!(node.sum("manifold_node_rivals_total", &[("rival", "Istio")]) >= 1.0);
 }
 
 // Proves: F-NOD-6, P-UP-7
