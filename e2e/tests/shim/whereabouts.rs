@@ -101,6 +101,22 @@ fn serves(prefix: &str, conf: impl Fn(&Node<'_>) -> Value, rounds: &[&str], expe
     cluster.assert_given_back();
 }
 
+// Proves: COMPAT-19.1
+#[test]
+fn a_bridge_is_the_gateway_at_the_first_host_that_the_pool_leaves_out() {
+    let cluster = Cluster::new("wb-gateway", 1);
+    let ipam = json!({"range": "10.72.0.0/24", "range_start": "10.72.0.10"});
+    cluster.define("wide", |node| node.bridge("mf-wide", &[]).with("isGateway", json!(true)), &ipam);
+    let node = &cluster.nodes[0];
+    let sandbox = node.sandbox("cart", "wide");
+    node.runtime().add(&sandbox.pod).unwrap().must_succeed();
+    assert_eq!(kernel::addresses(&sandbox.netns, "net1"), ["10.72.0.10"]);
+    assert!(node.host.exec(&["ip", "address", "show", "dev", "mf-wide"]).unwrap().contains("10.72.0.1/24"));
+    sandbox.netns.exec(&["ping", "-c", "1", "-W", "10", "10.72.0.1"]).unwrap();
+    node.runtime().del(&sandbox.pod).unwrap().must_succeed();
+    cluster.assert_given_back();
+}
+
 #[test]
 fn macvlan_gets_addresses_of_the_whole_cluster_from_whereabouts_and_gives_them_back() {
     let expected = ["10.70.0.10", "10.70.0.12", "10.70.0.13", "10.70.0.14"];
