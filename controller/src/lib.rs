@@ -11,6 +11,7 @@ pub mod config;
 pub mod connect;
 pub mod context;
 pub mod events;
+mod feed;
 pub mod lint;
 pub mod metrics_page;
 pub mod node;

@@ -7,18 +7,22 @@ use std::time::Duration;
 use futures::future::join_all;
 use futures::{StreamExt as _, pin_mut};
 use kube::Client;
-use kube::runtime::{WatchStreamExt as _, watcher};
 use manifold_crds::{Nad, NadRef};
+use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use crate::context::Stop;
-use crate::objects::{self, Definition};
+use crate::feed::{Event, feed};
+use crate::objects::{self, Definition, Malformed};
 
 /// All reading of one review, however many definitions it takes.
 const READING: Duration = Duration::from_millis(900);
 /// Definitions being read at one time, for all reviews together: the API server has other work.
 const READERS: usize = 32;
+
+/// More than is allowed.
+const CONFIG_MOST_BYTES: usize = 128 << 10;
 
 /// Every definition of the cluster, as the watch has it.
 #[derive(Clone)]
@@ -55,7 +59,7 @@ impl KnownDefinitions {
 
     /// Follows the definitions until it is time to end.
     pub(super) async fn follow(&self, mut stop: Stop) {
-        let events = watcher(objects::all(self.client.clone()), watcher::Config::default()).default_backoff();
+        let events = feed(self.client.clone(), objects::source(|_| {}), read);
         pin_mut!(events);
         let mut listed = None;
         loop {
@@ -64,52 +68,44 @@ impl KnownDefinitions {
                 event = events.next() => event,
             };
             match event {
-                Some(Ok(event)) => self.take(event, &mut listed),
-                Some(Err(error)) => tracing::warn!(%error, "the watch of definitions is interrupted"),
+                Some(event) => self.take(event, &mut listed),
                 None => return,
             }
         }
     }
 
     /// A list takes the place of everything when it is complete, so nobody ever sees half of one.
-    fn take(
-        &self,
-        event: watcher::Event<kube::api::DynamicObject>,
-        listed: &mut Option<BTreeMap<NadRef, Arc<Nad>>>,
-    ) {
+    fn take(&self, event: Event<Nad>, listed: &mut Option<BTreeMap<NadRef, Arc<Nad>>>) {
         let nads = || self.nads.write().unwrap_or_else(PoisonError::into_inner);
         match event {
-            watcher::Event::Init => *listed = Some(BTreeMap::new()),
-            watcher::Event::InitApply(object) => {
-                if let (Some(nad), Some(list)) = (read(&object), listed) {
+            Event::ListBegins => *listed = Some(BTreeMap::new()),
+            Event::Listed(nad) => {
+                if let Some(list) = listed {
                     list.insert(nad.reference.clone(), Arc::new(nad));
                 }
             }
-            watcher::Event::InitDone => {
+            Event::ListEnds => {
                 if let Some(list) = listed.take() {
                     *nads() = list;
                 }
             }
-            watcher::Event::Apply(object) => {
-                if let Some(nad) = read(&object) {
-                    nads().insert(nad.reference.clone(), Arc::new(nad));
-                }
-            }
-            watcher::Event::Delete(object) => {
-                if let Some(nad) = read(&object) {
-                    nads().remove(&nad.reference);
-                }
-            }
+            Event::Set(nad) => drop(nads().insert(nad.reference.clone(), Arc::new(nad))),
+            Event::Gone(nad) => drop(nads().remove(&nad.reference)),
+            Event::Malformed | Event::Interrupted | Event::Resumed => {}
         }
     }
 }
 
-/// One malformed object is one line in the log; whoever names it is answered by a reading of its own.
-fn read(object: &kube::api::DynamicObject) -> Option<Nad> {
-    Definition::read(object)
-        .map(|d| d.nad)
-        .map_err(|error| tracing::warn!(%error, "a definition is passed over"))
-        .ok()
+/// One malformed object is one line in the log; whoever names it is answered by a reading of its own. A configuration that is
+/// larger than any that is allowed is kept as far as its size shows.
+fn read(raw: &RawValue) -> Result<Nad, Malformed> {
+    let object = serde_json::from_str(raw.get());
+    let object = object.map_err(|e| Malformed { reference: "?/?".to_owned(), why: e.to_string() })?;
+    let mut nad = Definition::read(&object)?.trimmed()?.nad;
+    if let Some(config) = &mut nad.config {
+        objects::cut(config, CONFIG_MOST_BYTES);
+    }
+    Ok(nad)
 }
 
 /// Reads definitions for one review.

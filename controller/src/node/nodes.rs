@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Node;
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Client, ResourceExt as _};
 use manifold_ledger::installed::Installed;
 use manifold_net::Net;
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -20,6 +20,8 @@ use super::definition::Seen;
 use super::identity::Identity;
 use super::routes;
 use crate::context::Stop;
+use crate::feed::{Event, Source, feed};
+use crate::objects::Malformed;
 
 /// Routes are looked at this often: who restarts the host's network takes them away.
 const LOOK: Duration = Duration::from_secs(15);
@@ -51,7 +53,7 @@ impl Nodes {
     }
 
     async fn follow(&self, client: Client, own: &str) {
-        let stream = watcher(Api::<Node>::all(client), watcher::Config::default()).default_backoff();
+        let stream = feed(client, source(), read);
         futures::pin_mut!(stream);
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -62,8 +64,7 @@ impl Nodes {
                 event = stream.next() => {
                     let before = nodes.clone();
                     match event {
-                        Some(Ok(event)) => is_whole |= take(event, &mut nodes, &mut fresh),
-                        Some(Err(error)) => tracing::warn!("the watch of the Nodes begins anew: {error}"),
+                        Some(event) => is_whole |= take(event, &mut nodes, &mut fresh),
                         None => return,
                     }
                     // A heartbeat says nothing new.
@@ -113,21 +114,34 @@ impl Nodes {
     }
 }
 
+fn source() -> Source {
+    let path = "/api/v1/nodes".to_owned();
+    Source { resource: "nodes", path, fields: None, metadata_only: false, told: Arc::new(|_| {}) }
+}
+
+/// Of a Node, which lists its images too, two facts are kept.
+fn read(raw: &RawValue) -> Result<(String, Facts), Malformed> {
+    let node: Node = serde_json::from_str(raw.get())
+        .map_err(|e| Malformed { reference: "a Node".to_owned(), why: e.to_string() })?;
+    Ok((node.name_any(), Facts::of(&node)))
+}
+
 /// Whether the whole set is known now.
 fn take(
-    event: Event<Node>,
+    event: Event<(String, Facts)>,
     nodes: &mut BTreeMap<String, Facts>,
     fresh: &mut BTreeMap<String, Facts>,
 ) -> bool {
     match event {
-        Event::Apply(node) => drop(nodes.insert(node.name_any(), Facts::of(&node))),
-        Event::Delete(node) => drop(nodes.remove(&node.name_any())),
-        Event::Init => fresh.clear(),
-        Event::InitApply(node) => drop(fresh.insert(node.name_any(), Facts::of(&node))),
-        Event::InitDone => {
+        Event::Set((name, facts)) => drop(nodes.insert(name, facts)),
+        Event::Gone((name, _)) => drop(nodes.remove(&name)),
+        Event::ListBegins => fresh.clear(),
+        Event::Listed((name, facts)) => drop(fresh.insert(name, facts)),
+        Event::ListEnds => {
             *nodes = std::mem::take(fresh);
             return true;
         }
+        Event::Malformed | Event::Interrupted | Event::Resumed => {}
     }
     false
 }

@@ -10,21 +10,12 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::closed::{Closed, begin, label, pairs};
+use crate::feed::{Cause, Trouble};
 
 label! {
     pub(super) enum Resource {
         Pods,
         Definitions,
-    }
-}
-
-label! {
-    /// Why a list or a watch had to be begun again.
-    pub(super) enum Cause {
-        ListFailed,
-        WatchFailed,
-        /// The version to go on from is not served any more (410).
-        VersionGone,
     }
 }
 
@@ -165,8 +156,13 @@ impl Metrics {
         self.lag.observe(lag.as_secs_f64());
     }
 
-    pub(super) fn watch_restarted(&self, resource: Resource, cause: Cause) {
-        self.restarts.get_or_create(&Restart { resource, cause }).inc();
+    pub(super) fn trouble(&self, resource: Resource, trouble: Trouble) {
+        match trouble {
+            Trouble::Malformed => self.malformed(resource),
+            Trouble::Restarted(cause) => {
+                self.restarts.get_or_create(&Restart { resource, cause }).inc();
+            }
+        }
     }
 
     pub(super) fn malformed(&self, resource: Resource) {

@@ -1,6 +1,6 @@
 //! Says which pods use which network, and keeps that true on the definitions.
 //!
-//! Two feeds come in: every pod that has not ended, as metadata (`feed.rs`, `pod.rs`, `uses.rs`), and every definition. The
+//! Two feeds come in: every pod that has not ended, as metadata (`crate::feed`, `pod.rs`, `uses.rs`), and every definition. The
 //! index (`index.rs`) counts. For each definition whose users or text changed, `decide.rs` says what its status and
 //! finalizer should be, `queue.rs` when it is written, and `apply.rs` writes it. `missing.rs` finds pods that run
 //! without the networks they asked for, and `rounds.rs` asks about them. Only the leader runs this, and asks its term before every write.
@@ -9,7 +9,6 @@
 
 mod apply;
 mod decide;
-mod feed;
 mod index;
 mod metrics;
 mod missing;

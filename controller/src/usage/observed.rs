@@ -32,19 +32,30 @@ impl Observed {
 }
 
 /// A definition, or what can be told of one whose text has another shape: its pods are pods all the same.
-pub(super) fn observe(raw: &RawValue) -> Result<Observed, Malformed> {
+pub(super) fn observe(raw: &RawValue, config_most: usize) -> Result<Observed, Malformed> {
     let object = serde_json::from_str(raw.get()).map_err(|e| unreadable(raw, &e))?;
-    observed(object)
+    observed(object, config_most)
 }
 
-pub(super) fn observed(mut object: DynamicObject) -> Result<Observed, Malformed> {
+pub(super) fn observed(mut object: DynamicObject, config_most: usize) -> Result<Observed, Malformed> {
     let malformed = match Definition::read(&object) {
-        Ok(definition) => return Ok(Observed { definition, unreadable: None }),
+        Ok(definition) => return trimmed(definition, config_most),
         Err(malformed) => malformed,
     };
     if let Some(data) = object.data.as_object_mut() {
         data.remove("spec");
     }
-    let definition = Definition::read(&object)?;
+    let definition = Definition::read(&object)?.trimmed()?;
     Ok(Observed { definition, unreadable: Some(malformed.why) })
+}
+
+/// All definitions are kept for as long as they exist, so of none more than it needs.
+fn trimmed(definition: Definition, config_most: usize) -> Result<Observed, Malformed> {
+    let mut definition = definition.trimmed()?;
+    let bytes = definition.nad.config.as_ref().map_or(0, String::len);
+    let unreadable = (bytes > config_most).then(|| {
+        definition.nad.config = None;
+        format!("`spec.config` has {bytes} bytes, and {config_most} are allowed; split it into definitions of one network each")
+    });
+    Ok(Observed { definition, unreadable })
 }

@@ -1,21 +1,24 @@
 //! The loop: takes what the feeds tell, and lets what follows from it be written, until the term or the process ends.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use futures::{FutureExt as _, StreamExt as _};
+use futures::{FutureExt as _, Stream, StreamExt as _};
 use kube::core::DynamicObject;
+use manifold_crds::NadRef;
 use manifold_crds::nad_status::NAMED_PODS;
-use manifold_crds::{NadRef, keys};
+use manifold_plan::Policy;
 
 use crate::cluster::term::Term;
 use crate::context::{Context, Stop};
 use crate::events::About;
+use crate::feed::{Event, Source, feed};
+use crate::objects;
 use crate::usage::apply::{Applied, ClientOf, Writer};
 use crate::usage::decide::{self, News, UsersOf};
-use crate::usage::feed::{Event, Source, feed};
 use crate::usage::index::{Index, Seen};
 use crate::usage::metrics::{Metrics, Resource};
 use crate::usage::missing::{Missing, Patience};
@@ -55,14 +58,8 @@ pub async fn run_at(
     mut term: Term,
     mut stop: Stop,
 ) -> anyhow::Result<()> {
-    let source =
-        |resource, path: String, fields, metadata_only| Source { resource, path, fields, metadata_only };
-    let pods = source(Resource::Pods, "/api/v1/pods".into(), Some(PODS_THAT_COUNT), true);
-    let definitions = format!("/apis/{}/{}/{}", keys::GROUP, keys::VERSION, keys::PLURAL);
-    let definitions = source(Resource::Definitions, definitions, None, false);
-    let client = context.client.clone();
-    let mut pods = feed(client.clone(), pods, PodFacts::read, metrics.clone()).ready_chunks(BATCH).boxed();
-    let mut definitions = feed(client, definitions, observe, metrics.clone()).ready_chunks(BATCH).boxed();
+    let mut pods = pods(&context, &metrics).ready_chunks(BATCH).boxed();
+    let mut definitions = definitions(&context, &metrics).ready_chunks(BATCH).boxed();
     let mut worker = Worker::new(pace, context, metrics, term.clone())?;
     let mut rounds = tokio::time::interval(pace.missing.round);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -83,6 +80,37 @@ pub async fn run_at(
     }
     worker.last_writes().await;
     Ok(())
+}
+
+/// Of each pod only what the index keeps is taken over from the text, so a batch is small whatever pods carry.
+fn pods(context: &Context, metrics: &Metrics) -> impl Stream<Item = Event<Seen>> + use<> {
+    let (policy, metrics) = (Arc::clone(&context.policy), metrics.clone());
+    let source = Source {
+        resource: "pods",
+        path: "/api/v1/pods".to_owned(),
+        fields: Some(PODS_THAT_COUNT),
+        metadata_only: true,
+        told: Arc::new(move |trouble| metrics.trouble(Resource::Pods, trouble)),
+    };
+    feed(context.client.clone(), source, move |raw| PodFacts::read(raw).map(|pod| seen(pod, &policy)))
+}
+
+fn definitions(context: &Context, metrics: &Metrics) -> impl Stream<Item = Event<Observed>> + use<> {
+    let (most, metrics) = (context.policy.limits.config_bytes, metrics.clone());
+    let told = move |trouble| metrics.trouble(Resource::Definitions, trouble);
+    feed(context.client.clone(), objects::source(told), move |raw| observe(raw, most))
+}
+
+fn seen(pod: PodFacts, policy: &Policy) -> Seen {
+    let uses = uses(&pod, policy);
+    Seen {
+        uid: pod.uid,
+        namespace: pod.namespace.as_str().to_owned(),
+        name: pod.name.as_str().to_owned(),
+        version: pod.version,
+        networks: uses.networks,
+        awaits_status: uses.asked && !pod.has_status && !pod.is_terminating,
+    }
 }
 
 struct Write {
@@ -137,12 +165,12 @@ impl Worker {
         })
     }
 
-    fn pod(&mut self, event: Event<PodFacts>) {
+    fn pod(&mut self, event: Event<Seen>) {
         match event {
             Event::ListBegins => self.index.list_begins(),
-            Event::Listed(pod) => self.index.listed(self.seen(pod)),
+            Event::Listed(pod) => self.index.listed(pod),
             Event::ListEnds => self.index.list_ends(),
-            Event::Set(pod) => self.index.set(self.seen(pod)),
+            Event::Set(pod) => self.index.set(pod),
             Event::Gone(pod) => self.index.remove(pod.uid, pod.version),
             Event::Malformed => {}
             Event::Interrupted => self.pods_current = false,
@@ -150,18 +178,6 @@ impl Worker {
                 self.pods_current = true;
                 self.want_all();
             }
-        }
-    }
-
-    fn seen(&self, pod: PodFacts) -> Seen {
-        let uses = uses(&pod, &self.context.policy);
-        Seen {
-            uid: pod.uid,
-            namespace: pod.namespace.as_str().to_owned(),
-            name: pod.name.as_str().to_owned(),
-            version: pod.version,
-            networks: uses.networks,
-            awaits_status: uses.asked && !pod.has_status && !pod.is_terminating,
         }
     }
 
@@ -334,7 +350,8 @@ impl Worker {
     /// What an answer said, before the watch says it, and never again after it: so what others did in between is acted on
     /// here. `None`: the object is gone.
     fn know(&mut self, nad: &NadRef, uid: &str, object: Option<Box<DynamicObject>>) {
-        match object.map(|object| observed(*object)) {
+        let most = self.context.policy.limits.config_bytes;
+        match object.map(|object| observed(*object, most)) {
             Some(Ok(observed)) if self.is_news(&observed) => {
                 let is_other = self.definitions.get(nad).is_none_or(|known| observed.differs_from(known));
                 self.definitions.insert(nad.clone(), observed);

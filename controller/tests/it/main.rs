@@ -8,6 +8,7 @@
 mod admission;
 mod cluster;
 mod crd;
+mod large;
 mod lint;
 mod model;
 mod node;
