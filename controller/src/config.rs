@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use manifold_cni::{NetworkName, PluginType};
@@ -87,6 +87,10 @@ pub struct Admission {
     pub missing_network: Missing,
     /// Days that a certificate is valid. It is renewed when a third is left.
     pub certificate_days: u32,
+    /// A file of certificates in PEM: reviews are answered only to clients with a certificate of these. Absent: to everybody.
+    pub client_authority: Option<PathBuf>,
+    /// The common names that such a certificate may have; empty: any.
+    pub client_names: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -179,6 +183,8 @@ impl Default for Admission {
             secret: "manifold-webhook".into(),
             missing_network: Missing::Warn,
             certificate_days: 90,
+            client_authority: None,
+            client_names: Vec::new(),
         }
     }
 }
@@ -207,6 +213,12 @@ impl Config {
         if retry_seconds == 0 || duration_seconds < 3 * retry_seconds {
             bail!(
                 "`lease.durationSeconds` is {duration_seconds}, and must be three times `lease.retrySeconds` ({retry_seconds}) or more"
+            );
+        }
+        let Admission { client_authority, client_names, .. } = &config.admission;
+        if client_authority.is_none() && !client_names.is_empty() {
+            bail!(
+                "`admission.clientNames` is only for `admission.clientAuthority`; name that file, or take out the names"
             );
         }
         if config.policies.check_seconds == 0 {
@@ -299,6 +311,7 @@ mod tests {
         assert!(told("networks: {globalNamespaces: ['a b']}").contains("`networks.globalNamespaces`"));
         assert!(told("lease: {durationSeconds: 3}").contains("`lease.durationSeconds`"));
         assert!(told("leader: {}").contains("leader"));
+        assert!(told("admission: {clientNames: [a]}").contains("`admission.clientAuthority`"));
         assert!(told("defaultNetwork: {name: a/b}").contains("`defaultNetwork.name`"));
     }
 }

@@ -17,6 +17,7 @@ pub mod metrics_page;
 pub mod node;
 pub mod objects;
 pub mod pace;
+mod places;
 pub mod status_page;
 pub mod uninstall;
 pub mod usage;

@@ -1,4 +1,5 @@
-//! `/healthz`, `/readyz` and `/metrics`, over plain HTTP.
+//! `/healthz`, `/readyz` and `/metrics`, over plain HTTP. Whoever reaches the port can ask; nobody keeps the kubelet from asking
+//! (F-CTL-10).
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,15 +12,20 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
+
+use crate::places::{Peer, Place, Places};
 
 const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Who reads our metrics is one scraper and one kubelet; more than this at once is nobody we know.
 const CONNECTIONS: usize = 32;
-/// No connection is kept for longer.
-const LIFE: Duration = Duration::from_secs(120);
+const CONNECTIONS_OF_PEER: usize = 8;
+/// From the beginning of a connection to the end of the request's head.
+const HEAD: Duration = Duration::from_secs(5);
+const HEAD_MOST_BYTES: usize = 16 << 10;
+/// No connection is kept for longer. Each carries one answer.
+const LIFE: Duration = Duration::from_secs(30);
 
 pub struct Page {
     pub registry: Registry,
@@ -35,27 +41,32 @@ impl std::fmt::Debug for Page {
 
 /// Answers for as long as the process runs.
 pub async fn answer(listener: TcpListener, page: Arc<Page>) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Places::new(CONNECTIONS, CONNECTIONS_OF_PEER);
     loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                if let Some(place) = Peer::of(&stream).and_then(|peer| places.take(peer)) {
+                    tokio::spawn(serve(stream, place, Arc::clone(&page)));
+                }
+            }
             Err(error) => {
                 // Too many open files, most likely.
                 tracing::warn!("a connection to the status page was lost: {error}");
                 sleep(Duration::from_millis(100)).await;
-                continue;
             }
-        };
-        let page = Arc::clone(&page);
-        tokio::spawn(async move {
-            let service = service_fn(|request| respond(request, Arc::clone(&page)));
-            let mut server = http1::Builder::new();
-            server.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
-            // A client that goes away in the middle is its own affair.
-            let _ = timeout(LIFE, server.serve_connection(TokioIo::new(stream), service)).await;
-            drop(slot);
-        });
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, place: Place, page: Arc<Page>) {
+    let service = service_fn(|request| respond(request, Arc::clone(&page)));
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_MOST_BYTES).keep_alive(false);
+    let connection = timeout(LIFE, server.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
+        // A client that goes away in the middle is its own affair.
+        _ = connection => {}
+        () = place.gives_way() => {}
     }
 }
 

@@ -5,6 +5,8 @@
 //! lists anything (S-19, F-CTL-1). Certificates are issued by the leader and read by all from one Secret.
 
 mod certificate;
+mod clients;
+mod common_name;
 mod definition;
 mod guard;
 mod known;
@@ -24,6 +26,7 @@ use tokio::net::TcpListener;
 
 use crate::context::{Context, Stop};
 use certificate::serving::Serving;
+use clients::Door;
 use known::KnownDefinitions;
 use service::Webhook;
 
@@ -45,12 +48,13 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let serving = Serving::new();
     let known = KnownDefinitions::new(context.client.clone());
-    let tls = serving.tls()?;
+    let door = Door::new(serving.clone(), &context.config.admission)?;
     let webhook = Webhook::new(&context, metrics.clone(), known.clone());
     tokio::join!(
         certificate::serving::follow(&context, &serving, &metrics, stop.clone()),
         known.follow(stop.clone()),
-        server::accept(listener, tls, webhook, stop),
+        door.follow(stop.clone()),
+        server::accept(listener, door.clone(), webhook, stop),
     );
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Bytes, Incoming};
 use manifold_plan::Policy;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -105,30 +105,45 @@ impl Webhook {
         }
     }
 
-    /// The whole body, as far as there is room for it.
+    /// The whole body. It takes room as it arrives, so that who announces much and sends nothing keeps nobody out.
     async fn body(&self, request: Request<Incoming>) -> Result<Read, Answer> {
         let too_large = || plain(StatusCode::PAYLOAD_TOO_LARGE, "a review has at most 3 MiB");
-        // Without a length it may become as large as the limit.
-        let most = request.body().size_hint().upper().unwrap_or(MOST_BYTES);
-        if most > MOST_BYTES {
+        let most = usize::try_from(MOST_BYTES).map_err(|_| too_large())?;
+        if request.body().size_hint().lower() > MOST_BYTES {
             return Err(too_large());
         }
-        let kib = u32::try_from(most.div_ceil(1024)).map_err(|_| too_large())?.max(1);
-        let room = Arc::clone(&self.bodies).acquire_many_owned(kib).await;
-        let room = room.map_err(|_| plain(StatusCode::SERVICE_UNAVAILABLE, "the webhook ends"))?;
-        let limit = usize::try_from(MOST_BYTES).map_err(|_| too_large())?;
-        match Limited::new(request.into_body(), limit).collect().await {
-            Ok(body) => Ok(Read { bytes: body.to_bytes(), _room: room }),
-            Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
-            Err(error) => Err(plain(StatusCode::BAD_REQUEST, &format!("the body ends early: {error}"))),
+        let (mut body, mut read) = (request.into_body(), Read { bytes: Vec::new(), room: None });
+        while let Some(frame) = body.frame().await {
+            let frame =
+                frame.map_err(|e| plain(StatusCode::BAD_REQUEST, &format!("the body ends early: {e}")))?;
+            let Ok(bytes) = frame.into_data() else { continue };
+            if read.bytes.len() + bytes.len() > most {
+                return Err(too_large());
+            }
+            self.make_room(&mut read, bytes.len()).await?;
+            read.bytes.extend_from_slice(&bytes);
         }
+        Ok(read)
+    }
+
+    async fn make_room(&self, read: &mut Read, more: usize) -> Result<(), Answer> {
+        let ends = || plain(StatusCode::SERVICE_UNAVAILABLE, "the webhook ends");
+        let has = read.room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let needs = (read.bytes.len() + more).div_ceil(1024).saturating_sub(has);
+        let needs = u32::try_from(needs).map_err(|_| ends())?;
+        let room = Arc::clone(&self.bodies).acquire_many_owned(needs).await.map_err(|_| ends())?;
+        match &mut read.room {
+            Some(all) => all.merge(room),
+            none => *none = Some(room),
+        }
+        Ok(())
     }
 }
 
 /// A body, and the room it takes for as long as it is there.
 struct Read {
-    bytes: Bytes,
-    _room: OwnedSemaphorePermit,
+    bytes: Vec<u8>,
+    room: Option<OwnedSemaphorePermit>,
 }
 
 fn ending(verdict: &Verdict) -> Ending {

@@ -1,4 +1,4 @@
-//! What others can do to the memory of the cluster role with what they are allowed to write.
+//! What others can do to the cluster role with what they are allowed to write: its memory, and its answer to the kubelet.
 
 use std::fs;
 
@@ -6,6 +6,8 @@ use manifold_crds::keys::NETWORKS;
 use manifold_e2e::api_server::ApiServer;
 use manifold_e2e::controller::{Controllers, Options, Replica};
 use serde_json::json;
+
+use crate::shared::{half_open, is_alive};
 
 /// Below half of the limit that the chart sets. As one text and as values the list of these pods is more than twice the limit.
 const MEMORY_MOST_MIB: u64 = 200;
@@ -57,4 +59,14 @@ fn the_cluster_role_stays_small_whatever_pods_and_definitions_carry() {
     println!("{peak} MiB");
     assert!(peak < MEMORY_MOST_MIB, "{peak} MiB; it says:\n{}", replica.last_words());
     assert_eq!(replica.metrics().unwrap().sum("manifold_usage_malformed_objects_total", &[]), 0.0);
+}
+
+// Proves: F-CTL-10
+#[test]
+fn half_open_connections_do_not_keep_the_kubelet_from_its_answer() {
+    let api = ApiServer::start().unwrap();
+    let bed = Controllers::start(&api, &Options { webhook: false, ..Options::default() }).unwrap();
+    let port = bed.replica(0).status_port();
+    let _strangers = half_open(port);
+    assert!(is_alive(port), "{}", bed.replica(0).last_words());
 }

@@ -11,7 +11,8 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
@@ -34,12 +35,15 @@ impl Serving {
         Self::default()
     }
 
-    /// New connections get what is served then.
-    pub(in crate::admission) fn tls(&self) -> anyhow::Result<TlsAcceptor> {
+    /// New connections get what is served then. With a verifier only those who show it a certificate get in.
+    pub(in crate::admission) fn tls(
+        &self,
+        clients: Option<Arc<dyn ClientCertVerifier>>,
+    ) -> anyhow::Result<TlsAcceptor> {
         let mut config = rustls::ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .context("TLS cannot be set up")?
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients.unwrap_or_else(WebPkiClientVerifier::no_client_auth))
             .with_cert_resolver(Arc::new(self.clone()));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         // Who resumes a session does not look at the certificate again.
@@ -67,7 +71,7 @@ impl ResolvesServerCert for Serving {
     }
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(in crate::admission) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 

@@ -170,6 +170,44 @@ fn who_sends_slowly_or_nothing_is_left_and_others_are_served() {
     drop(idle);
 }
 
+// Proves: F-CTL-11
+#[test]
+fn idle_connections_after_the_handshake_keep_nobody_out() {
+    let target = Target::start();
+    // More than there are places. Without a word they could stay for minutes, and the API server waits two seconds.
+    let idle: Vec<Wire> =
+        (0..300).filter_map(|_| Wire::connect(target.replica.port, &target.bundle).ok()).collect();
+    assert!(idle.len() > 256, "only {} shook hands", idle.len());
+    until("the next one is served", || {
+        Wire::connect(target.replica.port, &target.bundle)
+            .and_then(|mut wire| wire.post("/pods", &review("plain").to_string().into_bytes()))
+            .is_ok_and(|(status, _)| status == 200)
+    });
+    // Who never asks is sent away.
+    for mut wire in idle {
+        wire.answer().unwrap_err();
+    }
+}
+
+// Proves: F-CTL-11
+#[test]
+fn who_announces_much_and_sends_nothing_takes_no_room() {
+    let target = Target::start();
+    let unanswered = || target.replica.metrics.reviews(Subject::Pod, Ending::Unanswered);
+    let announces = |_| {
+        let mut wire = target.wire();
+        wire.send(b"POST /pods HTTP/1.1\r\nHost: x\r\nContent-Length: 3145728\r\n\r\n{").unwrap();
+        wire
+    };
+    // On a busy machine they may have been sent away before the question comes.
+    until("a review is answered beside more than there is room for", || {
+        let (mut wire, before) = (target.wire(), unanswered());
+        let _slow: Vec<Wire> = (0..24).map(announces).collect();
+        let answer = wire.post("/pods", review("plain").to_string().as_bytes());
+        answer.is_ok_and(|(status, _)| status == 200) && unanswered() == before
+    });
+}
+
 /// What is being answered when the process ends is answered.
 #[test]
 fn a_replica_that_is_told_to_stop_ends_within_seconds() {

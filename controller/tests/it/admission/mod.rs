@@ -2,6 +2,7 @@
 
 mod bed;
 mod certificates;
+mod clients;
 mod definitions;
 mod faults;
 mod hearsay;

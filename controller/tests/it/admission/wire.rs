@@ -5,8 +5,9 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use manifold_e2e::certificates::Identity;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 pub(crate) struct Wire(StreamOwned<ClientConnection, TcpStream>);
@@ -17,6 +18,11 @@ pub(crate) type Answer = (u16, String);
 impl Wire {
     /// Shakes hands as one that trusts this bundle.
     pub(crate) fn connect(port: u16, bundle: &str) -> io::Result<Self> {
+        Self::connect_as(port, bundle, None)
+    }
+
+    /// With a certificate to show, where one is asked for.
+    pub(crate) fn connect_as(port: u16, bundle: &str, shown: Option<&Identity>) -> io::Result<Self> {
         let mut roots = RootCertStore::empty();
         for authority in CertificateDer::pem_slice_iter(bundle.as_bytes()) {
             roots.add(authority.unwrap()).unwrap();
@@ -25,8 +31,15 @@ impl Wire {
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let config = match shown {
+            None => config.with_no_client_auth(),
+            Some(Identity { certificate, key, .. }) => {
+                let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+                config.with_client_auth_cert(chain, key).unwrap()
+            }
+        };
         let name = ServerName::try_from("manifold-webhook.manifold-system.svc").unwrap();
         let mut tls = ClientConnection::new(Arc::new(config), name).unwrap();
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;

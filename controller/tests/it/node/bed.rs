@@ -180,6 +180,10 @@ impl<'a> Node<'a> {
         self
     }
 
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
     pub(super) fn bin(&self, name: &str) -> PathBuf {
         self.host.path().join("opt/cni/bin").join(name)
     }

@@ -8,4 +8,5 @@ mod folders;
 mod late;
 mod outcomes;
 mod routes;
+mod strangers;
 mod uninstall;
