@@ -28,6 +28,10 @@ policies:
 admission:
   missingNetwork: {{ .Values.admission.missingNetwork }}
   certificateDays: {{ .Values.admission.certificateDays }}
+{{- if .Values.admission.clientAuthority }}
+  clientAuthority: /etc/manifold-clients/ca.crt
+  clientNames: {{ toJson .Values.admission.clientNames }}
+{{- end }}
 {{- end -}}
 
 {{- define "manifold.nodeConfiguration" -}}

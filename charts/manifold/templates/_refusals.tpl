@@ -40,6 +40,12 @@
 {{- if has (clean (dir $node.stateDir)) (list "/" "/var" "/var/lib" "/etc" "/run" "/usr" "/opt" "/home" "/root") -}}
 {{- fail (printf "`node.stateDir` is `%s`, and the folder above it, which is mounted, belongs to the whole host; name one such as /var/lib/cni/manifold" $node.stateDir) -}}
 {{- end -}}
+{{- if and .Values.admission.clientNames (not .Values.admission.clientAuthority) -}}
+{{- fail "`admission.clientNames` is set and `admission.clientAuthority` is empty, so no certificate is asked for; name the ConfigMap with the authority, or empty the list" -}}
+{{- end -}}
+{{- if and .Values.networkPolicy.egress (not .Values.networkPolicy.enabled) -}}
+{{- fail "`networkPolicy.egress` is set and `networkPolicy.enabled` is false; set `networkPolicy.enabled=true`, or `networkPolicy.egress=false`" -}}
+{{- end -}}
 {{- if and .Values.uninstall.leave (not .Values.uninstall.hook) -}}
 {{- fail "`uninstall.leave` is for the hook, and `uninstall.hook` is false; set `uninstall.hook=true`, or run `manifold uninstall --leave` on each node" -}}
 {{- end -}}

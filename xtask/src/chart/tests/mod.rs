@@ -90,7 +90,7 @@ fn helm_three_and_four_render_the_same() {
         "node.podAnnotations=false",
         "dhcp.enabled=true",
         "podMonitor.enabled=true",
-        "networkPolicy.enabled=true",
+        "admission.clientAuthority=\"webhook-clients\"",
     ];
     for values in [&[][..], everything] {
         let render = |generation| {
@@ -127,12 +127,7 @@ fn every_template_holds_one_object() {
 /// `kubectl delete -l` of the plain manifests leaves the CRD alone, and with it everybody's definitions.
 #[test]
 fn every_object_but_the_crd_has_the_label_that_removal_goes_by() {
-    let everything = [
-        "namespace.create=true",
-        "dhcp.enabled=true",
-        "podMonitor.enabled=true",
-        "networkPolicy.enabled=true",
-    ];
+    let everything = ["namespace.create=true", "dhcp.enabled=true", "podMonitor.enabled=true"];
     for object in objects(&everything) {
         let is_ours = object["metadata"]["labels"]["app.kubernetes.io/part-of"] == "manifold";
         assert_eq!(is_ours, object["kind"] != "CustomResourceDefinition", "{object}");

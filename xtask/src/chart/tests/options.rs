@@ -23,12 +23,12 @@ fn options_are_rendered_when_they_are_asked_for() {
     only_with("dhcp.enabled=true", "DaemonSet", "manifold-dhcp");
     only_with("dhcp.enabled=true", "ServiceAccount", "manifold-dhcp");
     only_with("podMonitor.enabled=true", "PodMonitor", "manifold");
-    only_with("networkPolicy.enabled=true", "NetworkPolicy", "manifold-controller");
     only_with("node.podAnnotations=false", "ClusterRole", "manifold-shim-reads-pods");
     only_with("node.podAnnotations=false", "ClusterRoleBinding", "manifold-shim-reads-pods");
     let warn = "policies.statusOnCreate=\"warn\"";
     only_with(warn, "ValidatingAdmissionPolicyBinding", "manifold-status-not-for-users-on-create");
     not_with("flowSchema.enabled=false", "FlowSchema", "manifold");
+    not_with("networkPolicy.enabled=false", "NetworkPolicy", "manifold-controller");
     not_with("uninstall.hook=false", "Job", "manifold-uninstall");
     not_with("uninstall.hook=false", "ServiceAccount", "manifold-uninstall");
     not_with("cluster.disruptionBudget.enabled=false", "PodDisruptionBudget", "manifold-controller");
@@ -50,6 +50,57 @@ fn how_the_runtime_is_served_reaches_the_nodes_with_the_rights_that_it_needs() {
     only_with(existing, "ClusterRoleBinding", "manifold-node-reads-runtime");
     assert!(reads_runtime(&["node.podAnnotations=true"]) && reads_runtime(&["node.cniVersion=\"1.1.0\""]));
     assert!(!reads_runtime(&["node.podAnnotations=true", "node.cniVersion=\"1.1.0\""]));
+}
+
+/// An API server may come from the host, from another machine or by way of an agent's pod: nothing tells which, so none is named.
+// Proves: F-CTL-11
+#[test]
+fn the_network_policy_never_cuts_the_api_server_off() {
+    let spec =
+        |values: &[&str]| one(&objects(values), "NetworkPolicy", "manifold-controller")["spec"].clone();
+    let deployment = one(&objects(&[]), "Deployment", "manifold-controller").clone();
+    let ports = &deployment["spec"]["template"]["spec"]["containers"][0]["ports"];
+    let [reviews, page] = [0, 1].map(|n| json!([{"port": ports[n]["containerPort"], "protocol": "TCP"}]));
+    let default = spec(&[]);
+    assert_eq!((&default["policyTypes"], &default["egress"]), (&json!(["Ingress"]), &Value::Null));
+    assert_eq!(
+        default["ingress"],
+        json!([{"ports": reviews}]),
+        "from everywhere, and the page for the node alone"
+    );
+    let from = json!([{"namespaceSelector": {"matchLabels": {"a": "b"}}}]);
+    let metrics = format!("networkPolicy.metricsFrom={from}");
+    for values in [&[&*metrics][..], &[&metrics, "podMonitor.enabled=true"]] {
+        assert_eq!(spec(values)["ingress"], json!([{"ports": reviews}, {"ports": page, "from": from}]));
+    }
+    let monitored = spec(&["podMonitor.enabled=true"]);
+    assert_eq!(monitored["ingress"], json!([{"ports": reviews}, {"ports": page}]), "Prometheus reaches it");
+    let narrow = spec(&["networkPolicy.egress=true", "networkPolicy.apiServerPorts=[16443]"]);
+    assert_eq!(narrow["policyTypes"], json!(["Ingress", "Egress"]));
+    assert_eq!(narrow["egress"], json!([{"ports": [{"port": 16443, "protocol": "TCP"}]}]));
+}
+
+// Proves: F-CTL-11
+#[test]
+fn the_authority_of_the_api_servers_certificate_reaches_the_webhook() {
+    let all = objects(&[
+        "admission.clientAuthority=\"webhook-clients\"",
+        "admission.clientNames=[\"kube-apiserver\"]",
+    ]);
+    let told = &configuration(&all, "manifold-controller")["admission"];
+    let path = std::path::Path::new(told["clientAuthority"].as_str().unwrap());
+    assert_eq!(
+        (path.file_name().unwrap(), &told["clientNames"]),
+        ("ca.crt".as_ref(), &json!(["kube-apiserver"]))
+    );
+    let pod = &one(&all, "Deployment", "manifold-controller")["spec"]["template"]["spec"];
+    let volume = json!({"name": "clients", "configMap": {"name": "webhook-clients"}});
+    assert!(pod["volumes"].as_array().unwrap().contains(&volume));
+    let mounts = pod["containers"][0]["volumeMounts"].as_array().unwrap();
+    let mount = mounts.iter().find(|mount| mount["name"] == "clients").unwrap();
+    assert_eq!(mount["mountPath"].as_str(), path.parent().unwrap().to_str());
+    let plain = &configuration(&objects(&[]), "manifold-controller")["admission"];
+    assert!(plain.get("clientAuthority").is_none() && plain.get("clientNames").is_none());
 }
 
 #[test]
@@ -94,7 +145,7 @@ fn a_private_registry_secrets_tags_and_digests_reach_every_pod() {
 /// Objects, accounts in policies, the webhook's Service and the configurations: all of the release's namespace.
 #[test]
 fn nothing_names_another_namespace_than_the_release() {
-    let all = objects(&["dhcp.enabled=true", "networkPolicy.enabled=true", "node.podAnnotations=false"]);
+    let all = objects(&["dhcp.enabled=true", "node.podAnnotations=false"]);
     let text = Value::from(all.clone()).to_string();
     assert!(!text.contains("manifold-system"));
     assert!(text.contains("system:serviceaccount:nets:manifold-shim"));

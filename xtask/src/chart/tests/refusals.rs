@@ -43,6 +43,14 @@ fn values_that_clash_are_refused_with_the_remedy() {
     refused(&["node.confDir=\"/opt/cni/bin/net.d\""], &["`node.confDir`", "lies in `node.binDir`", "apart"]);
     refused(&["node.stateDir=\"/opt/cni/bin\""], &["lies in", "apart"]);
     refused(&["node.stateDir=\"/var/manifold\""], &["belongs to the whole host", "/var/lib/cni/manifold"]);
+    refused(
+        &["admission.clientNames=[\"a\"]"],
+        &["`admission.clientAuthority` is empty", "name the ConfigMap"],
+    );
+    refused(
+        &["networkPolicy.enabled=false", "networkPolicy.egress=true"],
+        &["`networkPolicy.enabled` is false", "or `networkPolicy.egress=false`"],
+    );
     refused(&["uninstall.hook=false", "uninstall.leave=true"], &["`uninstall.leave` is for the hook"]);
     refused(
         &["networks.namespaceIsolation=false", "networks.globalNamespaces=[\"shop\"]"],
@@ -106,6 +114,7 @@ fn a_value_of_the_wrong_kind_is_refused_by_name() {
         ("node.resources.limits.memory=\"much\"", "memory"),
         ("podMonitor.interval=\"often\"", "interval"),
         ("networkPolicy.apiServerPorts=[0]", "apiServerPorts"),
+        ("admission.clientAuthority=\"Clients\"", "clientAuthority"),
     ] {
         refused(&[value], &[name]);
     }
