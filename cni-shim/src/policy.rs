@@ -1,11 +1,13 @@
 //! The configuration entry as the plan's words: which networks every pod is in, who may use whose, how much.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 
 use manifold_cni::CniError;
-use manifold_crds::Namespace;
 use manifold_crds::name::BadName;
-use manifold_plan::{Isolation, NetworkValue, Ours, Policy};
+use manifold_crds::{NadRef, Namespace};
+use manifold_plan::default_network::BadRequest;
+use manifold_plan::{Isolation, LeftToPods, NetworkValue, Ours, Policy};
 
 use crate::config::{Bundled, Config, DefaultNetwork};
 
@@ -25,6 +27,7 @@ pub fn of(config: &Config) -> Result<Policy, CniError> {
         true => Isolation::On { global: namespaces("globalNamespaces", &config.global_namespaces)? },
         false => Isolation::Off,
     };
+    policy.left_to_pods = left_to_pods(config, &policy.multus_namespace)?;
     policy.limits.selection.networks = config.limits.networks_per_pod;
     policy.device_info_dir = config.device_info_dir.join("cni");
     policy.compat = config.compat;
@@ -39,8 +42,18 @@ pub fn of(config: &Config) -> Result<Policy, CniError> {
     Ok(policy)
 }
 
+fn left_to_pods(config: &Config, own: &Namespace) -> Result<LeftToPods, CniError> {
+    let definition =
+        |name: &String| NadRef::parse(name, own).map_err(|e: BadName| wrong("allowedDefaultNetworks", &e));
+    let request = |name: &String| name.parse().map_err(|e: BadRequest| wrong("defaultNetworkRequests", &e));
+    Ok(LeftToPods {
+        definitions: config.allowed_default_networks.iter().map(definition).collect::<Result<_, _>>()?,
+        requests: config.default_network_requests.iter().map(request).collect::<Result<_, _>>()?,
+    })
+}
+
 fn network(key: &str, value: &str) -> Result<NetworkValue, CniError> {
-    value.parse().map_err(|e| wrong(key, &e))
+    value.parse().map_err(|e: BadName| wrong(key, &e))
 }
 
 fn namespaces(key: &str, names: &[String]) -> Result<BTreeSet<Namespace>, CniError> {
@@ -48,9 +61,9 @@ fn namespaces(key: &str, names: &[String]) -> Result<BTreeSet<Namespace>, CniErr
 }
 
 fn namespace(key: &str, name: &str) -> Result<Namespace, CniError> {
-    name.parse().map_err(|e| wrong(key, &e))
+    name.parse().map_err(|e: BadName| wrong(key, &e))
 }
 
-fn wrong(key: &str, why: &BadName) -> CniError {
+fn wrong(key: &str, why: &dyn Display) -> CniError {
     CniError::config(format!("key `{key}` of the plugin configuration: {why}"))
 }

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use manifold_cni::{NetworkName, PluginType};
-use manifold_crds::{NadName, Namespace};
-use manifold_plan::{Compat, DefaultNetwork, Isolation, NetworkValue, Ours, Policy};
+use manifold_crds::{NadName, NadRef, Namespace};
+use manifold_plan::{Compat, DefaultNetwork, Isolation, LeftToPods, NetworkValue, Ours, Policy};
 use serde::Deserialize;
 
 /// Everything that the cluster role can be told.
@@ -63,6 +63,10 @@ pub struct Networks {
     pub global_namespaces: Vec<String>,
     pub system_namespaces: Vec<String>,
     pub default_networks: Vec<String>,
+    /// Definitions that every pod may have in the default network's place.
+    pub allowed_default_networks: Vec<String>,
+    /// What a pod may ask of its default network.
+    pub default_network_requests: Vec<String>,
     pub networks_per_pod: usize,
     /// Types whose keys are held against our rules; absent means every bundled type.
     pub bundled: Option<Vec<String>>,
@@ -165,6 +169,8 @@ impl Default for Networks {
             global_namespaces: vec!["default".into()],
             system_namespaces: vec!["kube-system".into()],
             default_networks: Vec::new(),
+            allowed_default_networks: Vec::new(),
+            default_network_requests: Vec::new(),
             networks_per_pod: 32,
             bundled: None,
             drop_unsupported_requests: false,
@@ -245,6 +251,7 @@ impl Config {
             true => Isolation::On { global: namespaces("globalNamespaces", &networks.global_namespaces)? },
             false => Isolation::Off,
         };
+        policy.left_to_pods = networks.left_to_pods(&policy.multus_namespace)?;
         policy.limits.selection.networks = networks.networks_per_pod;
         policy.compat = Compat {
             drop_unsupported_requests: networks.drop_unsupported_requests,
@@ -271,6 +278,22 @@ impl Config {
             (_, None) => {}
         }
         Ok(policy)
+    }
+}
+
+impl Networks {
+    fn left_to_pods(&self, own: &Namespace) -> anyhow::Result<LeftToPods> {
+        let definition =
+            |name: &String| NadRef::parse(name, own).context("`networks.allowedDefaultNetworks`");
+        let request = |name: &String| name.parse().context("`networks.defaultNetworkRequests`");
+        Ok(LeftToPods {
+            definitions: self
+                .allowed_default_networks
+                .iter()
+                .map(definition)
+                .collect::<anyhow::Result<_>>()?,
+            requests: self.default_network_requests.iter().map(request).collect::<anyhow::Result<_>>()?,
+        })
     }
 }
 
@@ -309,6 +332,10 @@ mod tests {
         let told = |text: &str| format!("{:#}", Config::parse(text).unwrap_err());
         assert!(told("namespace: Shop").contains("`namespace`"));
         assert!(told("networks: {globalNamespaces: ['a b']}").contains("`networks.globalNamespaces`"));
+        let allowed = told("networks: {allowedDefaultNetworks: ['a/b/c']}");
+        assert!(allowed.contains("`networks.allowedDefaultNetworks`"), "{allowed}");
+        let requests = told("networks: {defaultNetworkRequests: [bandwidth]}");
+        assert!(requests.contains("`networks.defaultNetworkRequests`: `bandwidth`"), "{requests}");
         assert!(told("lease: {durationSeconds: 3}").contains("`lease.durationSeconds`"));
         assert!(told("leader: {}").contains("leader"));
         assert!(told("admission: {clientNames: [a]}").contains("`admission.clientAuthority`"));

@@ -1,12 +1,10 @@
 //! Makes one attachment complete: its plugins with device and arguments in them, what the runtime hands them, its paths.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use manifold_cni::derive::{inject_device, merge_cni_args};
+use manifold_cni::derive::inject_device;
 use manifold_cni::{IfName, NetworkList, NetworkName};
 use manifold_crds::{Nad, ResourceName, Selection};
-use serde_json::value::RawValue;
 
 use crate::allocation::{Allocator, DeviceRequest, NoDevice};
 use crate::capability::{self, Values};
@@ -14,8 +12,8 @@ use crate::plan::{Planned, RuntimeInput};
 use crate::resolve::{Resolved, resolve};
 use crate::routes::RouteIntent;
 use crate::{
-    Definitions, Pod, Policy, Refusal, Role, Want, Wanted, args, auxiliary, check_config, device_file,
-    device_need, predict,
+    Definitions, LeftToPods, Pod, Policy, Refusal, Role, Want, Wanted, args, auxiliary, check_config,
+    cni_args, default_network, device_file, device_need, predict, requested_address,
 };
 
 /// Walks over the wants in order; devices and the size of the status run along.
@@ -81,7 +79,10 @@ impl<'a> Maker<'a> {
         }
         let selection = want.selection.as_ref();
         let device = self.device(want, nad, &list)?;
-        configure(&mut list, selection, device.as_ref())?;
+        self.put_in_args(want, &mut list)?;
+        if let Some(device) = &device {
+            list.plugins.iter_mut().for_each(|plugin| inject_device(&mut plugin.raw, device.device.as_str()));
+        }
         let odd = check_config::plugins_of(&list, nad, self.policy)?;
         self.notes.extend(odd.into_iter().map(|note| format!("network `{}`: {note}", want.source)));
         let mut runtime_values = self.values(want, &list)?;
@@ -101,7 +102,7 @@ impl<'a> Maker<'a> {
             default: want.role == Role::Default,
             list,
             runtime_values,
-            args: args::with_requests(&later_args, selection.filter(|_| want.role != Role::Default)),
+            args: args::with_requests(&later_args, selection.filter(|_| self.guard(want).is_none())),
             later_args,
             default_route,
             asked_default_route: selection.is_some_and(|s| s.default_route.is_some()),
@@ -110,13 +111,30 @@ impl<'a> Maker<'a> {
         })
     }
 
+    /// What the pod's `cni-args` ask of whoever lets no pod ask it is refused like a request without a capability.
+    fn put_in_args(&mut self, want: &Want, list: &mut NetworkList) -> Result<(), Refusal> {
+        let Some(asked) = want.selection.as_ref().and_then(|s| s.cni_args.as_ref()) else { return Ok(()) };
+        let withheld = cni_args::withheld(self.guard(want), asked, list);
+        for key in &withheld {
+            self.dropped(want, key.refusal.clone())?;
+        }
+        cni_args::merge(list, asked, &withheld)
+    }
+
+    /// What of the default network is left to pods; `None` for any other network.
+    fn guard(&self, want: &Want) -> Option<&'a LeftToPods> {
+        default_network::is_guarded(want, self.policy).then_some(&self.policy.left_to_pods)
+    }
+
     fn values(&mut self, want: &Want, list: &NetworkList) -> Result<Values, Refusal> {
-        let delivery = capability::values(want.role, want.selection.as_ref(), list, self.runtime)?;
+        let guard = self.guard(want);
+        let delivery = capability::values(want.role, want.selection.as_ref(), list, self.runtime, guard)?;
         for refusal in delivery.refused {
             self.dropped(want, refusal)?;
         }
         self.notes
             .extend(delivery.notes.into_iter().map(|note| format!("network `{}`: {note}", want.source)));
+        requested_address::check(want.selection.as_ref(), guard.is_some(), list, &delivery.values)?;
         Ok(delivery.values)
     }
 
@@ -202,28 +220,4 @@ fn asking<'s>(
 ) -> impl Iterator<Item = (Option<&'s Nad>, Option<&'s Selection>)> {
     let nad = |want: &'s Want| found.nads.get(want.reference()?);
     wanted.attachments.iter().map(move |want| (nad(want), want.selection.as_ref()))
-}
-
-/// Puts `cni-args` and the device into every plugin of the list (NPWG-4.1.2.1.6-4, MLT-DLG-11).
-fn configure(
-    list: &mut NetworkList,
-    selection: Option<&Selection>,
-    device: Option<&DeviceRequest>,
-) -> Result<(), Refusal> {
-    let cni_args: BTreeMap<String, Box<RawValue>> = selection
-        .and_then(|s| s.cni_args.as_ref())
-        .map(|args| args.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect())
-        .unwrap_or_default();
-    for plugin in &mut list.plugins {
-        merge_cni_args(&mut plugin.raw, &cni_args).map_err(|e| {
-            Refusal::new(
-                format!("plugin `{}`: {}", plugin.kind, e.msg),
-                "correct `args` in the network's configuration",
-            )
-        })?;
-        if let Some(device) = device {
-            inject_device(&mut plugin.raw, device.device.as_str());
-        }
-    }
-    Ok(())
 }

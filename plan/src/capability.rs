@@ -14,6 +14,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::by_args::{self, Reach};
 use crate::check_config::ipam_type;
+use crate::default_network::LeftToPods;
 use crate::{Refusal, Role, RuntimeInput};
 
 /// Runtime values by capability. Each plugin still gets only those it declares.
@@ -44,7 +45,8 @@ pub struct Delivery {
     pub notes: Vec<String>,
 }
 
-/// The values of one attachment, and what becomes of requests that no plugin declares.
+/// The values of one attachment, and what becomes of requests that no plugin declares. `guard`: what of it is left to
+/// pods, where every pod is in it.
 ///
 /// # Errors
 /// If a request cannot be fulfilled by any plugin of the network.
@@ -53,17 +55,22 @@ pub fn values(
     selection: Option<&Selection>,
     list: &NetworkList,
     runtime: &RuntimeInput,
+    guard: Option<&LeftToPods>,
 ) -> Result<Delivery, Refusal> {
     let values = if role == Role::Default { runtime.runtime_config.clone() } else { Values::new() };
     let mut delivery = Delivery { values, ..Delivery::default() };
     for (key, capability, value) in selection.map(requests).unwrap_or_default() {
+        if let Some(refusal) = guard.and_then(|left| left.refuse(key)) {
+            delivery.refused.push(refusal);
+            continue;
+        }
         if declared(list, capability) {
             delivery.values.insert(capability.to_owned(), value);
             continue;
         }
         match by_args::reach(list, key) {
             // What every pod is in gives addresses and MAC addresses by name only where its author lets it.
-            _ if role == Role::Default => delivery.refused.push(missing(key, capability)),
+            _ if guard.is_some() => delivery.refused.push(missing(key, capability)),
             Reach::Read => {}
             Reach::Perhaps(plugin) => delivery.notes.push(perhaps(key, capability, &plugin)),
             Reach::Nobody => delivery.refused.push(missing(key, capability)),

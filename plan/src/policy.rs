@@ -8,6 +8,8 @@ use manifold_cni::{NetworkName, PluginType, RawObject};
 use manifold_crds::name::BadName;
 use manifold_crds::{NadName, NadRef, Namespace, selection};
 
+use crate::default_network::LeftToPods;
+
 /// The configuration entry, as far as it decides what a pod gets.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -21,6 +23,8 @@ pub struct Policy {
     pub system_namespaces: BTreeSet<Namespace>,
     /// Whether pods use networks of other namespaces.
     pub isolation: Isolation,
+    /// What pods decide about their default network.
+    pub left_to_pods: LeftToPods,
     /// How much a pod and a definition may ask for.
     pub limits: Limits,
     /// Habits of Multus.
@@ -117,6 +121,7 @@ impl Policy {
             multus_namespace: kube_system.clone(),
             system_namespaces: BTreeSet::from([kube_system]),
             isolation: Isolation::default(),
+            left_to_pods: LeftToPods::default(),
             limits: Limits::default(),
             compat: Compat::default(),
             strict: false,

@@ -1,10 +1,12 @@
 //! Whole plans, from annotation to delegates.
 
 mod attachments;
+mod cni_args;
 mod default_network;
 mod hostile;
 mod isolation;
 mod judgement;
+mod left_to_pods;
 mod lenient;
 mod requests;
 mod sources;

@@ -10,6 +10,7 @@ use manifold_cni::{NetworkName, RawObject};
 use manifold_crds::selection::{self, BadSelection, Oddity, Reading};
 use manifold_crds::{NadRef, Namespace, ResourceName, Selection, keys};
 
+use crate::default_network;
 use crate::policy::{DefaultNetwork, Isolation, NetworkValue, Policy};
 use crate::{Definitions, Pod, Refusal};
 
@@ -135,7 +136,7 @@ pub fn want(pod: &Pod, policy: &Policy) -> Result<Wanted, Refusal> {
 fn want_all(pod: &Pod, policy: &Policy) -> Result<Wanted, Refusal> {
     let mut odd = Vec::new();
     let (default, mut attachments) = of_node(pod, policy)?;
-    attachments.insert(0, asked_default(pod, policy, &mut odd)?.unwrap_or(default));
+    attachments.insert(0, default_network::asked(pod, policy, &mut odd)?.unwrap_or(default));
     attachments.extend(selected(pod, policy, &mut odd)?);
     match odd.first() {
         Some(first) if policy.strict => Err(first.clone()),
@@ -180,33 +181,6 @@ fn source(value: &NetworkValue, policy: &Policy) -> Source {
     }
 }
 
-/// The network that the pod wants in the default one's place (MLT-DLG-2).
-fn asked_default(pod: &Pod, policy: &Policy, odd: &mut Vec<Refusal>) -> Result<Option<Want>, Refusal> {
-    let Some(text) = &pod.default_network else { return Ok(None) };
-    let Reading { mut selections, oddities } =
-        selection::parse_one(text, &policy.multus_namespace, policy.limits.selection)
-            .map_err(|e| bad_annotation(keys::DEFAULT_NETWORK, &e))?;
-    odd.extend(oddities.into_iter().map(|oddity| odd_annotation(keys::DEFAULT_NETWORK, oddity)));
-    let Some(selection) = selections.pop() else { return Ok(None) };
-    // A bare name means the node's own namespace, so that namespace is no way around isolation.
-    let own = selection.network.namespace == policy.multus_namespace;
-    if !own {
-        allowed(pod, policy, &selection, keys::DEFAULT_NETWORK)?;
-    }
-    if selection.ipam_claim_reference.is_some() {
-        return Err(Refusal::new(
-            "the default network was asked for with `ipam-claim-reference`, which only further networks can have",
-            format!("take the key out of the pod's annotation `{}`", keys::DEFAULT_NETWORK),
-        )
-        .about(&selection.network));
-    }
-    Ok(Some(Want {
-        role: Role::Default,
-        source: Source::Nad(selection.network.clone()),
-        selection: Some(selection),
-    }))
-}
-
 fn selected(pod: &Pod, policy: &Policy, odd: &mut Vec<Refusal>) -> Result<Vec<Want>, Refusal> {
     let Some(text) = &pod.networks else { return Ok(Vec::new()) };
     let Reading { selections, oddities } = selection::parse(text, &pod.namespace, policy.limits.selection)
@@ -224,7 +198,7 @@ fn selected(pod: &Pod, policy: &Policy, odd: &mut Vec<Refusal>) -> Result<Vec<Wa
 }
 
 /// A pod that may not use a network is not started without it (NPWG-7.4-2).
-fn allowed(pod: &Pod, policy: &Policy, selection: &Selection, key: &str) -> Result<(), Refusal> {
+pub(crate) fn allowed(pod: &Pod, policy: &Policy, selection: &Selection, key: &str) -> Result<(), Refusal> {
     let target: &Namespace = &selection.network.namespace;
     if policy.isolation.allows(&pod.namespace, target) {
         return Ok(());
@@ -248,11 +222,11 @@ fn allowed(pod: &Pod, policy: &Policy, selection: &Selection, key: &str) -> Resu
     ))
 }
 
-fn bad_annotation(key: &str, why: &BadSelection) -> Refusal {
+pub(crate) fn bad_annotation(key: &str, why: &BadSelection) -> Refusal {
     Refusal::new(format!("annotation `{key}`: {why}"), "correct the pod's annotation; nothing was attached")
 }
 
-fn odd_annotation(key: &str, oddity: Oddity) -> Refusal {
+pub(crate) fn odd_annotation(key: &str, oddity: Oddity) -> Refusal {
     let Oddity { place, what, fix } = oddity;
     Refusal::new(format!("annotation `{key}`: {place}{what}"), fix)
 }

@@ -1,5 +1,7 @@
 //! `host-local`: addresses out of ranges, remembered in files (PLG-HL-1 to -6).
 
+mod wishes;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -11,6 +13,8 @@ use crate::ip_range::{IpRange, RangeSet, overlap};
 use crate::problem::{Problem, plain};
 use crate::requested::{self, Requested};
 use crate::{address, fit, ipam, runtime};
+
+pub use self::wishes::Wishes;
 
 #[derive(Clone, Debug)]
 pub struct HostLocalConf {

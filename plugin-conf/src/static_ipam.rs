@@ -72,6 +72,28 @@ fn addresses(config: &RawObject, section: &RawObject, args: &CniArgs) -> Result<
     }
 }
 
+/// No pod gets a gateway's address by asking for it, though the network may have room for it: all others of the network
+/// would lose their way out (S-23).
+///
+/// # Errors
+/// If one is asked for.
+pub fn refuse_gateways(config: &RawObject, args: &CniArgs) -> Result<(), Problem> {
+    let section = ipam::section(config)?;
+    let of_addresses = written(&section)?.into_iter().filter_map(|written| written.gateway);
+    let of_routes = host_local::routes(&section)?.into_iter().filter_map(|route| route.gw);
+    let gateways: Vec<IpAddr> = of_addresses.chain(of_routes).collect();
+    let mut requests = requested::from_cni_args(args, "IP");
+    requests.extend(requested::from_args_cni(config)?);
+    requests.extend(requested::from_runtime_config(config)?);
+    for request in &requests {
+        let ip = address::ip_or_cidr(&request.raw).map_err(|why| request.problem(&why))?;
+        if gateways.contains(&ip) {
+            return Err(request.problem(&format!("`{ip}` is a gateway of the network; ask for another")));
+        }
+    }
+    Ok(())
+}
+
 fn written(section: &RawObject) -> Result<Vec<StaticAddress>, Problem> {
     let raw: Vec<RawObject> =
         fit::key(section, "addresses").map_err(|p| p.under("/ipam"))?.unwrap_or_default();

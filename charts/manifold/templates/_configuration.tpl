@@ -12,6 +12,8 @@ networks:
   globalNamespaces: {{ toJson .Values.networks.globalNamespaces }}
   systemNamespaces: {{ toJson .Values.networks.systemNamespaces }}
   defaultNetworks: {{ toJson .Values.networks.defaultNetworks }}
+  allowedDefaultNetworks: {{ toJson .Values.networks.allowedDefaultNetworks }}
+  defaultNetworkRequests: {{ toJson .Values.networks.defaultNetworkRequests }}
   networksPerPod: {{ .Values.networks.networksPerPod }}
 {{- if not (kindIs "invalid" .Values.networks.bundled) }}
   bundled: {{ toJson .Values.networks.bundled }}

@@ -62,6 +62,10 @@ pub struct Config {
     pub namespace_isolation: bool,
     pub global_namespaces: Vec<String>,
     pub system_namespaces: Vec<String>,
+    /// Definitions that every pod may have in the default network's place.
+    pub allowed_default_networks: Vec<String>,
+    /// What a pod may ask of its default network.
+    pub default_network_requests: Vec<String>,
     pub multus_namespace: String,
     pub readiness_indicator_file: Option<PathBuf>,
     pub retry_delete_on_error: bool,
@@ -106,6 +110,8 @@ impl Config {
             system_namespaces: keys
                 .texts("systemNamespaces")?
                 .unwrap_or_else(|| vec!["kube-system".to_owned()]),
+            allowed_default_networks: keys.texts("allowedDefaultNetworks")?.unwrap_or_default(),
+            default_network_requests: keys.texts("defaultNetworkRequests")?.unwrap_or_default(),
             multus_namespace: keys.text("multusNamespace")?.unwrap_or_else(|| "kube-system".to_owned()),
             readiness_indicator_file: keys.path("readinessindicatorfile")?,
             retry_delete_on_error: keys.flag("retryDeleteOnError", false)?,

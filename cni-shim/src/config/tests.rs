@@ -43,6 +43,29 @@ fn default_networks_are_only_looked_at_beside_a_cluster_network() {
     assert!(config.default_networks.is_empty());
 }
 
+// Shows part of: S-22
+#[test]
+fn what_is_left_to_pods_is_nothing_unless_told_and_a_wrong_word_is_named() {
+    let of = |more: &str| crate::policy::of(&with(more).unwrap());
+    assert_eq!(of("").unwrap().left_to_pods, manifold_plan::LeftToPods::default());
+    let left = of(r#","multusNamespace":"nets","allowedDefaultNetworks":["a","b/c"],"defaultNetworkRequests":["ips","mac"]"#)
+        .unwrap()
+        .left_to_pods;
+    let names: Vec<String> = left.definitions.iter().map(ToString::to_string).collect();
+    let requests: Vec<String> = left.requests.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        (names, requests),
+        (vec!["b/c".to_owned(), "nets/a".to_owned()], vec!["ips".into(), "mac".into()])
+    );
+    for (more, key) in [
+        (r#","allowedDefaultNetworks":["a/b/c"]"#, "`allowedDefaultNetworks`"),
+        (r#","defaultNetworkRequests":["bandwidth"]"#, "`defaultNetworkRequests`"),
+    ] {
+        let error = of(more).unwrap_err();
+        assert!(error.code == 7 && error.msg.contains(key), "{error}");
+    }
+}
+
 // Proves: COMPAT-6
 #[test]
 fn the_entrys_own_keys_are_read_in_any_case() {
@@ -187,6 +210,8 @@ fn a_key_of_the_wrong_kind_is_named() {
         ("manifests", "\"rel/ative\""),
         ("namespaceIsolation", "\"yes\""),
         ("globalNamespaces", "[\"a\"]"),
+        ("allowedDefaultNetworks", "\"a\""),
+        ("defaultNetworkRequests", "[1]"),
         ("limits", "3"),
         ("plugins", "\"prefer\""),
         ("logToStderr", "1"),

@@ -79,6 +79,8 @@ fn entry(config: &Config, annotations: bool, capabilities: &BTreeSet<String>) ->
         "globalNamespaces": list(&networks.global_namespaces),
         "systemNamespaces": networks.system_namespaces,
         "defaultNetworks": networks.default_networks,
+        "allowedDefaultNetworks": networks.allowed_default_networks,
+        "defaultNetworkRequests": networks.default_network_requests,
         "plugins": {"bundled": networks.bundled.as_ref().map_or_else(|| json!("prefer"), |list| json!(list))},
         "limits": {
             "delegateSeconds": limits.delegate_seconds,
@@ -237,7 +239,11 @@ mod tests {
         let asked = "
 host: {binDir: /opt/bin, confDir: /etc/net.d}
 cniVersion: 1.1.0
-networks: {namespaceIsolation: false, globalNamespaces: [default, shared]}
+networks:
+  namespaceIsolation: false
+  globalNamespaces: [default, shared]
+  allowedDefaultNetworks: [calico-conf]
+  defaultNetworkRequests: [ips]
 log: {level: debug, file: /var/log/manifold.log, toStderr: false}
 ";
         let config = Config::parse(asked).unwrap();
@@ -253,6 +259,8 @@ log: {level: debug, file: /var/log/manifold.log, toStderr: false}
             ("clusterNetwork", json!("cluster-wide-network")),
             ("namespaceIsolation", json!(false)),
             ("globalNamespaces", json!("default,shared")),
+            ("allowedDefaultNetworks", json!(["calico-conf"])),
+            ("defaultNetworkRequests", json!(["ips"])),
             ("logLevel", json!("debug")),
             ("logFile", json!("/var/log/manifold.log")),
             ("logToStderr", json!(false)),

@@ -23,6 +23,12 @@ const KNOWN: &[&str] = &[
     "aliases",
     "cgroupPath",
     "io.kubernetes.cri.pod-annotations",
+    // Nobody hands these over: they let pods ask for them in `cni-args`.
+    "sysctl",
+    "promisc",
+    "mtu",
+    "allmulti",
+    "txQLen",
 ];
 
 pub(super) fn capabilities(plugin: &PluginConf) -> Vec<Draft> {
@@ -84,6 +90,7 @@ fn takers(capability: &str) -> Option<Takers> {
         "bandwidth" => Some(Takers::Types(&["bandwidth"])),
         "ips" | "ipRanges" => Some(Takers::Interfaces),
         "mac" => Some(Takers::Types(READ_MAC)),
+        "sysctl" | "promisc" | "mtu" | "allmulti" | "txQLen" => Some(Takers::Types(&["tuning"])),
         _ => None,
     }
 }

@@ -14,20 +14,23 @@ fn delegates(list: &[&str]) -> Policy {
 // Proves: MLT-DLG-2, MLT-DEP-15
 #[test]
 fn one_network_can_take_the_default_ones_place() {
-    let bed = Bed::asking("a").nad("kube-system", "d", PLAIN);
+    let bed = Bed::asking("a").nad("kube-system", "d", PLAIN).left_to_pods("d", &[]);
     assert_eq!(bed.clone().default_annotation("d").at(0).display, "kube-system/d");
     let own = bed.clone().default_annotation(r#"[{"name":"b","namespace":"shop"}]"#);
     assert_eq!((own.at(0).display.as_str(), own.at(0).ifname.as_str()), ("shop/b", "eth0"));
     assert!(own.at(0).default);
     assert_eq!(bed.clone().default_annotation(" ").at(0).display, "kube-system/cluster-wide-network");
     bed.clone().default_annotation("a,b").refused(&["v1.multus-cni.io/default-network", "2 networks"]);
-    bed.default_annotation("missing").refused(&["`kube-system/missing`", "no such"]);
+    bed.left_to_pods("missing", &[])
+        .default_annotation("missing")
+        .refused(&["`kube-system/missing`", "no such"]);
 }
 
 // Proves: MLT-EXE-2
 #[test]
 fn its_interface_can_have_another_name() {
-    let bed = Bed::asking("a").nad("kube-system", "d", PLAIN).default_annotation("d@wan0");
+    let bed =
+        Bed::asking("a").nad("kube-system", "d", PLAIN).left_to_pods("d", &[]).default_annotation("d@wan0");
     let names: Vec<_> = bed.plan().attachments.iter().map(|a| a.ifname.to_string()).collect();
     assert_eq!(names, ["wan0", "net1"]);
 }
@@ -35,7 +38,7 @@ fn its_interface_can_have_another_name() {
 // Proves: NPWG-8-1
 #[test]
 fn a_claim_is_for_further_networks_only() {
-    let bed = Bed::asking("").nad("kube-system", "d", PLAIN);
+    let bed = Bed::asking("").nad("kube-system", "d", PLAIN).left_to_pods("d", &[]);
     bed.default_annotation(r#"[{"name":"d","ipam-claim-reference":"c"}]"#)
         .refused(&["ipam-claim-reference", "`kube-system/d`"]);
     assert_eq!(Bed::asking(r#"[{"name":"a","ipam-claim-reference":"c"}]"#).plan().attachments.len(), 2);

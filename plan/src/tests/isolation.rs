@@ -43,8 +43,7 @@ fn a_pod_uses_its_own_and_global_namespaces() {
     check(Networks, "other", false);
     check(DefaultAnnotation, "shop", true);
     check(DefaultAnnotation, "default", true);
-    // A bare name means this namespace, so the full name is no more than that.
-    check(DefaultAnnotation, "kube-system", true);
+    check(DefaultAnnotation, "kube-system", false);
     check(DefaultAnnotation, "other", false);
     // These the administrator chose; they are looked up in one namespace, whatever the pod's is.
     for namespace in ["shop", "default", "kube-system", "other"] {

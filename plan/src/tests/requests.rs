@@ -184,16 +184,6 @@ fn annotations_reach_a_plugin_only_if_it_declares_them() {
     assert!(stdin(1).contains(r#""io.kubernetes.cri.pod-annotations":{"k":"v"}"#));
 }
 
-#[test]
-fn the_pods_own_request_wins_over_the_runtimes() {
-    let config = json!({"type": "fake", "capabilities": {"mac": true}}).to_string();
-    let bed = Bed::asking("")
-        .nad("kube-system", "d", &config)
-        .default_annotation(r#"[{"name":"d","mac":"02:00:00:00:00:01"}]"#)
-        .runtime_value("mac", &json!("02:00:00:00:00:ff"));
-    assert_eq!(values(&bed.at(0)), json!({"mac": "02:00:00:00:00:01"}));
-}
-
 // Proves: NPWG-4.1.2.1.6-1, NPWG-4.1.2.1.6-2, NPWG-4.1.2.1.6-3, NPWG-4.1.2.1.6-4, MLT-DLG-12
 #[test]
 fn cni_args_are_merged_into_every_plugin_and_win() {

@@ -7,6 +7,7 @@ use manifold_crds::{Nad, NadRef};
 use serde_json::Value;
 use serde_json::value::to_raw_value;
 
+use crate::default_network::Request;
 use crate::{
     Definitions, Plan, Planned, Pod, Policy, Refusal, RuntimeInput, Wanted, plan, policy::DefaultNetwork,
     want,
@@ -64,6 +65,14 @@ impl Bed {
 
     pub(crate) fn default_annotation(mut self, text: &str) -> Self {
         self.pod.default_network = Some(text.to_owned());
+        self
+    }
+
+    /// The administrator opens `kube-system/name` as a default network, and lets pods ask this of it.
+    pub(crate) fn left_to_pods(mut self, name: &str, requests: &[&str]) -> Self {
+        let left = &mut self.policy.left_to_pods;
+        left.definitions.insert(NadRef::new("kube-system", name).unwrap());
+        left.requests.extend(requests.iter().map(|request| request.parse::<Request>().unwrap()));
         self
     }
 

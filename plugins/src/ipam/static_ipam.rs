@@ -2,7 +2,7 @@
 
 use manifold_cni::{Attachment, CniError, CniResult, Detachment, Input, IpConfig, Plugin};
 use manifold_plugin_conf::StaticConf;
-use manifold_plugin_conf::static_ipam::{CNI_ARGS, StaticAddress};
+use manifold_plugin_conf::static_ipam::{CNI_ARGS, StaticAddress, refuse_gateways};
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Static;
@@ -14,6 +14,7 @@ impl Plugin for Static {
 
     fn add(&self, input: &Input, at: &Attachment) -> Result<CniResult, CniError> {
         let conf = read(input, at)?;
+        refuse_gateways(&input.config, &at.args).map_err(|p| p.into_error(&input.name))?;
         let ips = conf.addresses.iter().map(|a| IpConfig::new(a.address, a.gateway)).collect();
         Ok(CniResult { ips, routes: conf.routes, dns: conf.dns, ..CniResult::default() })
     }

@@ -141,7 +141,7 @@ fn a_network_that_does_not_exist_is_a_warning_with_its_whole_name() {
     let outcome = asking("nothing");
     bed().allowed(&outcome, &["network `shop/nothing`"]);
     assert!(outcome.warnings[0].contains("until then the pod does not start"), "{outcome:?}");
-    bed().allowed(&create(&pod("cart", &[(DEFAULT, "nothing")])), &["network `manifold-system/nothing`"]);
+    bed().allowed(&create(&pod("cart", &[(DEFAULT, "shop/nothing")])), &["network `shop/nothing`"]);
     // What else is wrong is refused all the same.
     refused("nothing,plain@eth0", &["`eth0`"]);
 }
@@ -216,9 +216,36 @@ fn the_default_network_annotation_is_judged_too() {
     );
     bed().refused(
         &with(r#"[{"name": "deaf", "namespace": "shop", "mac": "02:00:00:00:00:01"}]"#),
-        &["`shop/deaf`", "capability `mac`"],
+        &["`shop/deaf`", "`mac` on its default network", "`defaultNetworkRequests`"],
     );
     bed().allowed(&with("shop/plain"), &[]);
+}
+
+// Proves: S-22, S-23
+#[test]
+fn what_only_the_runtime_or_the_author_decides_is_refused_in_the_annotation() {
+    networks();
+    let ports = json!([{"hostPort": 22, "containerPort": 80}]);
+    let default =
+        |element: Value| create(&pod("cart", &[(DEFAULT, &Value::from(vec![element]).to_string())]));
+    bed().refused(
+        &default(json!({"name": "able", "namespace": "shop", "portMappings": ports})),
+        &["`shop/able`", "`portMappings` on its default network", "`hostPort`"],
+    );
+    bed().refused(
+        &default(json!({"name": "able", "namespace": "shop", "ips": ["10.1.0.7/24"]})),
+        &["`ips` on its default network"],
+    );
+    bed().allowed(&default(json!({"name": "able", "namespace": "shop"})), &[]);
+    let tuned = r#"{"cniVersion": "1.0.0", "plugins": [{"type": "dummy", "ipam": {"type": "static"}}, {"type": "tuning"}]}"#;
+    bed().put_definition("shop", "tuned", Some(tuned));
+    refused(r#"[{"name": "tuned", "cni-args": {"mtu": 9000}}]"#, &["`mtu` in `cni-args`", "plugin `tuning`"]);
+    allowed(r#"[{"name": "tuned", "cni-args": {"theirs": 9000}}]"#);
+    let ranged = r#"{"cniVersion": "1.0.0", "type": "dummy", "ipam": {"type": "host-local", "subnet": "10.1.0.0/24"}}"#;
+    bed().put_definition("shop", "ranged", Some(ranged));
+    refused(r#"[{"name": "ranged", "ips": ["10.1.0.1/24"]}]"#, &["`10.1.0.1` is the subnet's gateway"]);
+    refused(r#"[{"name": "ranged", "ips": ["10.2.0.9/24"]}]"#, &["in none of the ranges"]);
+    allowed(r#"[{"name": "ranged", "ips": ["10.1.0.9/24"]}]"#);
 }
 
 /// Only a created pod is judged: what runs, runs.

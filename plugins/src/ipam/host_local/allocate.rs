@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use manifold_cni::{AttachmentId, CniError, Input, IpConfig, code};
+use manifold_plugin_conf::host_local::Wishes;
 use manifold_plugin_conf::{HostLocalConf, RangeSet};
 
 use super::folder::Folder;
@@ -12,37 +13,9 @@ use super::leases::Leases;
 use super::round_robin::RoundRobin;
 use super::{io_error, under_lock};
 
-/// What each set must give: one of its addresses by name, or any (`None`).
-pub(super) type Wishes = Vec<Option<IpAddr>>;
-
-/// Spreads the requested addresses over the sets: each to the set that contains it, one to a set. Pure.
+/// What each set must give.
 pub(super) fn wishes(conf: &HostLocalConf, input: &Input) -> Result<Wishes, CniError> {
-    let refuse = |why: String| CniError::config(format!("network `{}`: {why}", input.name));
-    let mut left = conf.requested.clone();
-    let mut wishes = Vec::with_capacity(conf.sets.len());
-    for set in &conf.sets {
-        let at = left.iter().position(|ip| set.contains(*ip));
-        let wish = at.map(|at| left.remove(at));
-        if let Some(ip) = wish
-            && let Some(what) = set.range_of(ip).and_then(|range| range.reserved_as(ip))
-        {
-            return Err(refuse(format!("the requested address `{ip}` is {what}; ask for another")));
-        }
-        wishes.push(wish);
-    }
-    match left.first() {
-        None => Ok(wishes),
-        Some(ip) if conf.sets.iter().any(|set| set.contains(*ip)) => Err(refuse(format!(
-            "the requested address `{ip}` is in a range set that gives another one already; ask for one per set"
-        ))),
-        Some(ip) => {
-            let sets: Vec<String> = conf.sets.iter().map(|set| format!("`{set}`")).collect();
-            Err(refuse(format!(
-                "the requested address `{ip}` is in none of the ranges {}; ask for one that is",
-                sets.join(", ")
-            )))
-        }
-    }
+    conf.wishes().map_err(|why| CniError::config(format!("network `{}`: {why}", input.name)))
 }
 
 /// Reserves, under the network's lock. On failure nothing is left reserved.

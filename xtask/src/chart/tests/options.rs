@@ -163,6 +163,8 @@ fn both_roles_are_told_the_same_of_networks() {
         "defaultNetwork.configuration=\"cbr0\"",
         "networks.globalNamespaces=[\"default\", \"shared\"]",
         "networks.defaultNetworks=[\"storage\"]",
+        "networks.allowedDefaultNetworks=[\"calico-conf\", \"infra/storage\"]",
+        "networks.defaultNetworkRequests=[\"ips\", \"mac\"]",
         "networks.bundled=[\"bridge\"]",
     ]);
     let (cluster, node) = (configuration(&all, "manifold-controller"), configuration(&all, "manifold-node"));
@@ -171,6 +173,8 @@ fn both_roles_are_told_the_same_of_networks() {
     }
     assert_eq!(node["defaultNetwork"]["configuration"], "cbr0");
     assert_eq!(node["networks"]["bundled"], json!(["bridge"]));
+    assert_eq!(node["networks"]["allowedDefaultNetworks"], json!(["calico-conf", "infra/storage"]));
+    assert_eq!(node["networks"]["defaultNetworkRequests"], json!(["ips", "mac"]));
     assert!(node.get("builtIn").is_none());
 }
 

@@ -101,6 +101,8 @@ fn a_value_of_the_wrong_kind_is_refused_by_name() {
         ("defaultNetwork.builtIn.clusterCidrs=[\"10.0.0.0\"]", "clusterCidrs"),
         ("networks.networksPerPod=0", "networksPerPod"),
         ("networks.globalNamespaces=[\"a b\"]", "globalNamespaces"),
+        ("networks.allowedDefaultNetworks=[\"a/b/c\"]", "allowedDefaultNetworks"),
+        ("networks.defaultNetworkRequests=[\"bandwidth\"]", "defaultNetworkRequests"),
         ("admission.missingNetwork=\"deny\"", "missingNetwork"),
         ("cluster.replicas=0", "replicas"),
         ("node.cniVersion=\"0.4.0\"", "cniVersion"),
