@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use manifold_cni::list::joined;
 use manifold_cni::{
     Added, Attachment, AttachmentId, Bundled, CniArgs, CniError, ContainerId, Delegate, Detachment, Executed,
-    List, PluginConf, RawObject, Step, Stopped, code,
+    List, Plugin, PluginConf, RawObject, Step, Stopped, code,
 };
 use serde_json::value::RawValue;
 
-use manifold_ledger::{Exact, Found, Recorded, RecordedPlugin};
+use crate::sandboxes;
+use manifold_ledger::{Exact, Found, Ledger, Recorded, RecordedPlugin};
 
 /// What the calls of one sandbox share.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct Setting<'a> {
     pub each: Duration,
     /// The sandbox lock: executed plugins inherit it, so it is free only when the last of them has ended (F-RUN-1).
     pub held: Option<Arc<OwnedFd>>,
+    /// Where ADD looks whether another sandbox is alive.
+    pub ledger: Option<&'a Ledger>,
 }
 
 /// The plugins of one attachment.
@@ -158,7 +161,7 @@ fn delegate(plugin: &RecordedPlugin, setting: &Setting<'_>) -> Result<Arc<dyn De
             let executed = Executed::new(plugin.kind.clone(), path.clone()).keep_open(setting.held.clone());
             Ok(Arc::new(executed))
         }
-        Found::Bundled => match manifold_plugins::bundled(plugin.kind.as_str()) {
+        Found::Bundled => match bundled(plugin.kind.as_str(), setting) {
             Some(ours) => Ok(Arc::new(Bundled(ours))),
             None => {
                 let msg = format!(
@@ -168,6 +171,13 @@ fn delegate(plugin: &RecordedPlugin, setting: &Setting<'_>) -> Result<Arc<dyn De
                 Err(CniError::new(code::FAILED, msg).details("fix: put back the release that attached it"))
             }
         },
+    }
+}
+
+fn bundled(kind: &str, setting: &Setting<'_>) -> Option<&'static dyn Plugin> {
+    match (kind, setting.ledger) {
+        ("portmap", Some(ledger)) => Some(sandboxes::portmap(ledger)),
+        _ => manifold_plugins::bundled(kind),
     }
 }
 

@@ -31,6 +31,7 @@ pub fn check(shim: &Shim, at: &Attachment) -> Result<(), CniError> {
         deadline: shim.add_deadline(),
         each: shim.config.limits.delegate,
         held: undo::held(&lock),
+        ledger: None,
     };
     let checked = entry.attachments.iter().filter(|a| a.default || shim.config.check == CheckScope::All);
     let one = |a| Chain::of(a, &setting).and_then(|chain| chain.check(&at.netns)).err();

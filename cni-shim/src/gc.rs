@@ -111,6 +111,7 @@ fn tell(shim: &Shim, network: &Recorded, keep: &[AttachmentId], deadline: Instan
         deadline,
         each: shim.config.limits.delegate,
         held: None,
+        ledger: None,
     };
     Chain::of(network, &setting)?.gc(keep)
 }

@@ -18,6 +18,7 @@ pub mod policy;
 pub mod ready;
 #[cfg(test)]
 pub(crate) mod sample;
+pub(crate) mod sandboxes;
 pub mod shim;
 pub mod signal;
 pub mod source;

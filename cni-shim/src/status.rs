@@ -26,6 +26,7 @@ pub fn status(shim: &Shim) -> Result<(), CniError> {
         deadline: shim.add_deadline(),
         each: shim.config.limits.delegate,
         held: None,
+        ledger: None,
     };
     Chain::of(&default, &setting).and_then(|chain| chain.status()).map_err(not_ready)
 }

@@ -49,6 +49,7 @@ pub fn undo(
         deadline,
         each: shim.config.limits.delegate,
         held: held(lock),
+        ledger: None,
     };
     let (bonds, others) = owing.split_at(bonds);
     let take_down = |wave| take_down(ledger, entry, wave, &setting, netns.as_deref());

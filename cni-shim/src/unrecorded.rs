@@ -20,6 +20,7 @@ pub fn del(shim: &Shim, at: &Detachment) -> Result<(), CniError> {
         deadline: Instant::now() + shim.config.limits.add,
         each: shim.config.limits.delegate,
         held: None,
+        ledger: None,
     };
     if let Some(path) = &at.netns {
         // No entry tells which namespace it was: in our own, a link of the node would be taken for the pod's (CNI-ENV-9).

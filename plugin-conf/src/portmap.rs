@@ -173,6 +173,11 @@ impl PortmapConf {
         self.backend.or(by_conditions).or(by_mark.then_some(PortmapBackend::Iptables))
     }
 
+    /// Further conditions for traffic to a pod of that address.
+    pub fn conditions(&self, pod: IpAddr) -> &[String] {
+        if pod.is_ipv4() { &self.conditions_v4 } else { &self.conditions_v6 }
+    }
+
     fn rules(&self) -> Result<(), Problem> {
         if self.mark_masq_bit.is_some() && self.external_set_mark_chain.is_some() {
             let text = "`markMasqBit` and `externalSetMarkChain` both say how to mark; give one of them";

@@ -167,7 +167,8 @@ impl Family {
         address.is_ipv4() == (self == Self::V4)
     }
 
-    fn may_have_chain(self, table: &str, names: &[String]) -> bool {
+    /// Whether the kernel may have one of these chains.
+    pub(crate) fn may_have_chain(self, table: &str, names: &[String]) -> bool {
         manifold_net::iptables::may_have_chain(self.of_kernel(), table, names)
     }
 

@@ -8,6 +8,7 @@ pub mod interface;
 pub mod ipam;
 mod iptables;
 pub mod meta;
+pub mod sandboxes;
 mod state_file;
 
 use manifold_cni::Plugin;

@@ -41,6 +41,7 @@ impl Touched<'_> {
             deadline: self.shim.add_deadline(),
             each: self.shim.config.limits.delegate,
             held: undo::held(self.held.lock),
+            ledger: Some(self.held.ledger),
         };
         let devices =
             attach::Devices { plan: self.plan, described_in: self.shim.config.device_info_dir.join("dp") };

@@ -24,10 +24,11 @@ pub use tuning::Tuning;
 pub use vrf::Vrf;
 
 use crate::interface::go_on;
+use crate::sandboxes::RuntimeRecord;
 
 pub const TUNING: Tuning = Tuning { after_step: go_on, allow_list: tuning::ALLOW_LIST };
 pub const SBR: Sbr = Sbr { after_step: go_on };
 pub const BANDWIDTH: Bandwidth = Bandwidth { after_step: go_on };
-pub const PORTMAP: Portmap = Portmap { after_step: go_on };
+pub const PORTMAP: Portmap = Portmap { after_step: go_on, sandboxes: &RuntimeRecord::USUAL };
 pub const VRF: Vrf = Vrf { after_step: go_on };
 pub const FIREWALL: Firewall = Firewall { after_step: go_on, bus: None };

@@ -40,7 +40,7 @@ fn dying(kind: &str) -> Box<dyn Plugin> {
         "tuning" => Box::new(Tuning { after_step, ..TUNING }),
         "sbr" => Box::new(Sbr { after_step }),
         "bandwidth" => Box::new(Bandwidth { after_step }),
-        "portmap" => Box::new(Portmap { after_step }),
+        "portmap" => Box::new(Portmap { after_step, ..manifold_plugins::meta::PORTMAP }),
         "vrf" => Box::new(Vrf { after_step }),
         "firewall" => Box::new(Firewall { after_step, ..FIREWALL }),
         other => panic!("no plugin `{other}` has steps"),

@@ -3,6 +3,7 @@
 mod bandwidth;
 mod differential;
 mod firewall;
+mod host_ports;
 mod portmap;
 mod sbr;
 mod tools;

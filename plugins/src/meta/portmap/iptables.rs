@@ -4,6 +4,7 @@
 //! Lines are written as iptables itself prints them, so that those that are there can be told.
 
 mod check;
+mod held;
 
 use std::cell::Cell;
 use std::net::IpAddr;
@@ -20,6 +21,7 @@ use crate::interface::teardown::Teardown;
 use crate::iptables::{BOTH, Family, Tool, nothing_stays_without_tool, quoted};
 
 pub(super) use self::check::check;
+pub(super) use self::held::held;
 
 const TABLE: &str = "nat";
 const WHAT: &str = "change the mapping of ports";
@@ -79,12 +81,16 @@ pub(super) fn collect(
 }
 
 fn find(wish: &Wish, deadline: Instant) -> Result<Tool, CniError> {
-    let family = if wish.address.addr().is_ipv4() { Family::V4 } else { Family::V6 };
+    let family = family_of(wish);
     Tool::find(family, deadline).ok_or_else(|| {
         let text =
             format!("`{}` is not installed; install it, or set `backend` to `nftables`", family.tool());
         CniError::failed(text)
     })
+}
+
+fn family_of(wish: &Wish) -> Family {
+    if wish.address.addr().is_ipv4() { Family::V4 } else { Family::V6 }
 }
 
 fn on_usable(
@@ -140,7 +146,7 @@ fn additions(rules: &[String], conf: &PortmapConf, key: &Key<'_>, wish: &Wish) -
         IpNet::V6(_) => &conf.conditions_v6,
     };
     let conditions: String = conditions.iter().map(|word| format!(" {}", quoted(word))).collect();
-    // The newest comes first: a host port goes to the last that asked for it.
+    // The newest comes first: what a pod left that is gone is in nobody's way.
     lines.extend(entry_ports(wish).iter().map(|(protocol, ports)| {
         let protocol = protocol.as_str();
         format!(

@@ -7,6 +7,7 @@
 mod flows;
 mod iptables;
 mod nftables;
+mod taken;
 mod wish;
 
 use std::net::IpAddr;
@@ -24,12 +25,15 @@ use crate::interface::masquerade::Key;
 use crate::interface::ruleset::tool;
 use crate::interface::teardown::Teardown;
 use crate::interface::undo::{AfterStep, Undo};
+use crate::sandboxes::Sandboxes;
 
 const NAME: &str = "portmap";
 
 #[derive(Clone, Copy, Debug)]
 pub struct Portmap {
     pub after_step: AfterStep,
+    /// Whose mappings are in the way of others.
+    pub sandboxes: &'static dyn Sandboxes,
 }
 
 impl Plugin for Portmap {
@@ -44,6 +48,8 @@ impl Plugin for Portmap {
             return Ok(prev.clone());
         }
         let key = Key::of(input, at);
+        let _lock = taken::lock(input.deadline)?;
+        taken::refuse(&conf, &wishes, at, self.sandboxes, input.deadline)?;
         let mut undo = Undo::new(self.after_step);
         let done = apply(&mut undo, input, &conf, &key, &wishes);
         undo.settle(done)?;

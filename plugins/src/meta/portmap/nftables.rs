@@ -4,6 +4,8 @@
 //! Table and chains are those of the reference, which finds its own rules by another comment, so both can serve one
 //! node. Only traffic to an address of the host is looked at, and only what was mapped is masqueraded.
 
+mod held;
+
 use std::fmt::Write;
 use std::time::Instant;
 
@@ -14,6 +16,7 @@ use manifold_net::nft::{ListedRule, NftError};
 use manifold_plugin_conf::PortmapConf;
 use manifold_plugin_conf::portmap::PortMapping;
 
+pub(super) use self::held::held;
 use super::wish::{Wish, host_address};
 use crate::interface::failure::Told;
 use crate::interface::masquerade::{Key, stale};
@@ -23,6 +26,7 @@ const TABLE: &str = "cni_hostport";
 /// Mappings with an address come before those without.
 const BY_ADDRESS: &str = "hostip_hostports";
 const BY_PORT: &str = "hostports";
+const ALL_PORTS: &str = "hostports_all";
 /// Not the reference's `masquerading`: that has another place among the chains, and the kernel refuses whoever asks for
 /// a chain in a place where it is not.
 const MASQUERADING: &str = "mapped_masquerading";
@@ -46,7 +50,7 @@ pub(super) fn set_up(
             });
             for (chain, rule) in rules(conf, wish) {
                 let (family, comment) = (word(wish.family()), key.comment());
-                // The newest comes first: a host port goes to the last that asked for it.
+                // The newest comes first: what a pod left that is gone is in nobody's way.
                 put(
                     &mut script,
                     &format!("insert rule {family} {TABLE} {chain} {rule} comment \"{comment}\""),
@@ -156,13 +160,13 @@ fn rules(conf: &PortmapConf, wish: &Wish) -> Vec<(&'static str, String)> {
 fn frame(script: &mut String, family: Family) {
     let at = format!("{} {TABLE}", word(family));
     put(script, &format!("add table {at}"));
-    for chain in [BY_ADDRESS, BY_PORT, "hostports_all"] {
+    for chain in [BY_ADDRESS, BY_PORT, ALL_PORTS] {
         put(script, &format!("add chain {at} {chain}"));
     }
     for chain in ["prerouting", "output"] {
         put(script, &format!("add chain {at} {chain} {{ type nat hook {chain} priority -100; }}"));
         put(script, &format!("flush chain {at} {chain}"));
-        for to in [BY_ADDRESS, BY_PORT, "hostports_all"] {
+        for to in [BY_ADDRESS, BY_PORT, ALL_PORTS] {
             put(script, &format!("add rule {at} {chain} {}fib daddr type local jump {to}", spared(family)));
         }
     }
@@ -191,11 +195,14 @@ fn word(family: Family) -> &'static str {
 }
 
 fn listed(family: Family, deadline: Instant) -> Result<Vec<ListedRule>, NftError> {
-    let family = match family {
+    ruleset::rules(nf_family(family), TABLE, deadline)
+}
+
+fn nf_family(family: Family) -> NfFamily {
+    match family {
         Family::V4 => NfFamily::IP,
         Family::V6 => NfFamily::IP6,
-    };
-    ruleset::rules(family, TABLE, deadline)
+    }
 }
 
 fn remove(script: &mut String, family: Family, rules: &[ListedRule], condemned: impl Fn(&str) -> bool) {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use manifold_cni::CniResult;
 use manifold_net::{LinkChange, Netns};
-use manifold_plugins::meta::Portmap;
+use manifold_plugins::meta::{PORTMAP, Portmap};
 use serde_json::{Value, json};
 
 use super::{add_both, chained};
@@ -437,7 +437,7 @@ fn a_failure_after_any_step_leaves_no_rule() {
             let pod = bed.pod("a");
             let made: CniResult = bed.add(&bridge(&bed), &pod).unwrap();
             fail_at(step);
-            let plugin = Portmap { after_step: failing };
+            let plugin = Portmap { after_step: failing, ..PORTMAP };
             let outcome = bed.add_with(&plugin, &with_result(&one(backend), &made), &pod, "eth0", "");
             fail_at(usize::MAX);
             assert!(outcome.is_err());
