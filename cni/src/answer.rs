@@ -1,6 +1,6 @@
 //! What an ended process said: a result, an error of the plugin's own, or something that has to be put into words.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
 
 use nix::sys::signal::Signal;
@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use crate::dispatch::never_unknown_container;
 use crate::json::any_case::respell_map;
+use crate::log_line;
 use crate::name::{one_line, printable};
-use crate::process::{Ended, NoEnd};
+use crate::process::{Ended, MOST_STDERR, NoEnd};
 use crate::{CniError, Executed, Verb, code};
 
 const ERROR_KEYS: [&str; 3] = ["code", "msg", "details"];
@@ -21,7 +22,9 @@ pub(crate) fn judge(plugin: &Executed, verb: Verb, ended: Result<Ended, NoEnd>) 
     let ended = ended.map_err(|e| no_end(plugin, verb, &e))?;
     if !ended.stderr.bytes.is_empty() {
         // Losing a log line must not fail the call.
-        let _ = std::io::stderr().write_all(&ended.stderr.bytes);
+        let lines = log_line::each_line(&ended.stderr.bytes);
+        // What is escaped is longer.
+        let _ = io::stderr().write_all(lines.get(..MOST_STDERR).unwrap_or(&lines));
     }
     let who = format!("plugin `{}`", plugin.kind());
     let judged =
@@ -96,18 +99,22 @@ fn stated(stdout: &[u8]) -> Option<CniError> {
 
 fn no_end(plugin: &Executed, verb: Verb, e: &NoEnd) -> CniError {
     let (kind, path) = (plugin.kind(), plugin.path().display());
+    let refused = |e: &io::Error, msg: String| CniError::refused(e.raw_os_error(), msg);
     match e {
         NoEnd::Deadline(after) => CniError::failed(format!(
             "plugin `{kind}` was killed in {}, as it had not ended after {:.1} s",
             verb.as_str(),
             after.as_secs_f32()
         )),
-        NoEnd::Start(e) if e.raw_os_error() == Some(nix::libc::ETXTBSY) => CniError::failed(format!(
-            "plugin `{kind}`: `{path}` stayed open for writing, so it could not be started; try again"
-        )),
-        NoEnd::Start(e) => CniError::failed(format!("plugin `{kind}`: `{path}` could not be started: {e}")),
+        NoEnd::Start(e) if e.raw_os_error() == Some(nix::libc::ETXTBSY) => refused(
+            e,
+            format!(
+                "plugin `{kind}`: `{path}` stayed open for writing, so it could not be started; try again"
+            ),
+        ),
+        NoEnd::Start(e) => refused(e, format!("plugin `{kind}`: `{path}` could not be started: {e}")),
         NoEnd::Watch(e) => {
-            CniError::failed(format!("plugin `{kind}`: `{path}` could not be watched while it ran: {e}"))
+            refused(e, format!("plugin `{kind}`: `{path}` could not be watched while it ran: {e}"))
         }
     }
 }

@@ -34,7 +34,7 @@ pub mod code {
     pub const CHECK_FAILED: u32 = 101;
     /// Ours: the sandbox is attached already.
     pub const ALREADY_ATTACHED: u32 = 102;
-    /// Ours: a bundled plugin panicked.
+    /// Ours: a bundled plugin panicked, or Manifold itself.
     pub const PANICKED: u32 = 103;
 }
 
@@ -67,6 +67,16 @@ impl CniError {
     /// Something failed while acting.
     pub fn failed(msg: impl Into<String>) -> Self {
         Self::new(code::FAILED, msg)
+    }
+
+    /// The system refused to read or write. Whether a later attempt may succeed follows from its error number.
+    pub fn io(error: &std::io::Error, msg: impl Into<String>) -> Self {
+        Self::new(crate::errno::code_for(error.raw_os_error(), code::IO), msg)
+    }
+
+    /// Something failed while acting, for which the system may have given an error number.
+    pub fn refused(errno: Option<i32>, msg: impl Into<String>) -> Self {
+        Self::new(crate::errno::code_for(errno, code::FAILED), msg)
     }
 
     /// CHECK found a difference.

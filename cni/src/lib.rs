@@ -33,6 +33,7 @@ pub mod convert;
 pub mod delegate;
 pub mod derive;
 pub mod dispatch;
+pub mod errno;
 pub mod error;
 pub mod exec;
 #[cfg(test)]

@@ -21,6 +21,12 @@ impl<W: Write> Write for OneLine<W> {
     }
 }
 
+/// What another program wrote to its standard error, for ours: the lines that it had, and nothing in them that would begin
+/// another one or move the cursor.
+pub fn each_line(bytes: &[u8]) -> Vec<u8> {
+    bytes.split_inclusive(|byte| *byte == b'\n').flat_map(one_line).collect()
+}
+
 /// The same text with control characters spelt out, and one line end where the text had one at its end.
 fn one_line(bytes: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(bytes);
@@ -59,6 +65,14 @@ mod tests {
         );
         assert_eq!(written("\n"), "\n");
         assert_eq!(written(""), "");
+    }
+
+    #[test]
+    fn the_lines_of_another_program_stay_lines_and_bring_no_control_characters() {
+        let said = b"first\nsecond\x1b[2J\r2026 INFO forged\x00\n\nlast \xff";
+        let told = String::from_utf8(each_line(said)).unwrap();
+        assert_eq!(told, "first\nsecond\\u{1b}[2J\\r2026 INFO forged\\u{0}\n\nlast \u{fffd}");
+        assert_eq!(each_line(b""), b"");
     }
 
     proptest::proptest! {

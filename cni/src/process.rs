@@ -21,7 +21,7 @@ use nix::unistd::Pid;
 /// How much of stdout is kept; more is an error of the plugin.
 const MOST_STDOUT: usize = 1 << 20;
 /// How much of stderr is kept; more is dropped.
-const MOST_STDERR: usize = 64 << 10;
+pub(crate) const MOST_STDERR: usize = 64 << 10;
 /// How long pipes may stay open after the process has ended.
 const GRACE: Duration = Duration::from_secs(1);
 /// "text file busy": somebody is installing the file right now (CNI-EXE-5).

@@ -122,7 +122,7 @@ fn refuse_own_netns(target: &Target, var: &dyn Fn(&str) -> Option<String>) -> Re
 pub fn read_stdin(stdin: &mut dyn Read) -> Result<Vec<u8>, CniError> {
     let mut bytes = Vec::new();
     stdin.take(MOST_STDIN + 1).read_to_end(&mut bytes).map_err(|e| {
-        CniError::new(code::IO, format!("the network configuration could not be read from stdin: {e}"))
+        CniError::io(&e, format!("the network configuration could not be read from stdin: {e}"))
     })?;
     if bytes.len() as u64 > MOST_STDIN {
         return Err(CniError::new(code::IO, "the network configuration on stdin is larger than 4 MiB"));

@@ -68,7 +68,7 @@ impl Registry {
         let lease = acquired.map_err(not_leased).and_then(|lease| {
             self.store.put(&lease).map_err(|e| {
                 keeper::release(&lease, &self.patience);
-                CniError::new(code::IO, format!("the lease cannot be written down ({e})"))
+                CniError::io(&e, format!("the lease cannot be written down ({e})"))
             })?;
             Ok(lease)
         });

@@ -52,11 +52,12 @@ impl NetError {
         Self { what: what.into(), why }
     }
 
-    /// The kernel's error number, when it was the kernel that refused.
+    /// The system's error number, when it was the system that refused.
     pub fn errno(&self) -> Option<i32> {
         match &self.why {
             Why::Refused { errno, .. } => Some(*errno as i32),
             Why::Socket(error) => error.raw_os_error(),
+            Why::Namespace(error) => error.errno(),
             _ => None,
         }
     }

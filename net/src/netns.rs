@@ -72,6 +72,14 @@ impl NetnsError {
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
     }
+
+    /// The system's error number, where it refused.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::NotFound { .. } | Self::NotANetns { .. } => None,
+            Self::Open { source, .. } | Self::Enter { source, .. } => source.raw_os_error(),
+        }
+    }
 }
 
 impl Netns {

@@ -45,6 +45,15 @@ impl SysctlError {
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
     }
+
+    /// The system's error number, where it refused.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::NotFound { .. } | Self::BadPiece { .. } => None,
+            Self::Io { source, .. } => source.raw_os_error(),
+            Self::Namespace(error) => error.errno(),
+        }
+    }
 }
 
 /// The value, without the newline at its end.

@@ -20,6 +20,16 @@ pub(crate) enum LockError {
     Io(#[from] io::Error),
 }
 
+impl LockError {
+    /// The system's error number, where it refused.
+    pub(crate) fn errno(&self) -> Option<i32> {
+        match self {
+            Self::Busy => None,
+            Self::Io(error) => error.raw_os_error(),
+        }
+    }
+}
+
 /// Takes the lock, waiting no longer than `deadline`.
 pub(crate) fn take(file: File, deadline: Instant) -> Result<Lock, LockError> {
     match file.try_lock() {

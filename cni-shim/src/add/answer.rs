@@ -25,7 +25,8 @@ fn with_version(result: &[u8], caller: Version) -> Result<Vec<u8>, CniError> {
 
 /// Writes and flushes. A runtime that has gone away never hears the answer, so nothing may stay (F-RUN-2).
 pub fn deliver(stdout: &mut dyn Write, answer: &[u8]) -> Result<(), CniError> {
-    stdout.write_all(answer).and_then(|()| stdout.flush()).map_err(|e| {
-        CniError::new(code::IO, format!("the answer could not be delivered on standard output: {e}"))
-    })
+    stdout
+        .write_all(answer)
+        .and_then(|()| stdout.flush())
+        .map_err(|e| CniError::io(&e, format!("the answer could not be delivered on standard output: {e}")))
 }

@@ -197,7 +197,7 @@ fn an_executable_that_is_being_written_is_tried_again() {
     let busy = OpenOptions::new().append(true).open(plugin.path()).expect("opened");
     let begun = Instant::now();
     let error = call(&plugin, Verb::Add, CONF, Duration::from_millis(500)).expect_err("busy");
-    assert!(error.msg.contains("stayed open for writing"), "{error}");
+    assert!(error.code == 11 && error.msg.contains("stayed open for writing"), "{error}");
     assert!(begun.elapsed() < Duration::from_secs(3), "the deadline also holds while waiting");
     let answer = std::thread::scope(|scope| {
         let writer = scope.spawn(move || {

@@ -1,5 +1,6 @@
 //! What the layers below say, as the error that the runtime hears.
 
+use manifold_cni::errno::code_for;
 use manifold_cni::{CniError, code};
 use manifold_net::nft::NftError;
 use manifold_net::{Mac, NetError, NetnsError, SysctlError};
@@ -11,25 +12,31 @@ pub(crate) trait Told<T> {
 
 impl<T> Told<T> for Result<T, NetError> {
     fn told(self) -> Result<T, CniError> {
-        self.map_err(|error| CniError::failed(error.to_string()))
+        self.map_err(|error| CniError::refused(error.errno(), error.to_string()))
     }
 }
 
 impl<T> Told<T> for Result<T, SysctlError> {
     fn told(self) -> Result<T, CniError> {
-        self.map_err(|error| CniError::failed(error.to_string()))
+        self.map_err(|error| CniError::refused(error.errno(), error.to_string()))
     }
 }
 
 impl<T> Told<T> for Result<T, NftError> {
     fn told(self) -> Result<T, CniError> {
-        self.map_err(|error| CniError::failed(error.to_string()))
+        self.map_err(|error| {
+            let errno = match &error {
+                NftError::Run { source, .. } => source.raw_os_error(),
+                _ => None,
+            };
+            CniError::refused(errno, error.to_string())
+        })
     }
 }
 
 impl<T> Told<T> for Result<T, NetnsError> {
     fn told(self) -> Result<T, CniError> {
-        self.map_err(|error| CniError::new(code::INVALID_NETNS, error.to_string()))
+        self.map_err(|error| CniError::new(code_for(error.errno(), code::INVALID_NETNS), error.to_string()))
     }
 }
 

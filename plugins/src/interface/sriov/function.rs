@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use manifold_cni::{CniError, code};
+use manifold_cni::CniError;
 use manifold_plugin_conf::PciAddress;
 
 use crate::interface::sysfs::{self, Sysfs};
@@ -43,7 +43,7 @@ pub(super) fn start_driver_anew(function: &Path, address: &str) -> Result<(), Cn
         fs::write(&file, address).map_err(|error| {
             let text =
                 format!("the driver of `{address}` cannot be started anew ({}: {error})", file.display());
-            CniError::new(code::IO, text)
+            CniError::io(&error, text)
         })
     };
     let real = fs::canonicalize(&driver);

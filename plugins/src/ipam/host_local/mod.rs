@@ -139,19 +139,25 @@ fn release(input: &Input, holder: &dyn Fn(&[u8]) -> Holder) -> Result<(), CniErr
     }
     // What was read before the lock may be of another lease since: file systems give a new file the inode of an old one.
     ours.retain(|ip| folder.read(*ip).ok().flatten().is_none_or(|content| holder(&content) != Holder::Other));
-    let failed: Vec<String> =
-        ours.into_iter().filter_map(|ip| folder.release(ip).err().map(|e| format!("`{ip}`: {e}"))).collect();
-    if failed.is_empty() { Ok(()) } else { Err(not_released(input, &folder, &failed)) }
+    let failed: Vec<(IpAddr, io::Error)> =
+        ours.into_iter().filter_map(|ip| folder.release(ip).err().map(|e| (ip, e))).collect();
+    failed.first().map_or(Ok(()), |(_, first)| Err(not_released(input, &folder, &failed, first)))
 }
 
-fn not_released(input: &Input, folder: &Folder, failed: &[String]) -> CniError {
+fn not_released(
+    input: &Input,
+    folder: &Folder,
+    failed: &[(IpAddr, io::Error)],
+    first: &io::Error,
+) -> CniError {
     let msg = format!(
         "network `{}`: {} of its leases in `{}` could not be removed; remove the cause and repeat",
         input.name,
         failed.len(),
         folder.path().display()
     );
-    CniError::new(code::IO, msg).details(failed.join("; "))
+    let each: Vec<String> = failed.iter().map(|(ip, e)| format!("`{ip}`: {e}")).collect();
+    CniError::io(first, msg).details(each.join("; "))
 }
 
 /// The lock, and the leases as they are under it.
@@ -197,6 +203,5 @@ fn dns(conf: &HostLocalConf, input: &Input) -> Result<Dns, CniError> {
 }
 
 fn io_error(input: &Input, what: &str, path: &Path, e: &io::Error) -> CniError {
-    let msg = format!("network `{}`: the lease folder `{}` {what}: {e}", input.name, path.display());
-    CniError::new(code::IO, msg)
+    CniError::io(e, format!("network `{}`: the lease folder `{}` {what}: {e}", input.name, path.display()))
 }

@@ -106,7 +106,8 @@ fn read(input: &Input) -> Result<SbrConf, CniError> {
 fn lock(netns: &Path, deadline: Instant) -> Result<Lock, CniError> {
     let file = File::open(netns).map_err(file_lock::LockError::from);
     file.and_then(|file| file_lock::take(file, deadline)).map_err(|error| {
-        CniError::failed(format!("the namespace `{}` cannot be locked ({error})", netns.display()))
+        let text = format!("the namespace `{}` cannot be locked ({error})", netns.display());
+        CniError::refused(error.errno(), text)
     })
 }
 

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use manifold_cni::{CniError, code};
+use manifold_cni::CniError;
 use manifold_plugin_conf::tuning::Sysctl;
 use regex_lite::Regex;
 
@@ -14,7 +14,7 @@ pub(super) fn check(file: &Path, sysctls: &[Sysctl]) -> Result<(), CniError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => {
             let text = format!("the allow-list `{}` cannot be read ({error})", file.display());
-            return Err(CniError::new(code::IO, text));
+            return Err(CniError::io(&error, text));
         }
     };
     if sysctls.is_empty() {

@@ -34,7 +34,7 @@ fn config(disk: &PathBuf) -> Value {
         "ipam": {"type": "host-local", "dataDir": disk, "subnet": "10.1.0.0/24"}})
 }
 
-// Proves: PLG-HL-14, F-DSK-2
+// Proves: PLG-HL-14, F-DSK-2, F-DSK-8
 #[test]
 fn a_full_disk_is_not_ready_and_add_leaves_nothing_while_del_works() {
     let Some(disk) = inside() else {
@@ -48,14 +48,14 @@ fn a_full_disk_is_not_ready_and_add_leaves_nothing_while_del_works() {
     // Write until nothing more fits.
     let _ = std::fs::write(disk.join("filler"), vec![0; 1 << 20]);
     run(&call("STATUS", ""), &config).failed(50, "the disk is full");
-    run(&add("b"), &config).failed(5, "No space left");
+    run(&add("b"), &config).failed(11, "No space left");
     let leases = || std::fs::read_dir(disk.join("net")).unwrap().count();
     assert_eq!(leases(), 3, "one lease, its counter, the lock");
     run(&del("a"), &config).ok();
     assert_eq!(leases(), 2);
 }
 
-// Proves: PLG-HL-14, F-DSK-2
+// Proves: PLG-HL-14, F-DSK-2, F-DSK-8
 #[test]
 fn a_read_only_disk_is_not_ready_and_del_tells_what_it_could_not_remove() {
     let Some(disk) = inside() else {
@@ -71,8 +71,8 @@ fn a_read_only_disk_is_not_ready_and_del_tells_what_it_could_not_remove() {
     };
     remount("remount,ro");
     run(&call("STATUS", ""), &config).failed(50, "mount it writable");
-    run(&add("b"), &config).failed(5, "Read-only file system");
-    run(&del("a"), &config).failed(5, "`10.1.0.2`: Read-only file system");
+    run(&add("b"), &config).failed(11, "Read-only file system");
+    run(&del("a"), &config).failed(11, "`10.1.0.2`: Read-only file system");
     run(&del("unknown"), &config).ok();
     remount("remount,rw");
     run(&del("a"), &config).ok();
