@@ -52,6 +52,25 @@ fn create(file: &Path) -> io::Result<File> {
     }
 }
 
+/// A writer takes milliseconds: what is older was left by one that was killed.
+const UNFINISHED_SECONDS: u64 = 600;
+
+/// Removes what killed writers left in a folder under temporary names, which nobody else would ever write again.
+pub(crate) fn remove_unfinished(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten().filter(|entry| is_temporary(entry.file_name().as_encoded_bytes())) {
+        let written = entry.metadata().and_then(|meta| meta.modified());
+        let age = written.ok().and_then(|written| written.elapsed().ok());
+        if age.is_some_and(|age| age.as_secs() >= UNFINISHED_SECONDS) {
+            let _ = fs::remove_file(entry.path()); // The next look finds it again.
+        }
+    }
+}
+
+fn is_temporary(name: &[u8]) -> bool {
+    name.starts_with(b".") && name.ends_with(b".tmp")
+}
+
 /// `None` where there is no such file.
 pub(crate) fn read(file: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(file) {
@@ -73,6 +92,25 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
+
+    // Shows part of: F-DSK-10
+    #[test]
+    fn what_a_killed_writer_left_goes_once_it_is_old_and_nothing_else_does() {
+        let root = tempfile::tempdir().unwrap();
+        let put = |name: &str, age| {
+            let file = File::create(root.path().join(name)).unwrap();
+            file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(age)).unwrap();
+        };
+        for name in [".old.tmp", "old", ".other"] {
+            put(name, UNFINISHED_SECONDS + 60);
+        }
+        put(".young.tmp", 1);
+        remove_unfinished(root.path());
+        remove_unfinished(&root.path().join("none"));
+        let mut left: Vec<_> = fs::read_dir(root.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".other", ".young.tmp", "old"]);
+    }
 
     // Shows part of: COMPAT-16
     #[test]

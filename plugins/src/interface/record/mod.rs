@@ -10,11 +10,12 @@
 pub(crate) mod lent;
 pub(crate) mod made;
 mod mark;
+mod sweep;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use manifold_cni::{CniError, code};
+use manifold_cni::CniError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
@@ -54,6 +55,7 @@ fn file<R: Record>(host: &NetnsMark, key: [&str; 3]) -> PathBuf {
 }
 
 pub(crate) fn write<R: Record>(record: &R) -> Result<(), CniError> {
+    sweep::once_a_boot::<R>(&folder::<R>(), record.host());
     let file = file::<R>(record.host(), record.key());
     let bytes = serde_json::to_vec(record).map_err(|error| CniError::failed(error.to_string()))?;
     state_file::write(&file, &bytes, R::SURVIVES).map_err(|error| broken("written", &file, &error))
@@ -83,6 +85,7 @@ pub(crate) fn forget<R: Record>(host: &NetnsMark, key: [&str; 3]) -> Result<(), 
 /// way.
 pub(crate) fn all<R: Record>(host: &NetnsMark) -> Result<Vec<R>, CniError> {
     let folder = folder::<R>();
+    state_file::remove_unfinished(&folder);
     let entries = match std::fs::read_dir(&folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(|error| broken("listed", &folder, &error))?,
@@ -110,12 +113,5 @@ fn broken(what: &str, file: &Path, error: &io::Error) -> CniError {
         "the record of a link cannot be {what} (`{}`: {error}); make the folder writable, or free some space",
         file.display()
     );
-    // A full disk or a full table of files passes.
-    let passes = matches!(
-        error.raw_os_error(),
-        Some(
-            nix::libc::ENOSPC | nix::libc::EDQUOT | nix::libc::EMFILE | nix::libc::ENFILE | nix::libc::ENOMEM
-        )
-    );
-    CniError::new(if passes { code::TRY_AGAIN } else { code::IO }, text)
+    CniError::io(error, text)
 }

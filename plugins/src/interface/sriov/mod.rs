@@ -95,9 +95,12 @@ impl Plugin for Sriov {
     fn del(&self, input: &Input, at: &Detachment) -> Result<(), CniError> {
         let store = Store(self.state.into());
         sole_link::end(input, at, |teardown| {
-            if let Some(record) = store.read(at.container.as_str(), at.ifname.as_str()) {
-                teardown.part(end(&store, &record, at.netns.as_deref(), input.deadline));
-            }
+            let record = store.read(at.container.as_str(), at.ifname.as_str());
+            let over = |record: Option<Record>| match record {
+                Some(record) => end(&store, &record, at.netns.as_deref(), input.deadline),
+                None => Ok(()),
+            };
+            teardown.part(record.and_then(over));
         })
     }
 
@@ -274,7 +277,7 @@ impl<'a> Call<'a> {
 /// Gives everything back, once. A device that another pod has by now is left alone.
 fn end(store: &Store, record: &Record, netns: Option<&Path>, deadline: Instant) -> Result<(), CniError> {
     let _lock = store.lock(&record.device, deadline)?;
-    let ours = store.holder(&record.device).is_none_or(|holder| holder == record.netns);
+    let ours = store.holder(&record.device)?.is_none_or(|holder| holder == record.netns);
     if ours {
         give_back(record, netns, deadline)?;
         store.release(&record.device)?;

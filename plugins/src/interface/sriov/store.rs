@@ -74,7 +74,7 @@ impl Store {
 
     /// Refuses a device that a living pod has; what a pod left that is gone is cleared.
     pub(super) fn refuse_if_held(&self, device: &PciAddress) -> Result<(), CniError> {
-        let Some(netns) = self.holder(device.as_str()) else { return Ok(()) };
+        let Some(netns) = self.holder(device.as_str())? else { return Ok(()) };
         if Netns::open(&netns).is_ok() {
             let text = format!(
                 "the device `{device}` is already allocated to the pod with the namespace `{}`; detach that one first",
@@ -85,9 +85,11 @@ impl Store {
         self.release(device.as_str())
     }
 
-    pub(super) fn holder(&self, device: &str) -> Option<PathBuf> {
-        let text = fs::read_to_string(self.claim_file(device)).ok()?;
-        Some(PathBuf::from(text.trim())).filter(|path| !path.as_os_str().is_empty())
+    pub(super) fn holder(&self, device: &str) -> Result<Option<PathBuf>, CniError> {
+        let file = self.claim_file(device);
+        let text = state_file::read(&file).map_err(|error| broken(&file, &error))?;
+        let path = text.map(|text| PathBuf::from(String::from_utf8_lossy(&text).trim()));
+        Ok(path.filter(|path| !path.as_os_str().is_empty()))
     }
 
     pub(super) fn claim(&self, device: &str, netns: &Path) -> Result<(), CniError> {
@@ -106,24 +108,29 @@ impl Store {
         state_file::write(&file, &bytes, Survives::PowerCut).map_err(|error| broken(&file, &error))
     }
 
-    /// `None` where there is none, or none that can be read.
-    pub(super) fn read(&self, container: &str, ifname: &str) -> Option<Record> {
+    /// `None` where there is none, or none that makes sense. One that the system does not let us read is an error: whose the
+    /// function is stands in it.
+    pub(super) fn read(&self, container: &str, ifname: &str) -> Result<Option<Record>, CniError> {
         Self::parse(&self.record_file(container, ifname))
     }
 
-    fn parse(file: &Path) -> Option<Record> {
-        serde_json::from_slice(&fs::read(file).ok()?).ok()
+    fn parse(file: &Path) -> Result<Option<Record>, CniError> {
+        let bytes = state_file::read(file).map_err(|error| broken(file, &error))?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
     pub(super) fn forget(&self, record: &Record) -> Result<(), CniError> {
         remove(&self.record_file(&record.container, &record.ifname))
     }
 
+    /// For GC, which also removes what killed writers left. A record that cannot be read now is the next GC's.
     pub(super) fn of_network(&self, network: &str) -> Vec<Record> {
+        state_file::remove_unfinished(&self.0);
+        state_file::remove_unfinished(&self.0.join("pci"));
         let Ok(entries) = fs::read_dir(&self.0) else { return Vec::new() };
         let hidden = |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(b".");
-        let records = entries.flatten().filter(|entry| !hidden(entry));
-        let records = records.filter_map(|entry| Self::parse(&entry.path()));
+        let records = entries.flatten().filter(|entry| !hidden(entry) && entry.path().is_file());
+        let records = records.filter_map(|entry| Self::parse(&entry.path()).ok().flatten());
         records.filter(|record| record.network == network).collect()
     }
 }
@@ -134,7 +141,7 @@ fn remove(file: &Path) -> Result<(), CniError> {
 
 fn broken(file: &Path, error: &io::Error) -> CniError {
     let text = format!("the state of virtual functions cannot be kept in `{}` ({error})", file.display());
-    CniError::new(code::IO, text)
+    CniError::io(error, text)
 }
 
 #[cfg(test)]
@@ -164,7 +171,7 @@ mod tests {
         assert!(error.msg.contains("already allocated"), "{error}");
         store.claim(DEVICE, Path::new("/run/netns/gone")).unwrap();
         store.refuse_if_held(&device).unwrap();
-        assert_eq!(store.holder(DEVICE), None);
+        assert_eq!(store.holder(DEVICE).unwrap(), None);
         store.release(DEVICE).unwrap();
     }
 
@@ -190,7 +197,7 @@ mod tests {
             let (device, netns) = (format!("0000:03:02.{n}"), PathBuf::from(format!("/run/netns/{n}")));
             for _ in 0..25 {
                 store.claim(&device, &netns).unwrap();
-                assert_eq!(store.holder(&device), Some(netns.clone()));
+                assert_eq!(store.holder(&device).unwrap(), Some(netns.clone()));
             }
         };
         std::thread::scope(|scope| {
@@ -200,12 +207,23 @@ mod tests {
         });
     }
 
+    // Shows part of: F-DSK-7
     #[test]
-    fn a_record_that_cannot_be_read_is_none() {
+    fn a_record_and_a_claim_that_the_system_does_not_let_us_read_are_errors() {
+        let (_folder, store) = store();
+        fs::create_dir_all(store.record_file("c1", "net1")).unwrap();
+        fs::create_dir_all(store.claim_file(DEVICE)).unwrap();
+        store.read("c1", "net1").unwrap_err();
+        store.holder(DEVICE).unwrap_err();
+        store.refuse_if_held(&DEVICE.parse().unwrap()).unwrap_err();
+    }
+
+    #[test]
+    fn a_record_that_makes_no_sense_is_none() {
         let (_folder, store) = store();
         fs::create_dir_all(&store.0).unwrap();
         fs::write(store.record_file("c1", "net1"), "{").unwrap();
-        assert_eq!(store.read("c1", "net1"), None);
-        assert!(store.read("c2", "net1").is_none() && store.of_network("blue").is_empty());
+        assert_eq!(store.read("c1", "net1").unwrap(), None);
+        assert!(store.read("c2", "net1").unwrap().is_none() && store.of_network("blue").is_empty());
     }
 }

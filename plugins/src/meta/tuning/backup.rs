@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use manifold_cni::{AttachmentId, CniError, NetworkName, code};
+use manifold_cni::{AttachmentId, CniError, NetworkName};
 use manifold_net::{Link, LinkChange, Mac};
 use serde::{Deserialize, Serialize};
 
@@ -56,8 +56,8 @@ impl Backup {
     }
 
     /// `None` as well for a file that cannot be understood: then nothing can be restored.
-    pub(super) fn read(file: &Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(file).ok()?).ok()
+    pub(super) fn read(file: &Path) -> Result<Option<Self>, CniError> {
+        Ok(read(file)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
     pub(super) fn change(&self) -> LinkChange<'static> {
@@ -73,7 +73,7 @@ impl Backup {
 
     /// Two of these plugins may stand in one list: what the first of them found is what DEL restores.
     pub(super) fn write(&self, file: &Path) -> Result<Older, CniError> {
-        let older = fs::read(file).ok();
+        let older = read(file)?;
         let first: Option<Self> = older.as_deref().and_then(|bytes| serde_json::from_slice(bytes).ok());
         let whole = first.map_or_else(|| self.clone(), |first| first.completed(self));
         let bytes = serde_json::to_vec(&whole).expect("texts and numbers always serialise");
@@ -104,12 +104,22 @@ impl Older {
     }
 }
 
+/// A file that cannot be read now is no file that is not there: what DEL has to restore stands in it.
+fn read(file: &Path) -> Result<Option<Vec<u8>>, CniError> {
+    match state_file::read(file) {
+        Err(error) if error.kind() == ErrorKind::NotADirectory => Ok(None),
+        other => other.map_err(|error| {
+            CniError::io(&error, format!("the backup `{}` cannot be read ({error})", file.display()))
+        }),
+    }
+}
+
 /// A file that is not there is removed already.
 pub(super) fn remove(file: &Path) -> Result<(), CniError> {
     match fs::remove_file(file) {
         Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             let text = format!("the backup `{}` cannot be removed ({error})", file.display());
-            Err(CniError::new(code::IO, text))
+            Err(CniError::io(&error, text))
         }
         _ => Ok(()),
     }
@@ -117,15 +127,23 @@ pub(super) fn remove(file: &Path) -> Result<(), CniError> {
 
 /// Removes the files of this network's attachments that are not in `keep`.
 pub(super) fn collect(folder: &Path, network: &NetworkName, keep: &[AttachmentId]) -> Result<(), CniError> {
+    state_file::remove_unfinished(folder);
     let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
     let kept: Vec<PathBuf> = keep.iter().map(|id| file(folder, &id.container, &id.ifname)).collect();
-    let stale = entries.flatten().map(|entry| entry.path()).filter(|path| {
-        !kept.contains(path) && Backup::read(path).is_some_and(|saved| saved.network == network.as_str())
-    });
+    let stale = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| !kept.contains(path) && is_of(path, network));
     stale.map(|path| remove(&path)).fold(Ok(()), Result::and)
+}
+
+/// One that cannot be read now is the next GC's.
+fn is_of(path: &Path, network: &NetworkName) -> bool {
+    let is_ours = |saved: Backup| saved.network == network.as_str();
+    Backup::read(path).ok().flatten().is_some_and(is_ours)
 }
 
 fn unwritten(file: &Path, error: &io::Error) -> CniError {
     let text = format!("the interface's attributes cannot be kept in `{}` ({error})", file.display());
-    CniError::new(code::IO, text)
+    CniError::io(error, text)
 }

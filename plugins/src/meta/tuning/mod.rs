@@ -71,7 +71,7 @@ impl Plugin for Tuning {
     fn del(&self, input: &Input, at: &Detachment) -> Result<(), CniError> {
         let Ok(folder) = tuning::data_dir(&input.config) else { return Ok(()) };
         let file = backup::file(Path::new(&folder), at.container.as_str(), at.ifname.as_str());
-        if let (Some(saved), Ok(Some(pod))) = (Backup::read(&file), sandbox::find(at.netns.as_deref()))
+        if let (Some(saved), Ok(Some(pod))) = (Backup::read(&file)?, sandbox::find(at.netns.as_deref()))
             && let Ok(Some(link)) = pod.link(at.ifname.as_str())
             && let Err(error) = change(&pod, &link, &saved.change())
         {
