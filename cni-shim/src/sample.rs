@@ -60,5 +60,6 @@ pub(crate) fn entry(container: &str, attachments: Vec<Recorded>) -> Entry {
         stage: Stage::Complete,
         failures: None,
         netns_gone: None,
+        answered: None,
     }
 }

@@ -9,18 +9,24 @@
 //! ```
 //! A file whose plan is whole is usable whatever happened to the rest; a file whose plan is not is a [`Fault`].
 
+use std::io;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
 use super::unpublished::Reason;
-use super::{Entry, Exact, Stage, State, Status, Unpublished, marks};
+use super::{Entry, Exact, Stage, State, Status, Unpublished, Uptime, marks};
 
 /// The format this release writes. It reads the formats of the two releases before it too.
 pub const FORMAT: u32 = 1;
 
 /// Larger files are not ours: 32 networks with 64 KiB of configuration and results fit well.
 pub const MAX_BYTES: u64 = 64 << 20;
+
+/// Refused by us, as no reader would take it.
+pub(super) fn too_long() -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, format!("it would be longer than {} MiB", MAX_BYTES >> 20))
+}
 
 /// Why an entry cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,18 +39,44 @@ pub enum Fault {
     Torn { at: usize },
     #[error("its bytes are not those that were written (checksum of the plan)")]
     Changed,
-    #[error("its checksum is right but its content makes no sense to this release: {0}")]
+    #[error(
+        "its checksum is right but its content makes no sense to this release ({0}); go back to the release that wrote it"
+    )]
     NotUnderstood(String),
-    #[error("it is of format {0} and this release reads up to format {FORMAT}; go back to the newer release")]
+    #[error(
+        "it is of format {0}, which a newer release wrote, and this one reads up to format {FORMAT}; go back to the newer release"
+    )]
     Future(u32),
     #[error("it is the entry of sandbox `{0}`, under the wrong name")]
     WrongName(String),
     #[error("it is {0}, and nothing of ours")]
     Alien(String),
-    #[error("it cannot be read: {0}")]
-    Io(String),
+    /// The system did not let us read it now. That says nothing of what stands in it.
+    #[error("it cannot be read now: {}", super::error::words(*.0))]
+    Io(Option<i32>),
     #[error("it was found unusable before and set aside")]
     SetAside,
+}
+
+impl Fault {
+    /// From the system's refusal to read.
+    pub(crate) fn io(error: &io::Error) -> Self {
+        Self::Io(error.raw_os_error())
+    }
+
+    /// Only content that was read whole and is wrong is damage. What the system refuses now, what a newer release wrote and
+    /// what is not ours stays where it lies.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Empty | Self::NotAnEntry | Self::Torn { .. } | Self::Changed | Self::WrongName(_) => true,
+            Self::NotUnderstood(_) | Self::Future(_) | Self::Alien(_) | Self::Io(_) | Self::SetAside => false,
+        }
+    }
+
+    /// Whether the next look may find the entry as it was written.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Io(_))
+    }
 }
 
 /// Damage that leaves the entry usable.
@@ -73,6 +105,9 @@ pub(super) enum Late {
         of: usize,
         bytes: Option<Exact>,
     },
+    Answered {
+        uptime: u64,
+    },
     Status {
         text: Option<String>,
         why: Option<String>,
@@ -92,6 +127,9 @@ pub fn encode(entry: &Entry) -> Result<Vec<u8>, serde_json::Error> {
     }
     if let Some(status) = status_record(entry) {
         out.extend(late(&status)?);
+    }
+    if let Some(Uptime(uptime)) = entry.answered {
+        out.extend(late(&Late::Answered { uptime })?);
     }
     Ok(out)
 }
@@ -187,6 +225,7 @@ fn apply_late(json: &[u8], entry: &mut Entry) {
                 attachment.result = bytes;
             }
         }
+        Ok(Late::Answered { uptime }) => entry.answered = Some(Uptime(uptime)),
         Ok(Late::Status { text, why, reason }) => {
             entry.status_text = text;
             let unpublished = |why| Status::Unpublished { why: Unpublished::read(reason, why) };

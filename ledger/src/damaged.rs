@@ -1,7 +1,9 @@
 //! Entries that cannot be used: set aside under another name, counted, and an error for ever after.
 //!
 //! `.damaged/<container id>@<number>-<failures>-<first>-<last>`. The counts stand in the name, because a rename needs
-//! no new space and the file itself stays as it was found.
+//! no new space and the file itself stays as it was found. Number 0 is an empty file that carries a count alone: nothing was
+//! set aside, because the entry lies under its own name and could not be read then. It says nothing of what was done, and goes
+//! with the entry.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -10,7 +12,7 @@ use manifold_cni::ContainerId;
 use nix::errno::Errno;
 
 use super::codec::Fault;
-use super::folder::Folder;
+use super::folder::{Folder, Lies};
 use super::{Failures, Ledger, LedgerError, Opened, Unreadable, Uptime};
 
 pub(super) const FOLDER: &str = ".damaged";
@@ -39,7 +41,7 @@ impl Damaged {
         })
     }
 
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         let f = self.failures.unwrap_or(Failures { count: 0, first: Uptime(0), last: Uptime(0) });
         format!("{}@{}-{}-{}-{}", self.container, self.number, f.count, f.first.0, f.last.0)
     }
@@ -49,14 +51,14 @@ impl Ledger {
     /// All that was set aside, for events and metrics.
     pub fn damaged(&self) -> Vec<Damaged> {
         let Ok(Some(folder)) = self.folder.sub(FOLDER, false) else { return Vec::new() };
-        all(&folder)
+        all(&folder).unwrap_or_default()
     }
 
     /// One more DEL that could not be done for want of a readable entry. `None`: not even this could be noted, so
     /// the sandbox is not parked and the runtime goes on hearing of it.
     pub fn note_damaged_failure(&self, id: &ContainerId, now: Uptime) -> Option<Failures> {
         let folder = self.folder.sub(FOLDER, true).ok()??;
-        let known = newest(&folder, id);
+        let known = newest(&folder, id).ok()?;
         let failures = Failures::after(known.as_ref().and_then(|d| d.failures), now);
         match known {
             Some(old) => {
@@ -89,8 +91,18 @@ impl Ledger {
 
     /// Ends the error of one sandbox.
     pub(super) fn forget_damaged(&self, id: &ContainerId) -> Result<(), LedgerError> {
+        self.forget_marks(id, |_| true)
+    }
+
+    /// The entry was read after all, and all that it says is undone: how often it could not be read before is over.
+    pub(super) fn forget_counts(&self, id: &ContainerId) -> Result<(), LedgerError> {
+        self.forget_marks(id, |one| one.number == 0)
+    }
+
+    fn forget_marks(&self, id: &ContainerId, which: impl Fn(&Damaged) -> bool) -> Result<(), LedgerError> {
         let Some(folder) = self.folder.sub(FOLDER, false)? else { return Ok(()) };
-        for one in all(&folder).into_iter().filter(|d| d.container == *id) {
+        let marks = all(&folder).map_err(|e| folder.error("list", "", e))?;
+        for one in marks.into_iter().filter(|d| d.container == *id && which(d)) {
             match folder.unlink(&one.name()) {
                 Ok(()) | Err(Errno::ENOENT) => {}
                 Err(e) => return Err(folder.error("remove", &one.name(), e)),
@@ -99,42 +111,51 @@ impl Ledger {
         Ok(())
     }
 
-    /// The sandbox has no entry under its name. If one was set aside it is still no "nothing to do".
+    /// The sandbox has no entry under its name. If one was set aside it is still no "nothing to do"; and where nobody can
+    /// tell whether one was, neither.
     pub(super) fn open_set_aside(&self, id: &ContainerId) -> Result<Option<Opened>, Unreadable> {
+        let refused = |e: Errno| unreadable(id, Fault::Io(Some(e as i32)), None, None);
         let folder = match self.folder.sub(FOLDER, false) {
             Ok(Some(folder)) => folder,
             Ok(None) => return Ok(None),
-            Err(e) => return Err(unreadable(id, Fault::Io(e.to_string()), None, None)),
+            Err(e) => return Err(unreadable(id, Fault::io(&e.source), None, None)),
         };
-        let Some(known) = newest(&folder, id) else { return Ok(None) };
+        let Some(known) = newest(&folder, id).map_err(refused)?.filter(|known| known.number > 0) else {
+            return Ok(None);
+        };
         let path = folder.path().join(known.name());
-        if known.number > 0
-            && self.takes_back(&folder, &known)
-            && let Ok(Some(opened)) = self.load(id)
-        {
-            tracing::info!(container = %id, "a ledger entry that was set aside is readable and in use again");
-            return Ok(Some(opened));
-        }
-        Err(unreadable(id, Fault::SetAside, Some(path), known.failures))
-    }
-
-    /// Moves a file back if this release can read it.
-    fn takes_back(&self, folder: &Folder, known: &Damaged) -> bool {
-        let readable = match folder.look(&known.name()) {
-            Ok(super::folder::Lies::Ours(mut file)) => {
-                super::store::decode_steadily(&mut file).is_ok_and(|d| d.entry.container == known.container)
+        let fault = match self.take_back(&folder, &known) {
+            Ok(opened) => {
+                tracing::info!(container = %id, "a ledger entry that was set aside is readable and in use again");
+                return Ok(Some(opened));
             }
-            _ => false,
+            Err(fault) if fault.may_pass() => fault,
+            Err(_) => Fault::SetAside,
         };
-        readable && folder.rename_into(&known.name(), &self.folder, known.container.as_str()).is_ok()
+        Err(unreadable(id, fault, Some(path), known.failures))
     }
 
-    /// Sets a file of ours aside and says why. What is not ours stays where it is, and a disk that cannot be read now
-    /// may be readable next time.
+    /// Moves a file back if this release can read it, and opens it.
+    fn take_back(&self, folder: &Folder, known: &Damaged) -> Result<Opened, Fault> {
+        let refused = |e: Errno| Fault::Io(Some(e as i32));
+        let Lies::Ours(mut file) = folder.look(&known.name()).map_err(refused)? else {
+            return Err(Fault::SetAside);
+        };
+        if super::store::decode_steadily(&mut file)?.entry.container != known.container {
+            return Err(Fault::SetAside);
+        }
+        folder.rename_into(&known.name(), &self.folder, known.container.as_str()).map_err(refused)?;
+        self.load(&known.container)?.ok_or(Fault::SetAside)
+    }
+
+    /// Says why an entry cannot be used, and sets it aside if it is damaged.
     pub(super) fn unreadable(&self, id: &ContainerId, fault: Fault) -> Unreadable {
-        let movable = !matches!(fault, Fault::Alien(_) | Fault::Io(_) | Fault::SetAside);
+        let movable = fault.is_damage();
         let folder = self.folder.sub(FOLDER, movable).ok().flatten();
-        let known = folder.as_ref().and_then(|f| newest(f, id));
+        let marks = folder.as_ref().map(|f| newest(f, id));
+        // Without the marks nobody knows which number is free, and an older file would be lost.
+        let movable = movable && matches!(marks, Some(Ok(_)));
+        let known = marks.and_then(Result::ok).flatten();
         let failures = known.as_ref().and_then(|d| d.failures);
         let aside = folder.filter(|_| movable).and_then(|f| self.set_aside(id, &f, known.as_ref()));
         tracing::error!(container = %id, %fault, aside = ?aside, "a ledger entry cannot be used");
@@ -158,11 +179,10 @@ fn unreadable(
     Unreadable { container: id.clone(), fault, aside, failures }
 }
 
-fn all(folder: &Folder) -> Vec<Damaged> {
-    let names = folder.names().unwrap_or_default();
-    names.iter().filter_map(|n| Damaged::parse(n.to_str()?)).collect()
+fn all(folder: &Folder) -> Result<Vec<Damaged>, Errno> {
+    Ok(folder.names()?.iter().filter_map(|n| Damaged::parse(n.to_str()?)).collect())
 }
 
-fn newest(folder: &Folder, id: &ContainerId) -> Option<Damaged> {
-    all(folder).into_iter().filter(|d| d.container == *id).max_by_key(|d| d.number)
+fn newest(folder: &Folder, id: &ContainerId) -> Result<Option<Damaged>, Errno> {
+    Ok(all(folder)?.into_iter().filter(|d| d.container == *id).max_by_key(|d| d.number))
 }

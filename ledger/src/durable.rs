@@ -10,7 +10,7 @@ use nix::fcntl::OFlag;
 use crate::content::Content;
 
 /// How a file is called until it is whole. No runtime takes such a name for a configuration.
-const UNFINISHED: &str = ".manifold-unfinished-";
+pub(crate) const UNFINISHED: &str = ".manifold-unfinished-";
 
 /// Puts `bytes` under `name`, in place of whatever lies there. On an error the old file is still there, whole.
 pub fn put(folder: &Path, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {

@@ -11,6 +11,10 @@ use super::{BootId, Exact, Unpublished, Uptime};
 use crate::executable::ExecutableFile;
 use crate::netns_id::NetnsId;
 
+/// How much older than the call of GC the runtime's list of what is alive may be: it is made first, and stale attachments are
+/// taken down in between.
+pub const LIST_SECONDS: u64 = 120;
+
 /// One sandbox. Fields marked *late* change after the durable write and are kept outside the plan on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -36,6 +40,9 @@ pub struct Entry {
     /// Late.
     #[serde(skip)]
     pub stage: Stage,
+    /// Late: when ADD answered with success. Absent in entries of older releases.
+    #[serde(skip)]
+    pub answered: Option<Uptime>,
     /// Late: how often DEL failed.
     #[serde(skip)]
     pub failures: Option<Failures>,
@@ -214,6 +221,12 @@ impl Entry {
     pub fn is_parked(&self, now: Uptime) -> bool {
         self.failures.is_some_and(|f| f.is_parked(now))
     }
+
+    /// Whether ADD answered after `since` of this boot, or so shortly before that the list of what is alive may be older.
+    pub fn is_younger_than_list(&self, boot: &BootId, since: Uptime) -> bool {
+        let answered = self.answered.filter(|_| self.boot == *boot && self.stage == Stage::Complete);
+        answered.is_some_and(|at| since.since(at) < LIST_SECONDS)
+    }
 }
 
 mod version_text {
@@ -240,6 +253,21 @@ mod tests {
         assert!(!at(&[100, 200, 300]).is_parked(Uptime(300)), "too soon");
         assert!(!at(&[100, 900]).is_parked(Uptime(5000)), "too few");
         assert!(at(&[100, 200, 700]).is_parked(Uptime(700)));
+    }
+
+    // Proves: F-RUN-12
+    #[test]
+    fn an_entry_is_younger_than_the_list_when_its_add_answered_shortly_before_gc_or_after() {
+        let mut entry = crate::sample::complete(1);
+        let (boot, other) = (entry.boot.clone(), BootId::new("another-boot").unwrap());
+        assert!(!entry.is_younger_than_list(&boot, Uptime(1000)), "an older release does not say");
+        entry.answered = Some(Uptime(1000));
+        for (since, young) in [(900, true), (1000, true), (1119, true), (1120, false), (9000, false)] {
+            assert_eq!(entry.is_younger_than_list(&boot, Uptime(since)), young, "{since}");
+            assert!(!entry.is_younger_than_list(&other, Uptime(since)));
+        }
+        entry.stage = Stage::Deleting;
+        assert!(!entry.is_younger_than_list(&boot, Uptime(1000)));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{Failures, Fault};
 
 /// The disk refused. Before the first delegate the answer is 11: nothing is touched (F-DSK-1).
 #[derive(Debug, thiserror::Error)]
-#[error("the ledger cannot {doing} `{}`: {}", path.display(), words(source))]
+#[error("the ledger cannot {doing} `{}`: {}", path.display(), said(source))]
 pub struct LedgerError {
     pub doing: &'static str,
     pub path: PathBuf,
@@ -23,24 +23,43 @@ impl LedgerError {
         Self { doing, path: path.into(), source: source.into() }
     }
 
+    /// By our own bound, and not by one of the disk or the process.
+    fn is_too_long(&self) -> bool {
+        self.source.raw_os_error().is_none() && self.source.kind() == io::ErrorKind::FileTooLarge
+    }
+
     fn fix(&self) -> &'static str {
         match self.source.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ENOSPC | Errno::EDQUOT) => "free space or inodes on that file system",
             Some(Errno::EROFS) => "mount that file system writable",
             Some(Errno::EMFILE | Errno::ENFILE) => "raise the limit of open files",
+            Some(Errno::ENOMEM) => "give the node more memory",
+            Some(Errno::EAGAIN) => {
+                "raise the limit of processes and threads (TasksMax, pids cgroup, ulimit -u)"
+            }
             Some(Errno::EIO) => "the disk is failing; see the kernel log",
+            None if self.is_too_long() => {
+                "have the networks' plugins answer with shorter results, or ask for fewer networks"
+            }
             _ => "see that the folder belongs to root and can be written",
         }
     }
 }
 
-fn words(e: &io::Error) -> String {
-    e.raw_os_error().map_or_else(|| e.to_string(), |n| Errno::from_raw(n).desc().to_lowercase())
+fn said(e: &io::Error) -> String {
+    e.raw_os_error().map_or_else(|| e.to_string(), |n| words(Some(n)))
+}
+
+/// What an error number of the system says.
+pub(crate) fn words(errno: Option<i32>) -> String {
+    errno.map_or_else(|| "the system gave no reason".to_owned(), |n| Errno::from_raw(n).desc().to_lowercase())
 }
 
 impl From<LedgerError> for CniError {
     fn from(e: LedgerError) -> Self {
-        Self::new(code::TRY_AGAIN, e.to_string()).details(format!("fix: {}", e.fix()))
+        // The same pod makes the same entry: only a person can mend that.
+        Self::new(if e.is_too_long() { code::INVALID_CONFIG } else { code::TRY_AGAIN }, e.to_string())
+            .details(format!("fix: {}", e.fix()))
     }
 }
 
@@ -59,6 +78,13 @@ pub struct Unreadable {
 
 impl From<Unreadable> for CniError {
     fn from(e: Unreadable) -> Self {
+        if e.fault.may_pass() {
+            return Self::new(code::TRY_AGAIN, e.to_string())
+                .details("nothing of it was changed; fix: none needed, the runtime tries again; if it stays so, see the kernel log");
+        }
+        if matches!(e.fault, Fault::Future(_) | Fault::NotUnderstood(_)) {
+            return Self::new(code::FAILED, e.to_string()).details("it is kept as it is");
+        }
         let place = match &e.aside {
             Some(path) => format!("it is kept as `{}`", path.display()),
             None => "it was left where it is".to_owned(),

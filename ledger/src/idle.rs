@@ -95,6 +95,7 @@ impl IdlePass {
     /// Entries to undo now, at most [`AT_MOST`], each with its lock held; sandboxes that somebody works on are passed
     /// over. Looks until `deadline`.
     pub fn candidates(&self, deadline: Instant) -> Vec<SandboxLock> {
+        self.ledger.remove_old_unfinished_writes();
         let mut due = Vec::new();
         for id in self.ledger.entries().unwrap_or_default() {
             if due.len() == AT_MOST || Instant::now() >= deadline {

@@ -101,3 +101,24 @@ fn a_sandbox_that_somebody_works_on_is_passed_over() {
     let _busy = ledger.lock(&"c0".parse().unwrap(), Instant::now()).unwrap();
     assert!(ledger.idle_pass(&boot, Uptime(1700)).unwrap().candidates(far()).is_empty());
 }
+
+// Proves: F-DSK-10
+#[test]
+fn where_no_gc_comes_the_idle_sweep_clears_what_killed_writers_left() {
+    let (dir, ledger) = ledger_with_gone(0);
+    let put = |name: &str, age| {
+        let file = File::create(dir.path().join(name)).unwrap();
+        file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(age)).unwrap();
+    };
+    let old = [".new-boot-1-0", ".manifold-unfinished-.versions"];
+    let kept = [".new-boot-2-0", ".manifold-unfinished-x", ".idle"];
+    old.iter().for_each(|name| put(name, 700));
+    kept.iter().for_each(|name| put(name, 1));
+    let pass = ledger.idle_pass(&sample::entry(0).boot, Uptime(1000)).unwrap();
+    assert!(pass.candidates(Instant::now() + std::time::Duration::from_secs(60)).is_empty());
+    assert!(old.iter().all(|name| !dir.path().join(name).exists()));
+    assert!(kept.iter().all(|name| dir.path().join(name).exists()));
+    // GC and the boot sweep are alone with the ledger's own, and not with the node role's.
+    ledger.remove_unfinished_writes();
+    assert!(!dir.path().join(kept[0]).exists() && dir.path().join(kept[1]).exists());
+}

@@ -235,7 +235,15 @@ pub fn pods_with_networks(state_dir: &Path) -> Result<Vec<String>, LedgerError> 
     let Some(ledger) = Ledger::open_existing(state_dir)? else { return Ok(Vec::new()) };
     let mut pods = Vec::new();
     for id in ledger.list()?.entries {
-        let Ok(Some(entry)) = ledger.read(&id) else { continue };
+        let entry = match ledger.read(&id) {
+            Ok(Some(entry)) => entry,
+            Ok(None) => continue,
+            // Nobody can say that this one has no networks.
+            Err(_) => {
+                pods.push(format!("sandbox {id}"));
+                continue;
+            }
+        };
         let is_built_in = entry.attachments.iter().any(|attachment| attachment.network.as_str() == BUILT_IN);
         if (is_built_in || entry.attachments.len() > 1) && entry.stage != Stage::Deleting {
             let pod = entry.pod.map_or_else(|| id.to_string(), |p| format!("{}/{}", p.namespace, p.name));
@@ -347,5 +355,13 @@ mod tests {
         fs::rename(host.path("conf/00-m.conflist"), host.path("conf/00-m.conflist.bak")).unwrap();
         record.give_back(&host.path("state"), host.0.path()).unwrap();
         assert_eq!(host.all().len(), 0);
+    }
+
+    // Shows part of: F-NOD-8
+    #[test]
+    fn a_sandbox_whose_entry_cannot_be_read_counts_as_one_with_networks() {
+        let host = Host::new();
+        fs::write(host.path("state/c1"), "manifold-ledger 2 of a newer release\n").unwrap();
+        assert_eq!(pods_with_networks(&host.path("state")).unwrap(), ["sandbox c1"]);
     }
 }

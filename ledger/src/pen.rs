@@ -7,9 +7,9 @@ use std::io;
 
 use nix::errno::Errno;
 
-use super::codec::{self, FORMAT, Late};
+use super::codec::{self, FORMAT, Late, MAX_BYTES};
 use super::folder::write_at;
-use super::{Entry, Exact, LedgerError, Status, marks};
+use super::{Entry, Exact, LedgerError, Status, Uptime, marks};
 
 /// The open file of one entry. It stays usable when descriptors or names run out later. Whoever writes holds the
 /// sandbox lock.
@@ -24,6 +24,7 @@ pub struct Pen {
     /// What the file says already, so that each result is appended once.
     results: Vec<Option<Exact>>,
     status: (Status, Option<String>),
+    answered: Option<Uptime>,
 }
 
 impl Pen {
@@ -36,6 +37,7 @@ impl Pen {
             end,
             results: entry.attachments.iter().map(|a| a.result.clone()).collect(),
             status: (entry.status.clone(), entry.status_text.clone()),
+            answered: entry.answered,
         }
     }
 
@@ -49,13 +51,14 @@ impl Pen {
         write_at(&self.file, &self.name, &line, 0).map_err(|e| self.error(e))
     }
 
-    /// Appends the results and the status text that the file does not hold yet, then writes the states.
+    /// Appends the results, the status text and the time of the answer that the file does not hold yet, then writes the states.
     pub fn save(&mut self, entry: &Entry) -> Result<(), LedgerError> {
         let news = self.news(entry)?;
         if !news.is_empty() {
             self.append(&news)?;
             self.results = entry.attachments.iter().map(|a| a.result.clone()).collect();
             self.status = (entry.status.clone(), entry.status_text.clone());
+            self.answered = entry.answered;
         }
         self.mark(entry)
     }
@@ -79,10 +82,17 @@ impl Pen {
         {
             add(&status)?;
         }
+        if let Some(Uptime(uptime)) = entry.answered.filter(|_| entry.answered != self.answered) {
+            add(&Late::Answered { uptime })?;
+        }
         Ok(out)
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), LedgerError> {
+        // What no reader would take is not written: DEL would find nothing of ours in it.
+        if self.end.saturating_add(bytes.len() as u64) > MAX_BYTES {
+            return Err(self.error(codec::too_long()));
+        }
         // A tail that an earlier, killed writer left behind would hide what comes after it.
         if self.file.metadata().is_ok_and(|m| m.len() > self.end) {
             self.file.set_len(self.end).map_err(|e| self.error(e))?;

@@ -29,6 +29,7 @@ pub(crate) fn entry(n: usize) -> Entry {
         stage: Stage::Adding,
         failures: None,
         netns_gone: None,
+        answered: None,
     }
 }
 

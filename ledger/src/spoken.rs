@@ -68,7 +68,16 @@ impl SpokenVersions {
             Answer::Unusable => (Vec::new(), Some(seconds_now())),
         };
         all.insert(executable.path.clone(), Known { file: executable.file, versions, unusable_at });
-        durable::put(&self.state_dir, NAME, &serde_json::to_vec(&all)?, 0o600)
+        let mut bytes = serde_json::to_vec(&all)?;
+        if bytes.len() as u64 > MOST_BYTES {
+            // What no reader would take whole is not written: the others are asked once more.
+            all.retain(|path, _| *path == executable.path);
+            bytes = serde_json::to_vec(&all)?;
+        }
+        if bytes.len() as u64 > MOST_BYTES {
+            return Err(io::Error::other("the answer is longer than what is read back"));
+        }
+        durable::put(&self.state_dir, NAME, &bytes, 0o600)
     }
 
     fn read(&self) -> BTreeMap<PathBuf, Known> {
@@ -142,5 +151,24 @@ mod tests {
         cache.put(&file(), &Answer::Unusable).unwrap();
         std::fs::write(&path, "changed").unwrap();
         assert_eq!(cache.get(&file()), None);
+    }
+
+    // Proves: F-DSK-9
+    #[test]
+    fn a_cache_that_would_be_longer_than_what_is_read_begins_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| {
+            std::fs::write(dir.path().join(name), name).unwrap();
+            ExecutableFile::at(dir.path().join(name)).unwrap()
+        };
+        let cache = SpokenVersions::of(dir.path());
+        let long = Answer::Versions(vec!["x".repeat(700 << 10)]);
+        let [one, other, third] = ["one", "other", "third"].map(at);
+        cache.put(&one, &long).unwrap();
+        cache.put(&other, &long).unwrap();
+        assert_eq!((cache.get(&one), cache.get(&other)), (None, Some(long)));
+        let longest = Answer::Versions(vec!["x".repeat(2 << 20)]);
+        cache.put(&third, &longest).unwrap_err();
+        assert!(cache.get(&other).is_some());
     }
 }

@@ -5,13 +5,14 @@ use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use manifold_cni::ContainerId;
 use nix::errno::Errno;
 
 use super::codec::{self, Decoded, Fault, Flaw, MAX_BYTES};
 use super::folder::{Folder, Lies, sync_file, write_at};
-use super::{Entry, LedgerError, Pen, Unreadable};
+use super::{Entry, LedgerError, Pen, Unreadable, durable};
 
 /// The ledger of one node. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -51,7 +52,10 @@ impl Ledger {
         let bytes =
             codec::encode(entry).map_err(|e| self.folder.error("encode", name, io::Error::from(e)))?;
         if bytes.len() as u64 > MAX_BYTES {
-            return Err(self.folder.error("write", name, Errno::EFBIG));
+            return Err(self.folder.error("write", name, codec::too_long()));
+        }
+        if name.len() > MOST_ID_BYTES {
+            return Err(self.folder.error("write", name, Errno::ENAMETOOLONG));
         }
         let temporary = temporary_name(entry);
         let file = self.written(&temporary, &bytes).inspect_err(|_| {
@@ -62,11 +66,21 @@ impl Ledger {
     }
 
     fn written(&self, temporary: &str, bytes: &[u8]) -> Result<File, LedgerError> {
-        let file =
-            self.folder.create_new(temporary).map_err(|e| self.folder.error("create", temporary, e))?;
+        let file = self.create_temporary(temporary).map_err(|e| self.folder.error("create", temporary, e))?;
         write_at(&file, temporary, bytes, 0).map_err(|e| self.folder.error("write", temporary, e))?;
         sync_file(&file, temporary).map_err(|e| self.folder.error("sync", temporary, e))?;
         Ok(file)
+    }
+
+    /// The name has our process number in it: who has it already was killed, and its number given out again.
+    fn create_temporary(&self, name: &str) -> Result<File, Errno> {
+        match self.folder.create_new(name) {
+            Err(Errno::EEXIST) => {
+                self.folder.unlink(name)?;
+                self.folder.create_new(name)
+            }
+            other => other,
+        }
     }
 
     fn named(&self, temporary: &str, name: &str) -> Result<(), LedgerError> {
@@ -104,7 +118,7 @@ impl Ledger {
             Ok(Lies::Nothing) => return Ok(None),
             Ok(Lies::Ours(file)) => file,
             Ok(Lies::Alien(what)) => return Err(Fault::Alien(what)),
-            Err(e) => return Err(Fault::Io(e.desc().to_lowercase())),
+            Err(e) => return Err(Fault::Io(Some(e as i32))),
         };
         let Decoded { entry, flaws, end } = decode_steadily(&mut file)?;
         if entry.container != *id {
@@ -118,16 +132,37 @@ impl Ledger {
     /// once more by the boot sweep, and DEL of what is gone is success.
     pub fn remove(&self, id: &ContainerId) -> Result<(), LedgerError> {
         match self.folder.unlink(id.as_str()) {
-            Ok(()) | Err(Errno::ENOENT) => Ok(()),
-            Err(e) => Err(self.folder.error("remove", id.as_str(), e)),
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(e) => return Err(self.folder.error("remove", id.as_str(), e)),
         }
+        // A count that stays hinders nobody.
+        if let Err(e) = self.forget_counts(id) {
+            tracing::debug!(container = %id, "{e}");
+        }
+        Ok(())
     }
 
     /// Removes temporary files of writers that were killed. Only while nobody writes: under the node lock of GC, or
     /// in the boot sweep.
     pub fn remove_unfinished_writes(&self) {
+        self.remove_temporaries(|name| name.starts_with(TEMPORARY));
+        self.remove_old_unfinished_writes();
+    }
+
+    /// The same while others may write: where nobody calls GC, by the idle sweep. A writer takes milliseconds.
+    pub(super) fn remove_old_unfinished_writes(&self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        let is_old = |name: &str| {
+            let written = self.folder.stat(name).ok().and_then(|stat| u64::try_from(stat.st_mtime).ok());
+            written.is_some_and(|written| now.saturating_sub(written) >= UNFINISHED_SECONDS)
+        };
+        self.remove_temporaries(is_old);
+    }
+
+    fn remove_temporaries(&self, which: impl Fn(&str) -> bool) {
         let names = self.folder.names().unwrap_or_default();
-        for name in names.iter().filter_map(|n| n.to_str()).filter(|n| n.starts_with(TEMPORARY)) {
+        let temporary = |n: &&str| n.starts_with(TEMPORARY) || n.starts_with(durable::UNFINISHED);
+        for name in names.iter().filter_map(|n| n.to_str()).filter(temporary).filter(|n| which(n)) {
             let _ = self.folder.unlink(name);
         }
     }
@@ -150,7 +185,7 @@ fn read_and_decode(file: &mut File) -> Result<Decoded, Fault> {
     use std::io::Seek as _;
     let mut bytes = Vec::new();
     let read = file.rewind().and_then(|()| file.by_ref().take(MAX_BYTES + 1).read_to_end(&mut bytes));
-    read.map_err(|e| Fault::Io(e.to_string()))?;
+    read.map_err(|e| Fault::io(&e))?;
     if bytes.len() as u64 > MAX_BYTES {
         return Err(Fault::Alien(format!("a file of more than {MAX_BYTES} bytes")));
     }
@@ -158,6 +193,10 @@ fn read_and_decode(file: &mut File) -> Result<Decoded, Fault> {
 }
 
 const TEMPORARY: &str = ".new-";
+/// What is older was left by a writer that was killed.
+const UNFINISHED_SECONDS: u64 = 600;
+/// Longer ids leave no room in a file name for what is noted beside the id: that the entry is damaged, and how often DEL failed.
+pub const MOST_ID_BYTES: usize = 190;
 
 /// Unique among processes (also those of an earlier boot, whose leftovers may still lie there).
 fn temporary_name(entry: &Entry) -> String {

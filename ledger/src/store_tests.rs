@@ -107,6 +107,10 @@ fn results_and_states_written_later_come_back() {
     pen.save(&entry).unwrap();
     let mut opened = ledger.open_entry(&id()).unwrap().unwrap();
     assert_eq!((opened.entry, opened.flaws), (done.clone(), vec![]));
+    entry.answered = Some(Uptime(7));
+    opened.pen.save(&entry).unwrap();
+    assert_eq!(ledger.read(&id()).unwrap().unwrap().answered, Some(Uptime(7)));
+    assert_eq!(codec::decode(&codec::encode(&entry).unwrap()).unwrap().entry, entry);
     entry.status = Status::Published;
     opened.pen.mark(&entry).unwrap();
     assert_eq!(ledger.read(&id()).unwrap().unwrap().status, Status::Published);
@@ -155,7 +159,7 @@ fn an_entry_that_cannot_get_its_name_leaves_nothing() {
 fn a_damaged_entry_is_set_aside_and_stays_an_error_until_it_is_parked() {
     let (dir, ledger) = fresh();
     let path = dir.path().join("manifold").join(id().as_str());
-    for content in ["", "null", "[]", "manifold-ledger 9 x\n"] {
+    for content in ["", "null", "[]", "manifold-ledger 1 x\n"] {
         std::fs::write(&path, content).unwrap();
         let error = ledger.read(&id()).unwrap_err();
         assert!(!path.exists(), "{content:?} is set aside");
@@ -176,19 +180,123 @@ fn a_damaged_entry_is_set_aside_and_stays_an_error_until_it_is_parked() {
     assert_eq!(ledger.damaged().len(), 1);
 }
 
+/// A whole entry of a release whose plan has something that this one does not know.
+fn not_understood() -> Vec<u8> {
+    let text = String::from_utf8(codec::encode(&sample::entry(1)).unwrap()).unwrap();
+    let (head, plan) = text.split_once(" plan\n").unwrap();
+    let plan = plan.trim_end().replace("\"bundled\"", "\"elsewhere\"");
+    let first = head.lines().next().unwrap();
+    let sum = crc32fast::hash(format!("plan{plan}").as_bytes());
+    format!("{first}\n{sum:08x} {:08} plan\n{plan}\n", plan.len()).into_bytes()
+}
+
 // Proves: F-NOD-3
 #[test]
-fn an_entry_set_aside_by_an_older_release_is_taken_back_by_the_newer() {
+fn an_entry_of_a_newer_release_stays_where_it_is_and_is_refused_with_a_sentence() {
+    let (dir, ledger) = fresh();
+    let path = dir.path().join("manifold").join(id().as_str());
+    for content in [b"manifold-ledger 2 of the newer release\n".to_vec(), not_understood()] {
+        std::fs::write(&path, &content).unwrap();
+        for count in 1..4 {
+            let error = ledger.read(&id()).unwrap_err();
+            assert_eq!(error.aside, None);
+            let failures = ledger.note_damaged_failure(&id(), Uptime(count)).unwrap();
+            assert_eq!(u64::from(failures.count), count, "so that it can be parked");
+            let told = manifold_cni::CniError::from(error);
+            assert_eq!(told.code, manifold_cni::code::FAILED, "{told}");
+            assert!(told.msg.contains("go back to the") && told.details.contains("kept as it is"), "{told}");
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), content);
+        assert_eq!(ledger.entries().unwrap(), [id()]);
+        // The newer release is back: played by bytes that this one can read.
+        std::fs::write(&path, codec::encode(&sample::entry(2)).unwrap()).unwrap();
+        assert_eq!(ledger.read(&id()).unwrap().unwrap(), sample::entry(2));
+        ledger.remove(&id()).unwrap();
+        assert!(ledger.damaged().is_empty() && ledger.read(&id()).unwrap().is_none());
+    }
+}
+
+// Proves: F-NOD-3
+#[test]
+fn an_entry_that_an_older_release_set_aside_is_taken_back_by_the_newer() {
     let (dir, ledger) = fresh();
     let root = dir.path().join("manifold");
     let path = root.join(id().as_str());
-    std::fs::write(&path, "manifold-ledger 2 of the newer release\n").unwrap();
+    std::fs::write(&path, "damaged").unwrap();
     let error = ledger.read(&id()).unwrap_err();
-    assert_eq!(error.fault, Fault::Future(2));
-    // The newer release can read it: played by bytes that this one can read.
     std::fs::write(error.aside.unwrap(), codec::encode(&sample::entry(2)).unwrap()).unwrap();
     assert_eq!(ledger.read(&id()).unwrap().unwrap(), sample::entry(2));
     assert!(path.exists() && ledger.damaged().is_empty());
+}
+
+// Proves: F-DSK-7
+#[test]
+fn a_count_of_failures_ends_with_the_entry_and_says_nothing_of_what_was_done() {
+    let (_dir, ledger) = fresh();
+    ledger.write(&sample::entry(1)).unwrap();
+    // The system did not let DEL read the entry, and now it does.
+    ledger.note_damaged_failure(&id(), Uptime(5)).unwrap();
+    assert_eq!(ledger.read(&id()).unwrap().unwrap(), sample::entry(1));
+    ledger.remove(&id()).unwrap();
+    assert!(ledger.read(&id()).unwrap().is_none(), "a second DEL has nothing to do");
+    assert!(ledger.damaged().is_empty());
+    // As earlier releases left them.
+    ledger.note_damaged_failure(&id(), Uptime(5)).unwrap();
+    assert!(ledger.read(&id()).unwrap().is_none());
+    ledger.write(&sample::entry(1)).unwrap();
+}
+
+// Proves: F-DSK-9
+#[test]
+fn what_no_reader_would_take_is_not_written() {
+    let (_dir, ledger) = fresh();
+    let mut entry = sample::entry(2);
+    let mut pen = ledger.write(&entry).unwrap();
+    // A JSON string of quotes is twice as long as what it says.
+    let most = usize::try_from(MAX_BYTES / 2).unwrap();
+    entry.attachments[0].result = Some(crate::Exact::from(vec![b'"'; most - 8192]));
+    pen.save(&entry).unwrap();
+    let readable = ledger.read(&id()).unwrap().unwrap();
+    entry.attachments[1].result = Some(crate::Exact::from(vec![b'"'; 8192]));
+    let error = manifold_cni::CniError::from(pen.save(&entry).unwrap_err());
+    assert_eq!(error.code, manifold_cni::code::INVALID_CONFIG, "{error}");
+    assert!(error.details.contains("shorter results"), "{error}");
+    let mut opened = ledger.open_entry(&id()).unwrap().unwrap();
+    assert_eq!((opened.entry.owing().count(), opened.flaws.len()), (2, 0));
+    assert_eq!(opened.entry.attachments[0].result, readable.attachments[0].result);
+    opened.pen.mark(&opened.entry).unwrap();
+    entry.attachments[0].plugins[0].config = crate::Exact::from(vec![b'"'; most]);
+    assert!(ledger.write(&entry).is_err());
+}
+
+// Proves: F-DSK-9
+#[test]
+fn the_longest_id_has_room_for_its_marks_and_a_longer_one_is_not_written() {
+    let (_dir, ledger) = fresh();
+    let mut entry = sample::entry(1);
+    entry.container = "a".repeat(MOST_ID_BYTES).parse().unwrap();
+    ledger.write(&entry).unwrap();
+    let longest = Uptime(u64::MAX);
+    ledger.note_damaged_failure(&entry.container, longest).unwrap();
+    let name = ledger.damaged()[0].clone();
+    let widest = crate::Damaged {
+        number: u32::MAX,
+        failures: Some(crate::Failures { count: u32::MAX, first: longest, last: longest }),
+        ..name
+    };
+    assert!(widest.name().len() <= 255, "{}", widest.name().len());
+    entry.container = "a".repeat(MOST_ID_BYTES + 1).parse().unwrap();
+    assert!(ledger.write(&entry).is_err());
+    assert!(ledger.read(&entry.container).unwrap().is_none());
+}
+
+// Proves: F-DSK-10
+#[test]
+fn a_temporary_file_of_a_killed_process_with_our_number_is_no_hindrance() {
+    let (dir, ledger) = fresh();
+    std::fs::write(dir.path().join("manifold/.new-x-1-0"), "half").unwrap();
+    ledger.written(".new-x-1-0", b"whole").unwrap();
+    assert_eq!(std::fs::read(dir.path().join("manifold/.new-x-1-0")).unwrap(), b"whole");
 }
 
 // Proves: S-18

@@ -66,5 +66,6 @@ pub(crate) fn entry(
         stage: Stage::Adding,
         failures: None,
         netns_gone: None,
+        answered: None,
     })
 }

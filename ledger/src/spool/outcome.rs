@@ -59,6 +59,8 @@ pub enum Line {
 
 const LINE_BYTES: usize = 64 << 10;
 const MESSAGE_BYTES: usize = 2 << 10;
+/// Of what the runtime calls the pod: no name of Kubernetes is longer.
+const NAME_BYTES: usize = 253;
 
 /// Reads one line. Never panics, whatever stands there.
 pub fn parse(line: &[u8]) -> Option<Line> {
@@ -71,8 +73,10 @@ pub fn parse(line: &[u8]) -> Option<Line> {
 /// The line with its line feed, cut to size: long messages first, then the networks.
 pub(super) fn print(outcome: &Outcome) -> Vec<u8> {
     let mut cut = outcome.clone();
-    shorten(&mut cut.message);
-    cut.networks.iter_mut().for_each(|n| shorten(&mut n.message));
+    shorten(&mut cut.message, MESSAGE_BYTES);
+    cut.networks.iter_mut().for_each(|n| shorten(&mut n.message, MESSAGE_BYTES));
+    let names = [&mut cut.namespace, &mut cut.pod, &mut cut.uid].into_iter().flatten();
+    names.chain([&mut cut.container]).for_each(|name| shorten(name, NAME_BYTES));
     let mut line = to_line(&cut);
     if line.len() > LINE_BYTES {
         for network in &mut cut.networks {
@@ -88,9 +92,9 @@ pub(super) fn print(outcome: &Outcome) -> Vec<u8> {
     line
 }
 
-fn shorten(text: &mut String) {
-    if text.len() > MESSAGE_BYTES {
-        let end = (0..=MESSAGE_BYTES).rev().find(|n| text.is_char_boundary(*n)).unwrap_or(0);
+fn shorten(text: &mut String, most: usize) {
+    if text.len() > most {
+        let end = (0..=most).rev().find(|n| text.is_char_boundary(*n)).unwrap_or(0);
         text.truncate(end);
         text.push('…');
     }

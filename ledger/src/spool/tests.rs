@@ -133,6 +133,17 @@ fn a_line_is_never_longer_than_the_reader_takes() {
     assert_eq!(drain(&spool), (vec!["c0".to_owned()], 0, 0));
 }
 
+// Proves: F-DSK-9
+#[test]
+fn names_of_a_hundred_kilobytes_that_a_runtime_passes_are_cut_and_the_line_is_read() {
+    let (_dir, spool) = fresh();
+    let mut big = outcome(0);
+    let name = Some("\u{1}".repeat(100_000));
+    (big.namespace, big.pod, big.uid) = (name.clone(), name.clone(), name);
+    spool.append(&big).unwrap();
+    assert_eq!(drain(&spool), (vec!["c0".to_owned()], 0, 0));
+}
+
 proptest! {
     // Proves: S-8
     #[test]

@@ -116,6 +116,36 @@ fn write_without_descriptors() {
     child::say(&answer.code.to_string());
 }
 
+// Proves: F-DSK-7
+#[test]
+fn without_descriptors_an_entry_is_neither_damaged_nor_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    ledger.write(&entry(1)).unwrap();
+    let said = |role| child::start(role, dir.path().to_str().unwrap()).hear();
+    assert_eq!(said("disk::read_without_descriptors").as_deref(), Some("11 true None"));
+    assert_eq!(ledger.read(&id()).unwrap().unwrap(), entry(1));
+    // One that was set aside is not forgotten either.
+    fs::write(dir.path().join(id().as_str()), "null").unwrap();
+    assert!(ledger.read(&id()).is_err());
+    assert_eq!(said("disk::read_without_descriptors").as_deref(), Some("11 true None"));
+    assert_eq!((ledger.read(&id()).is_err(), ledger.damaged().len()), (true, 1));
+}
+
+#[test]
+#[ignore = "runs as a child of another test"]
+fn read_without_descriptors() {
+    let ledger = Ledger::open(Path::new(&child::argument())).unwrap();
+    let mut all = Vec::new();
+    while let Ok(file) = fs::File::open("/dev/null") {
+        all.push(file);
+    }
+    let error = ledger.open_entry(&id()).unwrap_err();
+    drop(all);
+    let (passes, aside) = (error.fault.may_pass(), error.aside.clone());
+    child::say(&format!("{} {passes} {aside:?}", CniError::from(error).code));
+}
+
 // Proves: F-DSK-2
 #[test]
 fn a_disk_that_fills_up_in_add_fails_the_later_write_and_hinders_neither_undo_nor_del() {

@@ -23,6 +23,7 @@ pub(crate) fn entry(attachments: usize) -> Entry {
         stage: Stage::Adding,
         failures: None,
         netns_gone: None,
+        answered: None,
     }
 }
 
