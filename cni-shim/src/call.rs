@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use manifold_cni::call::{Call, Target};
 use manifold_cni::exec::CALLED_BY;
-use manifold_cni::{CniError, Version, code};
+use manifold_cni::{CniError, Version};
 
+use crate::at_once::caught;
 use crate::config::Config;
 use crate::shim::Shim;
 use crate::source::ClusterEnvironment;
@@ -53,7 +54,7 @@ pub fn serve(
 ) -> u8 {
     let began = Instant::now();
     let mut version = Version::NEWEST;
-    match answer(environment, stdin, stdout, began, &mut version) {
+    match caught(|| answer(environment, stdin, stdout, began, &mut version)) {
         Ok(()) => 0,
         Err(error) => {
             tracing::error!(code = error.code, "{error}");
@@ -80,8 +81,8 @@ fn answer(
     if environment.get(CALLED_BY).is_some() {
         return below_itself(&call.target);
     }
-    let bytes = stdin(MOST_STDIN + 1)
-        .map_err(|e| CniError::new(code::IO, format!("standard input cannot be read: {e}")))?;
+    let bytes =
+        stdin(MOST_STDIN + 1).map_err(|e| CniError::io(&e, format!("standard input cannot be read: {e}")))?;
     if bytes.len() as u64 > MOST_STDIN {
         return Err(CniError::config(format!(
             "the configuration on standard input is larger than {MOST_STDIN} bytes"
@@ -130,5 +131,5 @@ fn print(stdout: &mut dyn Write, bytes: &[u8]) -> Result<(), CniError> {
     stdout
         .write_all(bytes)
         .and_then(|()| stdout.flush())
-        .map_err(|e| CniError::new(code::IO, format!("the answer cannot be written to standard output: {e}")))
+        .map_err(|e| CniError::io(&e, format!("the answer cannot be written to standard output: {e}")))
 }

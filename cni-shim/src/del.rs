@@ -52,11 +52,15 @@ fn answer(done: Undone, parked: bool) -> Result<(), CniError> {
 }
 
 /// What was done cannot be read: the default network is taken down by the container id, and the error stays until the
-/// entry is parked. This is never "nothing to do" (F-DSK-3).
+/// entry is parked. This is never "nothing to do" (F-DSK-3). Where the system only refuses to read it now, the next DEL undoes
+/// all of it, in its order; it is counted too, as a disk may refuse for ever.
 fn by_id(shim: &Shim, ledger: &Ledger, at: &Detachment, unreadable: Unreadable) -> Result<(), CniError> {
     let now = Uptime::now();
     let failures = ledger.note_damaged_failure(&at.container, now).or(unreadable.failures);
     let parked = failures.is_some_and(|f| f.is_parked(now));
+    if unreadable.fault.may_pass() && !parked {
+        return Err(unreadable.into());
+    }
     let tried = unrecorded::del(shim, at).err();
     let all = undo::all_of([CniError::from(unreadable)].into_iter().chain(tried));
     answer(all.map_or(Undone::Clean, Undone::Left), parked)

@@ -10,7 +10,7 @@ use manifold_cni::{AttachmentId, CniError, ContainerId, code};
 use crate::chain::{Chain, Setting};
 use crate::shim::Shim;
 use crate::undo::{self, Undone};
-use crate::{default_network, outcome};
+use crate::{default_network, outcome, sweep};
 use living::Living;
 use manifold_ledger::{Entry, Ledger, Opened, Recorded, Uptime};
 
@@ -22,13 +22,21 @@ pub fn gc(shim: &Shim) -> Result<(), CniError> {
     }
     // Without a list nobody said what is alive, so nothing may be cleared (F-RUN-6).
     let Some(alive) = shim.config.valid_attachments()? else { return Ok(()) };
+    let began = Uptime::now();
+    let boot = sweep::boot_id()?;
     let deadline = shim.add_deadline();
     let ledger = Ledger::open(&shim.config.state_dir)?;
     let _node = ledger.own_node(deadline)?;
     ledger.remove_unfinished_writes();
     ledger.remove_idle_locks();
     let before = readable(&ledger)?;
-    let mut errors = clear_dead(shim, &ledger, &alive, &before, deadline);
+    // An ADD may have ended after the runtime made its list. Its DEL comes, or the next GC.
+    let (young, judged): (Vec<&Entry>, Vec<&Entry>) =
+        before.iter().partition(|entry| entry.is_younger_than_list(&boot, began));
+    for entry in young {
+        tracing::debug!(container = %entry.container, "left alone, as it may be younger than the list");
+    }
+    let mut errors = clear_dead(shim, &ledger, &alive, &judged, deadline);
     errors.extend(tell_plugins(shim, &ledger, &alive, &before, deadline)?);
     if errors.is_empty() {
         forget_damaged(&ledger, &alive)?;
@@ -36,10 +44,18 @@ pub fn gc(shim: &Shim) -> Result<(), CniError> {
     undo::all_of(errors.into_iter()).map_or(Ok(()), Err)
 }
 
-/// Every entry that can be read; the others are reported by whoever deletes them.
+/// Every entry that can be read; the others are reported by whoever deletes them. Where the system only refuses to read one
+/// now, nobody knows what is in use, and nothing may be cleared.
 fn readable(ledger: &Ledger) -> Result<Vec<Entry>, CniError> {
-    let read = |id: &ContainerId| ledger.read(id).inspect_err(|e| tracing::warn!("{e}")).ok().flatten();
-    Ok(ledger.entries()?.iter().filter_map(read).collect())
+    let mut entries = Vec::new();
+    for id in ledger.entries()? {
+        match ledger.read(&id) {
+            Ok(entry) => entries.extend(entry),
+            Err(e) if e.fault.may_pass() => return Err(e.into()),
+            Err(e) => tracing::warn!("{e}"),
+        }
+    }
+    Ok(entries)
 }
 
 /// Sandboxes of this configuration name that the runtime no longer knows. Another runtime's pods on the node have
@@ -48,11 +64,11 @@ fn clear_dead(
     shim: &Shim,
     ledger: &Ledger,
     alive: &[AttachmentId],
-    entries: &[Entry],
+    entries: &[&Entry],
     deadline: Instant,
 ) -> Vec<CniError> {
     let containers: BTreeSet<&str> = alive.iter().map(|a| a.container.as_str()).collect();
-    let dead = |e: &&Entry| e.config_name == shim.config.name && !containers.contains(e.container.as_str());
+    let dead = |e: &&&Entry| e.config_name == shim.config.name && !containers.contains(e.container.as_str());
     entries.iter().filter(dead).filter_map(|e| clear(shim, ledger, &e.container, deadline).err()).collect()
 }
 

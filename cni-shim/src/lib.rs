@@ -2,6 +2,7 @@
 
 pub mod add;
 mod amend;
+mod at_once;
 pub mod call;
 pub mod chain;
 pub mod check;

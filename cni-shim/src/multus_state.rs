@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use manifold_cni::config::NetworkList;
+use manifold_cni::errno::is_passing_error;
 use manifold_cni::json::strict;
 use manifold_cni::name::printable;
 use manifold_cni::{CniError, ContainerId, IfName, code};
@@ -44,6 +45,8 @@ pub struct Delegate {
 pub struct BadState {
     pub path: Option<PathBuf>,
     pub why: String,
+    /// The system did not let us read it now, which says nothing of what stands in it.
+    pub passes: bool,
 }
 
 fn place(path: Option<&Path>) -> String {
@@ -52,6 +55,10 @@ fn place(path: Option<&Path>) -> String {
 
 impl From<BadState> for CniError {
     fn from(e: BadState) -> Self {
+        if e.passes {
+            return Self::new(code::TRY_AGAIN, e.to_string())
+                .details("fix: none needed, the runtime tries again");
+        }
         Self::new(code::FAILED, e.to_string())
             .details("fix: see what the pod left behind (addresses, host interfaces), then remove that file")
     }
@@ -72,7 +79,7 @@ pub fn load(
     let parsed = match read(&path) {
         Ok(None) => return Ok(None),
         Ok(Some(bytes)) => parse(&bytes, ifname),
-        Err(e) => Err(bad(e.to_string())),
+        Err(e) => Err(BadState { passes: is_passing_error(&e), ..bad(e.to_string()) }),
     };
     parsed.map(Some).map_err(|e| BadState { path: Some(path), ..e })
 }
@@ -146,7 +153,7 @@ pub fn parse(bytes: &[u8], ifname: &IfName) -> Result<Vec<Delegate>, BadState> {
 }
 
 fn bad(why: String) -> BadState {
-    BadState { path: None, why }
+    BadState { path: None, why, passes: false }
 }
 
 fn delegate(n: usize, wire: &Wire<'_>, first: &IfName) -> Result<Delegate, String> {

@@ -33,16 +33,18 @@ pub fn after_boot(shim: &Shim, ledger: &Ledger, boot: &BootId) -> Result<(), Cni
             ledger.remove_unfinished_writes();
             ledger.remove_idle_locks();
             let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-            let worker = || {
+            let work = || {
                 while let Some(id) = sweeper.stale.get(next.fetch_add(1, Ordering::Relaxed)) {
                     one(shim, ledger, id, deadline);
                     sweeper.progress(done.fetch_add(1, Ordering::Relaxed) + 1);
                 }
             };
             std::thread::scope(|scope| {
-                for _ in 0..AT_ONCE.min(sweeper.stale.len()) {
-                    scope.spawn(worker);
+                // This thread works too, so that the boot is swept where the node gives no other.
+                for _ in 1..AT_ONCE.min(sweeper.stale.len()) {
+                    let _ = std::thread::Builder::new().spawn_scoped(scope, work);
                 }
+                work();
             });
             Ok(sweeper.done()?)
         }

@@ -1,9 +1,11 @@
 //! What Multus left about a sandbox: its state file, and the results that libcni kept beside it. A pod that Multus
 //! attached is taken down by these, whatever has become of Multus, the pod and its definitions.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use manifold_cni::cache::{self, Cached, Entry};
+use manifold_cni::errno::is_passing_error;
 use manifold_cni::{CniError, ContainerId, Detachment, IfName, NetworkList, NetworkName};
 
 use crate::add::find;
@@ -36,9 +38,10 @@ pub fn of(shim: &Shim, at: &Detachment) -> Result<Option<Left>, CniError> {
             files.push(state);
             return Ok(Some(Left { attachments, files }));
         }
+        Err(bad) if bad.passes => return Err(bad.into()),
         Err(bad) => {
             tracing::warn!("{bad}");
-            of_cache(shim, at, &results).ok_or_else(|| CniError::from(bad))?
+            of_cache(shim, at, &results)?.ok_or_else(|| CniError::from(bad))?
         }
     };
     let (attachments, mut files): (Vec<_>, Vec<_>) = cached.into_iter().unzip();
@@ -57,8 +60,10 @@ pub fn networks(
             let named = |d: Delegate| Some((d.list.name?, d.ifname));
             Ok(left.into_iter().flatten().filter_map(named).collect())
         }
+        Err(bad) if bad.passes => Err(bad.into()),
         Err(bad) => {
-            let found = cached(&shim.config.cni_dir.join("results"), container);
+            let results = shim.config.cni_dir.join("results");
+            let found = cached(&results, container).map_err(|e| unread(&results, &e))?;
             let named = |(entry, _): &(Entry, PathBuf)| {
                 Some((entry.network_name.parse::<NetworkName>().ok()?, entry.if_name.parse::<IfName>().ok()?))
             };
@@ -73,7 +78,7 @@ impl Left {
     pub fn forget(&self) -> Result<(), CniError> {
         for file in &self.files {
             match std::fs::remove_file(file) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => {
                     let msg = format!("`{}`, which Multus left, cannot be removed: {e}", file.display());
                     return Err(CniError::failed(msg));
                 }
@@ -96,9 +101,9 @@ fn of_delegate(
     recorded.device_info_file = delegate.device.as_ref().map(|_| device_info_file(shim, at, delegate));
     recorded.runtime = delegate.runtime.iter().map(|(k, v)| (k.clone(), Exact::from(v.as_ref()))).collect();
     // DEL does without a result that is gone or torn (CNI-RUN-DEL-3).
-    let cached = cache_file(results, at, delegate)
-        .and_then(|file| bounded(&file))
-        .and_then(|b| Cached::parse(&b).ok());
+    let read = |file: PathBuf| bounded(&file).map_err(|e| unread(&file, &e));
+    let cached = cache_file(results, at, delegate).map(read).transpose()?.flatten();
+    let cached = cached.and_then(|b| Cached::parse(&b).ok());
     recorded.result = cached.and_then(|c| c.result(recorded.version).ok().flatten()).map(Exact);
     Ok(recorded)
 }
@@ -115,12 +120,11 @@ fn cache_file(results: &Path, at: &Detachment, delegate: &Delegate) -> Option<Pa
     cache::path(folder, network.as_str(), at.container.as_str(), delegate.ifname.as_str()).ok()
 }
 
+/// An attachment by one of libcni's files, and the file.
+type Cache = (Result<Recorded, CniError>, PathBuf);
+
 /// The attachments of the sandbox by the contents of libcni's files, each with its file.
-fn of_cache(
-    shim: &Shim,
-    at: &Detachment,
-    results: &Path,
-) -> Option<Vec<(Result<Recorded, CniError>, PathBuf)>> {
+fn of_cache(shim: &Shim, at: &Detachment, results: &Path) -> Result<Option<Vec<Cache>>, CniError> {
     let one = |entry: &Entry| -> Result<Recorded, CniError> {
         let list = NetworkList::parse(&entry.config)?;
         let mut recorded = recorded(shim, at, &entry.network_name, &list)?;
@@ -129,26 +133,41 @@ fn of_cache(
         recorded.result = entry.result.as_ref().map(|raw| Exact::from(raw.as_ref()));
         Ok(recorded)
     };
-    let found: Vec<_> =
-        cached(results, &at.container).into_iter().map(|(entry, file)| (one(&entry), file)).collect();
-    (!found.is_empty()).then_some(found)
+    let found = cached(results, &at.container).map_err(|e| unread(results, &e))?;
+    let found: Vec<_> = found.into_iter().map(|(entry, file)| (one(&entry), file)).collect();
+    Ok((!found.is_empty()).then_some(found))
 }
 
 /// What libcni keeps of the sandbox, whatever its files are called.
-fn cached(results: &Path, container: &ContainerId) -> Vec<(Entry, PathBuf)> {
+fn cached(results: &Path, container: &ContainerId) -> io::Result<Vec<(Entry, PathBuf)>> {
     let mut found = Vec::new();
-    for file in std::fs::read_dir(results).into_iter().flatten().flatten().map(|f| f.path()) {
-        let Some(bytes) = bounded(&file) else { continue };
+    let Some(files) = unless_passing(std::fs::read_dir(results))? else { return Ok(found) };
+    for file in files {
+        let file = file?.path();
+        let Some(bytes) = bounded(&file)? else { continue };
         let entries = cache::attachments([bytes.as_slice()], Some(container.as_str()));
         found.extend(entries.into_iter().map(|entry| (entry, file.clone())));
     }
-    found
+    Ok(found)
 }
 
-fn bounded(file: &Path) -> Option<Vec<u8>> {
-    let meta = file.symlink_metadata().ok()?;
+/// `None` for what is not there or none of libcni's.
+fn bounded(file: &Path) -> io::Result<Option<Vec<u8>>> {
+    let Some(meta) = unless_passing(file.symlink_metadata())? else { return Ok(None) };
     let theirs = meta.is_file() && meta.len() <= MOST_BYTES && multus_state::foreign(&meta).is_none();
-    theirs.then(|| std::fs::read(file).ok())?
+    if theirs { unless_passing(std::fs::read(file)) } else { Ok(None) }
+}
+
+/// What the system refuses only now must not count as a file that is not there.
+fn unless_passing<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Err(e) if is_passing_error(&e) => Err(e),
+        other => Ok(other.ok()),
+    }
+}
+
+fn unread(place: &Path, e: &io::Error) -> CniError {
+    CniError::io(e, format!("`{}`, which Multus left, cannot be read: {e}", place.display()))
 }
 
 fn recorded(shim: &Shim, at: &Detachment, display: &str, list: &NetworkList) -> Result<Recorded, CniError> {

@@ -9,13 +9,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use manifold_cni::CniError;
+use manifold_cni::{CniError, code};
 
-use crate::amend;
 use crate::chain::{Chain, Setting};
 use crate::shim::Shim;
+use crate::{amend, at_once};
 use manifold_ledger::netns_id::Now;
 use manifold_ledger::{Entry, Failures, Ledger, Pen, Recorded, SandboxLock, Stage, State, Uptime};
+
+/// What the system does not have it refuses without a wait.
+const REFUSED_AT_ONCE: Duration = Duration::from_secs(1);
 
 /// Nothing is left, or what is left and why.
 #[derive(Debug)]
@@ -75,7 +78,7 @@ pub(crate) fn held(lock: &SandboxLock) -> Option<Arc<OwnedFd>> {
 fn living_netns(entry: &Entry) -> Option<PathBuf> {
     let netns = entry.netns.as_ref()?;
     let gone = netns.id.is_some_and(|id| id.check(&netns.path) == Now::Gone);
-    (!gone && netns.path.exists()).then(|| netns.path.clone())
+    (!gone && netns.path.try_exists().unwrap_or(true)).then(|| netns.path.clone())
 }
 
 /// What became of one network.
@@ -84,7 +87,15 @@ struct Down {
     took: Duration,
 }
 
-/// One thread for each network; with a single one there is nothing to overlap.
+impl Down {
+    /// Refused at once for want of a thread, a process, a descriptor or memory: networks that are taken down at the same time
+    /// need more of these than one after the other. Who waited in vain did that for something else.
+    fn lacked_something(&self) -> bool {
+        self.took < REFUSED_AT_ONCE && self.error.as_ref().is_some_and(|error| error.code == code::TRY_AGAIN)
+    }
+}
+
+/// Each network at the same time, where the node lets us.
 fn take_down(
     ledger: &Ledger,
     entry: &Entry,
@@ -106,15 +117,13 @@ fn take_down(
         let began = Instant::now();
         Down { error: error(n), took: began.elapsed() }
     };
-    if let [only] = wave {
-        return vec![one(only)];
+    let panicked = |error| Down { error: Some(error), took: Duration::ZERO };
+    let down = at_once::each(wave, one, panicked);
+    if wave.len() < 2 {
+        return down;
     }
-    std::thread::scope(|scope| {
-        let running: Vec<_> = wave.iter().map(|n| scope.spawn(move || one(n))).collect();
-        let early = || CniError::failed("the thread that took a network down ended early");
-        let panicked = |_| Down { error: Some(early()), took: Duration::ZERO };
-        running.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect()
-    })
+    let again = |(n, down): (&usize, Down)| if down.lacked_something() { one(n) } else { down };
+    wave.iter().zip(down).map(again).collect()
 }
 
 fn settle(ledger: &Ledger, entry: &mut Entry, pen: &mut Pen, owing: &[usize], down: Vec<Down>) -> Undone {

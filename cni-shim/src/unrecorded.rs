@@ -27,7 +27,7 @@ pub fn del(shim: &Shim, at: &Detachment) -> Result<(), CniError> {
         manifold_cni::netns::refuse_own(path, shim.netns_override.as_deref())?;
     }
     // The namespace that the runtime names may be gone.
-    let netns = at.netns.as_deref().filter(|path| path.exists());
+    let netns = at.netns.as_deref().filter(|path| path.try_exists().unwrap_or(true));
     if let Some(left) = takeover::of(shim, at)? {
         let down = |a: &Result<Recorded, CniError>| match a {
             Ok(recorded) => take_down(recorded, &setting, netns).err(),

@@ -18,12 +18,14 @@ mod who;
 
 use std::io::Write;
 
-use manifold_cni::{Attachment, CniError, code};
+use manifold_cni::{Attachment, CniError, ContainerId, code};
 
+use crate::at_once::caught;
 use crate::shim::Shim;
 use crate::undo::{self, Undone};
 use crate::{crash, outcome, signal, source, sweep};
 use manifold_ledger::gate::Gate;
+use manifold_ledger::store::MOST_ID_BYTES;
 use manifold_ledger::{BootId, Ledger, Opened, SandboxLock, Stage};
 
 use prepare::{Prepared, prepare};
@@ -31,6 +33,7 @@ use touched::Touched;
 
 /// Attaches the pod and answers on `stdout`. On an error nothing is left behind, or the ledger says what is.
 pub fn add(shim: &Shim, at: &Attachment, stdout: &mut dyn Write) -> Result<(), CniError> {
+    refuse_long_id(&at.container)?;
     signal::heed();
     let whole = shim.add_deadline();
     let _slot = Gate::Add.enter(&shim.config.state_dir, whole.min(shim.began + Gate::PATIENCE))?;
@@ -44,6 +47,19 @@ pub fn add(shim: &Shim, at: &Attachment, stdout: &mut dyn Write) -> Result<(), C
     drop(lock);
     sweep::idle(shim, &ledger);
     done
+}
+
+/// Files of ours are called by the id, some with more behind it (F-DSK-9).
+fn refuse_long_id(container: &ContainerId) -> Result<(), CniError> {
+    let length = container.as_str().len();
+    if length <= MOST_ID_BYTES {
+        return Ok(());
+    }
+    let msg = format!(
+        "CNI_CONTAINERID has {length} bytes, and what Manifold keeps of a sandbox has room for {MOST_ID_BYTES}"
+    );
+    Err(CniError::new(code::INVALID_ENVIRONMENT, msg)
+        .details("nothing was touched; fix: have the runtime give its sandboxes shorter ids"))
 }
 
 /// What an ADD holds while it works.
@@ -67,7 +83,8 @@ fn locked(shim: &Shim, at: &Attachment, stdout: &mut dyn Write, held: &Held<'_>)
     let mut pen = held.ledger.write(&entry)?;
     crash::point("recorded");
     let touched = Touched { shim, at, held, who: who.as_ref(), plan: &plan, netns: &netns };
-    match touched.attach(&mut entry, &mut pen, source.as_deref_mut(), stdout) {
+    // A panic is undone like every other failure.
+    match caught(|| touched.attach(&mut entry, &mut pen, source.as_deref_mut(), stdout)) {
         Ok(()) => Ok(()),
         Err(error) => Err(touched.undo(entry, pen, error)),
     }

@@ -43,8 +43,7 @@ pub(super) fn prepare(
     let found = what::bring(shim, &wanted, source.as_deref_mut(), budget)?;
     let allocation = devices::of_pod(shim, who.as_ref(), &wanted, &found)?;
     let mut plan = manifold_plan::plan(planned_for, &policy, &found, &runtime(shim, at, allocation))?;
-    plan.notes.iter().for_each(|line| tracing::info!("{line}"));
-    plan.odd.iter().for_each(|odd| tracing::warn!("{odd}"));
+    tell(&plan);
     if pod.is_none() {
         own_args(&mut plan, &at.args);
     }
@@ -53,6 +52,17 @@ pub(super) fn prepare(
     attach::go_on(held.lock)?;
     crash::point("planned");
     Ok(Prepared { who, plan, netns, entry })
+}
+
+/// Lines that one ADD may write about its annotations and definitions: their authors can make thousands odd.
+const LINES_OF_ONE_ADD: usize = 16;
+
+fn tell(plan: &Plan) {
+    plan.notes.iter().take(LINES_OF_ONE_ADD).for_each(|line| tracing::info!("{line}"));
+    plan.odd.iter().take(LINES_OF_ONE_ADD).for_each(|odd| tracing::warn!("{odd}"));
+    if let Some(more @ 1..) = plan.odd.len().checked_sub(LINES_OF_ONE_ADD) {
+        tracing::warn!("{more} more oddities of this pod's networks are not told");
+    }
 }
 
 /// A runtime that is no Kubernetes one gets no made-up pod in its delegates' arguments.

@@ -14,7 +14,7 @@ use crate::shim::Shim;
 use crate::source::Source;
 use crate::undo::{self, Undone};
 use crate::{crash, outcome};
-use manifold_ledger::{Entry, Pen, Stage, Status, Unpublished};
+use manifold_ledger::{Entry, Pen, Stage, Status, Unpublished, Uptime};
 
 /// A sandbox that the ledger knows of.
 pub(super) struct Touched<'a> {
@@ -53,6 +53,7 @@ impl Touched<'_> {
         attach::go_on(self.held.lock)?;
         // An answer that the ledger does not hold could neither be checked nor published later (F-DSK-2).
         entry.stage = Stage::Complete;
+        entry.answered = Some(Uptime::now());
         pen.save(entry)?;
         crash::point("saved");
         answer::deliver(stdout, &answer)?;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use manifold_cni::{AttachmentId, CniError, ContainerId, IfName, NetworkName};
+use manifold_cni::{AttachmentId, CniError, ContainerId, IfName, NetworkName, code};
 use manifold_ledger::{Entry, Ledger, Recorded};
 
 use crate::shim::Shim;
@@ -70,8 +70,10 @@ fn attached_by_multus(
     else {
         return Ok(Vec::new());
     };
-    // One that was set aside is no "nothing recorded".
-    ledger.read(&container)?;
+    // One that was set aside is no "nothing recorded", and one that can be read now could not be a moment ago.
+    if ledger.read(&container)?.is_some() {
+        return Err(CniError::new(code::TRY_AGAIN, "its ledger entry could not be read a moment ago"));
+    }
     let named = takeover::networks(shim, &container, &first)?.into_iter();
     let id = |ifname: String| AttachmentId { container: at.container.clone(), ifname };
     Ok(named.map(|(network, ifname)| (network, id(ifname.to_string()))).collect())

@@ -60,7 +60,7 @@ pub fn mirror(state_dir: &Path) -> Result<Option<Vec<u8>>, SourceError> {
     let path = state_dir.join(MIRROR);
     match bounded(&path) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(_) if !path.exists() => Ok(None),
+        Err(_) if matches!(path.try_exists(), Ok(false)) => Ok(None),
         Err(e) => Err(e),
     }
 }

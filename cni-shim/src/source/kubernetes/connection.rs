@@ -3,9 +3,11 @@
 //! `kube`'s own connector speaks HTTP/1.1 only. Here the server chooses: with HTTP/2, as every API server, all
 //! requests share one connection; a proxy that knows only HTTP/1.1 gets a connection per request that is under way.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::header::HOST;
 use http::uri::PathAndQuery;
@@ -110,7 +112,9 @@ impl Shared {
     }
 
     async fn connect(&self) -> Result<Sender, BoxError> {
-        let io = self.https.clone().call(self.server.clone()).await?;
+        // A server's name is looked up on a thread, and tokio panics where the node gives none.
+        let connecting = AssertUnwindSafe(self.https.clone().call(self.server.clone())).catch_unwind();
+        let io = connecting.await.map_err(|_| "the node gives no thread to look up the server's name")??;
         if io.connected().is_negotiated_h2() {
             let (sender, driver) = http2::handshake(TokioExecutor::new(), io).await?;
             // How a connection ends is told by the requests on it.
