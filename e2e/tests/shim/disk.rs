@@ -90,6 +90,33 @@ fn a_torn_entry_is_set_aside_and_del_does_what_it_can_and_says_so_until_it_is_pa
     later.del(&sandbox.pod).unwrap().must_succeed();
 }
 
+// Proves: F-NOD-3
+#[test]
+fn after_a_downgrade_the_entry_of_a_newer_release_is_kept_and_works_again_with_that_release() {
+    let node = used_node("newer");
+    let sandbox = node.sandbox("cart", ALL);
+    let oracle = node.oracle(&[&sandbox.netns]);
+    let before = oracle.snapshot().unwrap();
+    node.runtime().add(&sandbox.pod).unwrap().must_succeed();
+    let entry = node.folder("state").join(&sandbox.pod.container_id);
+    let ours = fs::read(&entry).unwrap();
+    let newer = [b"manifold-ledger 2", &ours[b"manifold-ledger 1".len()..]].concat();
+    fs::write(&entry, &newer).unwrap();
+    for _ in 0..2 {
+        let text = node.runtime().del(&sandbox.pod).unwrap().must_fail_with(100);
+        assert!(text.contains("go back to the newer release") && text.contains("kept as it is"), "{text}");
+        let text = node.runtime().add(&sandbox.pod).unwrap().must_fail_with(100);
+        assert!(text.contains("go back to the newer release"), "{text}");
+        assert_eq!(fs::read(&entry).unwrap(), newer);
+    }
+    // A pod that a runtime cannot delete for ever would be worse: it is let go, and its entry stays.
+    node.runtime_of(&node.later(700)).del(&sandbox.pod).unwrap().must_succeed();
+    assert_eq!(fs::read(&entry).unwrap(), newer);
+    fs::write(&entry, &ours).unwrap();
+    node.runtime().del(&sandbox.pod).unwrap().must_succeed();
+    node.assert_clean(&oracle, &before);
+}
+
 /// Where the results begin in the entry of a pod, and where they end.
 fn results_of(entry: &[u8]) -> (usize, usize) {
     let late = entry.windows(6).position(|bytes| bytes == b" late\n").expect("an entry with results");

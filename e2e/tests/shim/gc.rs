@@ -27,6 +27,9 @@ fn node_with_two_pods(prefix: &str) -> (Node<'static>, Sandbox, Sandbox) {
     (node, living, dead)
 }
 
+/// By then a list that lacks a pod was made after the pod's ADD.
+const OLD_ENOUGH_SECONDS: u64 = 200;
+
 const NETWORKS: [&str; 4] = ["cluster-wide-network", "storage", "wire", "link"];
 
 /// How many addresses are in use in each network.
@@ -50,7 +53,7 @@ fn what_the_list_lacks_is_cleared_in_every_network_and_the_living_pod_is_untouch
     plant_lease(&node, "cluster-wide-network", "10.244.0.99", "forgotten", "eth0");
     // Attached before this plugin came to the node: the runtime knows it, the ledger does not.
     plant_lease(&node, "cluster-wide-network", "10.244.0.98", "older", "eth0");
-    let runtime = node.runtime();
+    let runtime = node.runtime_of(&node.later(OLD_ENOUGH_SECONDS));
     runtime.gc(&[(&living.pod.container_id, "eth0"), ("older", "eth0")]).unwrap().must_succeed();
     assert_eq!(in_use(&node), [3, 1, 1, 1]);
     assert!(node.leases("cluster-wide-network").contains(&"10.244.0.98".into()));
@@ -68,7 +71,7 @@ fn gc_with(node: &Node<'_>, list: Option<Value>) {
     if let Some(list) = list {
         entry.insert("cni.dev/valid-attachments".into(), list);
     }
-    node.runtime().call("GC", None, entry.into()).unwrap().must_succeed();
+    node.runtime_of(&node.later(OLD_ENOUGH_SECONDS)).call("GC", None, entry.into()).unwrap().must_succeed();
 }
 
 // Proves: F-RUN-6
@@ -91,6 +94,23 @@ fn no_list_clears_nothing_and_an_empty_one_everything_of_this_configuration_only
     assert_eq!(third.links(), ["eth0", "net1", "net2", "net3"]);
     node.entry.insert("name".into(), json!("another-runtime"));
     node.runtime().del(&third.pod).unwrap().must_succeed();
+    assert_eq!(node.ledger(), Vec::<String>::new());
+}
+
+// Proves: F-RUN-12
+#[test]
+fn a_pod_whose_add_ended_after_the_runtime_made_its_list_is_left_for_its_del_or_the_next_gc() {
+    let (node, living, young) = node_with_two_pods("young");
+    // The runtime made this list before the second pod's ADD ended, and then called GC.
+    let list = [(living.pod.container_id.as_str(), "eth0")];
+    node.runtime().gc(&list).unwrap().must_succeed();
+    assert_eq!(in_use(&node), [4, 2, 2, 2]);
+    assert_eq!(young.links(), ["eth0", "net1", "net2", "net3"]);
+    node.runtime_of(&node.later(OLD_ENOUGH_SECONDS)).gc(&list).unwrap().must_succeed();
+    assert_eq!(in_use(&node), [2, 1, 1, 1]);
+    assert_eq!(young.links(), Vec::<String>::new());
+    node.runtime().del(&young.pod).unwrap().must_succeed();
+    node.runtime().del(&living.pod).unwrap().must_succeed();
     assert_eq!(node.ledger(), Vec::<String>::new());
 }
 

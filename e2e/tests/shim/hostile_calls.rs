@@ -12,7 +12,7 @@ fn call(bed: &Bed, change: impl FnOnce(&mut Runtime<'_>, &mut Pod)) -> CallOutco
     runtime.add(&pod).unwrap()
 }
 
-// Proves: F-INP-6, S-18, CNI-ENV-7
+// Proves: F-INP-6, F-DSK-9, S-18, CNI-ENV-7
 #[test]
 fn environments_that_no_runtime_would_send() {
     let mut bed = Bed::new("environment");
@@ -20,6 +20,10 @@ fn environments_that_no_runtime_would_send() {
         let outcome = call(&bed, |_, pod| pod.container_id = id.into());
         bed.refused(id, &outcome, 4, &["container id `", "cannot be used: "]);
     }
+    // Its files are called by it, with more behind it.
+    let id = "a".repeat(191);
+    let outcome = call(&bed, |_, pod| pod.container_id = id.clone());
+    bed.refused("a long id", &outcome, 4, &["CNI_CONTAINERID has 191 bytes", "room for 190", "shorter ids"]);
     for name in ["x".repeat(16).as_str(), "..", "a/b", "a b", "a:b"] {
         let outcome = call(&bed, |_, pod| pod.ifname = name.into());
         bed.refused(name, &outcome, 4, &["interface name `", "cannot be used: "]);

@@ -46,6 +46,43 @@ fn a_pod_with_a_gateway_in_its_selection_is_attached() {
     assert_eq!((&status[1]["ips"], &status[1]["mac"]), (&json!(["10.1.1.101"]), &json!("c2:b0:57:49:47:f1")));
 }
 
+// Proves: F-INP-7
+#[test]
+fn a_thousand_odd_keys_are_sixteen_lines_and_the_number_of_the_others() {
+    let node = node("lenient-flood");
+    node.define("plain", &node.bridge("mf-plain", &["10.52.0.0/24"]));
+    let keys: serde_json::Map<String, Value> = (0..1000).map(|n| (format!("odd-{n}"), json!(n))).collect();
+    let networks = json!([Value::from(keys).with("name", json!("plain"))]).to_string();
+    let sandbox = node.sandbox("cart", &networks);
+    let outcome = node.runtime().add(&sandbox.pod).unwrap();
+    outcome.must_succeed();
+    let told: Vec<&str> = outcome.stderr.lines().filter(|line| line.contains("WARN")).collect();
+    assert_eq!(told.iter().filter(|line| line.contains("key `odd-")).count(), 16, "{told:#?}");
+    assert!(told.len() == 17 && told[16].contains("984 more"), "{told:#?}");
+    node.runtime().del(&sandbox.pod).unwrap().must_succeed();
+}
+
+// Proves: F-INP-7
+#[test]
+fn what_a_plugin_writes_to_standard_error_forges_no_line_and_moves_no_cursor() {
+    let node = node("lenient-stderr");
+    let said = r#"printf 'one\ntwo \033[2J\r2026-01-01T00:00:00Z  INFO forged\n' >&2; echo '{"cniVersion":"1.1.0"}'"#;
+    crate::wrapper::write(
+        &node.folder("bin").join("talks"),
+        &format!("#!/bin/sh\ncat > /dev/null; {said}\n"),
+    );
+    node.define("talks", &json!({"cniVersion": "1.1.0", "type": "talks"}));
+    let sandbox = node.sandbox("cart", "talks");
+    let outcome = node.runtime().add(&sandbox.pod).unwrap();
+    outcome.must_succeed();
+    assert!(
+        outcome.stderr.contains("one\ntwo \\u{1b}[2J\\r2026-01-01T00:00:00Z  INFO forged\n"),
+        "{outcome}"
+    );
+    assert!(!outcome.stderr.contains(['\u{1b}', '\r']), "{outcome}");
+    node.runtime().del(&sandbox.pod).unwrap().must_succeed();
+}
+
 // Proves: COMPAT-2
 #[test]
 fn a_pod_of_a_template_without_values_is_attached() {

@@ -31,6 +31,7 @@ mod host_ports;
 mod hostile;
 mod hostile_calls;
 mod kernel;
+mod lacking;
 mod lenient;
 mod meshes;
 mod meta_plugin;
