@@ -24,7 +24,7 @@ pub struct Setting<'a> {
     /// The end of the whole verb, and what one plugin may take of it.
     pub deadline: Instant,
     pub each: Duration,
-    /// The sandbox lock: executed plugins inherit it, so it is free only when the last of them has ended (F-RUN-1).
+    /// The sandbox lock: whatever is executed inherits it, so it is free only when the last of them has ended (F-RUN-1).
     pub held: Option<Arc<OwnedFd>>,
     /// Where ADD looks whether another sandbox is alive.
     pub ledger: Option<&'a Ledger>,
@@ -162,7 +162,7 @@ fn delegate(plugin: &RecordedPlugin, setting: &Setting<'_>) -> Result<Arc<dyn De
             Ok(Arc::new(executed))
         }
         Found::Bundled => match bundled(plugin.kind.as_str(), setting) {
-            Some(ours) => Ok(Arc::new(Bundled(ours))),
+            Some(ours) => Ok(Arc::new(Bundled::new(ours).keep_open(setting.held.clone()))),
             None => {
                 let msg = format!(
                     "plugin `{}` was bundled when this sandbox was attached and is no longer",

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
 
+use manifold_process::{Ended, NoEnd, STDERR_MOST};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -10,7 +11,6 @@ use crate::dispatch::never_unknown_container;
 use crate::json::any_case::respell_map;
 use crate::log_line;
 use crate::name::{one_line, printable};
-use crate::process::{Ended, MOST_STDERR, NoEnd};
 use crate::{CniError, Executed, Verb, code};
 
 const ERROR_KEYS: [&str; 3] = ["code", "msg", "details"];
@@ -24,7 +24,7 @@ pub(crate) fn judge(plugin: &Executed, verb: Verb, ended: Result<Ended, NoEnd>) 
         // Losing a log line must not fail the call.
         let lines = log_line::each_line(&ended.stderr.bytes);
         // What is escaped is longer.
-        let _ = io::stderr().write_all(lines.get(..MOST_STDERR).unwrap_or(&lines));
+        let _ = io::stderr().write_all(lines.get(..STDERR_MOST).unwrap_or(&lines));
     }
     let who = format!("plugin `{}`", plugin.kind());
     let judged =

@@ -17,11 +17,12 @@ mod tests;
 
 impl Delegate for Bundled {
     fn name(&self) -> &str {
-        self.0.name()
+        self.plugin.name()
     }
 
     fn call(&self, invocation: &Invocation<'_>) -> Result<Vec<u8>, CniError> {
-        dispatch_caught(self.0, &request(invocation)?)
+        let request = request(invocation)?;
+        manifold_process::hand_on(&self.keep_open, || dispatch_caught(self.plugin, &request))
     }
 }
 

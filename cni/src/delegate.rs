@@ -1,6 +1,8 @@
 //! One call of one plugin, whether it is linked into this process or an executable of the node.
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::{CniArgs, CniError, ContainerId, IfName, Plugin};
@@ -97,11 +99,28 @@ pub trait Delegate: Send + Sync {
 }
 
 /// A plugin of ours, called in this process. It may visit the pod's namespace, and its panic becomes this call's error.
-#[derive(Clone, Copy)]
-pub struct Bundled(pub &'static dyn Plugin);
+#[derive(Clone)]
+pub struct Bundled {
+    pub(crate) plugin: &'static dyn Plugin,
+    pub(crate) keep_open: Vec<Arc<OwnedFd>>,
+}
+
+impl Bundled {
+    /// That plugin.
+    pub fn new(plugin: &'static dyn Plugin) -> Self {
+        Self { plugin, keep_open: Vec::new() }
+    }
+
+    /// As [`crate::Executed::keep_open`], for every program that the plugin starts: an IPAM plugin, a tool of the host.
+    #[must_use]
+    pub fn keep_open(mut self, fds: impl IntoIterator<Item = Arc<OwnedFd>>) -> Self {
+        self.keep_open.extend(fds);
+        self
+    }
+}
 
 impl std::fmt::Debug for Bundled {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Bundled({})", self.0.name())
+        write!(f, "Bundled({})", self.plugin.name())
     }
 }

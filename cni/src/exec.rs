@@ -7,7 +7,12 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
+use manifold_process::{Job, hand_on};
+
 use crate::{CniError, Delegate, Invocation, PluginType, Verb};
+
+/// How much of stdout is kept; more is an error of the plugin. Bytes.
+const MOST_STDOUT: usize = 1 << 20;
 
 /// An executable found by [`crate::find::find`].
 #[derive(Clone, Debug)]
@@ -53,13 +58,8 @@ impl Delegate for Executed {
         environment(&mut command, invocation)?;
         let add = invocation.verb == Verb::Add;
         let answered = |stdout: &[u8]| !add || crate::json::strict(stdout).is_ok();
-        let ended = crate::process::run(
-            &mut command,
-            &invocation.config,
-            &self.keep_open,
-            invocation.deadline,
-            answered,
-        );
+        let job = Job { stdin: &invocation.config, deadline: invocation.deadline, stdout_most: MOST_STDOUT };
+        let ended = hand_on(&self.keep_open, || manifold_process::run(&mut command, &job, answered));
         let answer = crate::answer::judge(self, invocation.verb, ended);
         // The length and not the text: configurations may hold secrets (S-2).
         tracing::debug!(

@@ -38,7 +38,6 @@ pub mod error;
 pub mod exec;
 #[cfg(test)]
 mod fake;
-pub mod file_mask;
 pub mod find;
 pub mod ipam;
 pub mod json;
@@ -48,7 +47,6 @@ pub mod name;
 pub mod netns;
 pub mod plugin;
 pub mod probe;
-mod process;
 pub mod request;
 pub mod result;
 pub mod select;
@@ -57,6 +55,7 @@ pub mod spelling;
 pub mod stdin;
 pub mod version;
 
+pub use manifold_process::file_mask;
 #[doc(hidden)]
 pub use serde;
 

@@ -5,23 +5,17 @@
 
 pub mod kernel;
 
-use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 pub use nftables::batch::Batch;
-pub use nftables::{expr, schema, stmt, types};
-use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::wait::{Id, WaitPidFlag, waitid};
-use nix::unistd::Pid;
-
 use nftables::schema::{NfListObject, NfObject, Nftables, Table};
 use nftables::types::NfFamily;
+pub use nftables::{expr, schema, stmt, types};
 
-use crate::tool;
+use crate::tool::{self, NoEnd};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -197,30 +191,29 @@ impl Nft {
     }
 
     fn run(&self, what: &str, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>, NftError> {
-        let fail = |source| match io::Error::kind(&source) {
-            io::ErrorKind::NotFound => {
+        let ended = tool::run(&self.program, arguments, input, Instant::now() + self.deadline)
+            .map_err(|no_end| self.no_end(no_end))?;
+        if ended.stdout.overflow {
+            return Err(NftError::Refused { what: what.to_owned(), said: "it printed too much".to_owned() });
+        }
+        if ended.status.success() {
+            return Ok(ended.stdout.bytes);
+        }
+        Err(NftError::Refused { what: what.to_owned(), said: told(&ended.stderr.bytes, ended.status) })
+    }
+
+    fn no_end(&self, no_end: NoEnd) -> NftError {
+        match no_end {
+            NoEnd::Start(error) if error.kind() == io::ErrorKind::NotFound => {
                 NftError::NotInstalled { searched: vec![format!("`{}`", self.program.display())] }
             }
-            _ => NftError::Run { program: self.program.clone(), source },
-        };
-        let (mut output, mut errors) = (memory(b"").map_err(fail)?, memory(b"").map_err(fail)?);
-        let child = Command::new(&self.program)
-            .args(arguments)
-            .env_clear() // Messages are matched in English.
-            .env("PATH", tool::search_path())
-            .stdin(memory(input).map_err(fail)?)
-            .stdout(Stdio::from(output.try_clone().map_err(fail)?))
-            .stderr(Stdio::from(errors.try_clone().map_err(fail)?))
-            .spawn()
-            .map_err(fail)?;
-        let Some(status) = ended(child, Instant::now() + self.deadline).map_err(fail)? else {
-            return Err(NftError::Timeout { program: self.program.clone(), deadline: self.deadline });
-        };
-        if status.success() {
-            return contents(&mut output).map_err(fail);
+            NoEnd::Start(source) | NoEnd::Watch(source) => {
+                NftError::Run { program: self.program.clone(), source }
+            }
+            NoEnd::Deadline(_) => {
+                NftError::Timeout { program: self.program.clone(), deadline: self.deadline }
+            }
         }
-        let said = contents(&mut errors).map_err(fail)?;
-        Err(NftError::Refused { what: what.to_owned(), said: told(&said, status) })
     }
 }
 
@@ -245,37 +238,4 @@ fn told(errors: &[u8], status: ExitStatus) -> String {
     let line =
         lines.clone().find(|line| line.contains("Error:")).or_else(|| lines.clone().find(|l| !l.is_empty()));
     line.map_or_else(|| format!("it gave no reason ({status})"), str::to_owned)
-}
-
-/// A file in memory, read from its start. With files in place of pipes neither side can block the other.
-fn memory(bytes: &[u8]) -> io::Result<File> {
-    let mut file = File::from(memfd_create(c"nft", MFdFlags::MFD_CLOEXEC)?);
-    file.write_all(bytes)?;
-    file.rewind()?;
-    Ok(file)
-}
-
-fn contents(file: &mut File) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.rewind()?;
-    file.read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// The exit status, or `None` after stopping a child that did not end in time.
-fn ended(mut child: Child, deadline: Instant) -> io::Result<Option<ExitStatus>> {
-    let pid = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
-    let (tell, told) = mpsc::channel();
-    // The thread only looks: the child stays ours to reap, so its number cannot go to another process meanwhile.
-    let watcher = std::thread::Builder::new().name("nft".into()).spawn(move || {
-        let _ = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
-        let _ = tell.send(());
-    });
-    let in_time =
-        watcher.is_ok() && told.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok();
-    if !in_time {
-        child.kill()?;
-    }
-    let status = child.wait()?;
-    Ok(in_time.then_some(status))
 }

@@ -8,6 +8,14 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use manifold_process::Job;
+pub use manifold_process::{Ended, NoEnd};
+
+/// The rules of a host with thousands of services fit. Bytes.
+const OUTPUT_MOST: usize = 64 << 20;
 
 const USUAL_FOLDERS: &[&str] = &[
     "/usr/sbin",
@@ -29,8 +37,25 @@ pub fn folders() -> Vec<PathBuf> {
     folders_with(env::var_os("PATH").as_deref())
 }
 
+/// Runs a tool to its end. It dies with the thread that called this, and holds the locks that this thread hands on
+/// (`manifold_process::hand_on`): no tool works beside a later call (F-RUN-1).
+///
+/// # Errors
+/// If it cannot be started, or did not end by the deadline and was killed.
+pub fn run<A: AsRef<OsStr>>(
+    program: &Path,
+    arguments: impl IntoIterator<Item = A>,
+    input: &[u8],
+    deadline: Instant,
+) -> Result<Ended, NoEnd> {
+    let mut command = Command::new(program);
+    // Nothing of our environment changes what it does, and its messages are in English.
+    command.args(arguments).env_clear().env("PATH", search_path());
+    manifold_process::run(&mut command, &Job { stdin: input, deadline, stdout_most: OUTPUT_MOST }, |_| true)
+}
+
 /// A `PATH` of these folders, for a tool that is a script and needs others.
-pub fn search_path() -> OsString {
+fn search_path() -> OsString {
     // No folder holds a colon: each is one of ours, or was part of a `PATH`.
     env::join_paths(folders()).unwrap_or_else(|_| USUAL_FOLDERS.join(":").into())
 }

@@ -1,14 +1,11 @@
 //! `iptables` and `ip6tables`: a table as the lines that would make it, and changes to it, all at one go or none.
 
-use std::io::{self, Read, Write};
 use std::net::IpAddr;
-use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use manifold_cni::CniError;
-use manifold_net::tool;
+use manifold_net::tool::{self, NoEnd};
 
 use crate::interface::ruleset::LAST_GRACE;
 
@@ -69,9 +66,8 @@ impl Tool {
 
     /// A table as commands that would make it.
     pub(crate) fn rules(&self, table: &str) -> Result<Vec<String>, CniError> {
-        let mut command = Command::new(&self.list);
-        command.args(["-w", PATIENCE, "-t", table, "-S"]);
-        Ok(self.run(command, "list the rules", "")?.lines().map(str::to_owned).collect())
+        let listing = self.run(&self.list, &["-w", PATIENCE, "-t", table, "-S"], "list the rules", "")?;
+        Ok(listing.lines().map(str::to_owned).collect())
     }
 
     /// Makes all changes to a table at one go, or none. `what` ends the sentence "iptables refused to …".
@@ -79,9 +75,8 @@ impl Tool {
         if lines.is_empty() {
             return Ok(());
         }
-        let mut command = Command::new(&self.restore);
-        command.args(["-w", PATIENCE, "--noflush"]);
-        self.run(command, what, &format!("*{table}\n{}\nCOMMIT\n", lines.join("\n"))).map(drop)
+        let input = format!("*{table}\n{}\nCOMMIT\n", lines.join("\n"));
+        self.run(&self.restore, &["-w", PATIENCE, "--noflush"], what, &input).map(drop)
     }
 
     /// Changes a table as `decide` says of its rules. Another call may make the same chains between the look and the
@@ -120,45 +115,28 @@ impl Tool {
         Some(self.settle(table, what, there, decide))
     }
 
-    fn run(&self, mut command: Command, what: &str, input: &str) -> Result<String, CniError> {
+    fn run(&self, program: &Path, arguments: &[&str], what: &str, input: &str) -> Result<String, CniError> {
         let name = self.family.tool();
-        let broken = |error: io::Error| CniError::failed(format!("`{name}` cannot be run ({error})"));
-        command.env_clear().env("PATH", tool::search_path());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(broken)?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // A tool that ended early says why; that it did not read is no news.
-            let _ = stdin.write_all(input.as_bytes());
+        let ended =
+            tool::run(program, arguments, input.as_bytes(), self.deadline).map_err(
+                |no_end| match no_end {
+                    NoEnd::Start(error) | NoEnd::Watch(error) => {
+                        CniError::failed(format!("`{name}` cannot be run ({error})"))
+                    }
+                    NoEnd::Deadline(_) => {
+                        CniError::failed(format!("`{name}` did not end in time and was stopped"))
+                    }
+                },
+            )?;
+        if ended.stdout.overflow {
+            return Err(CniError::failed(format!("`{name}` printed more rules than can be read")));
         }
-        let Some((status, said, complained)) = outcome(child, self.deadline).map_err(broken)? else {
-            return Err(CniError::failed(format!("`{name}` did not end in time and was stopped")));
-        };
-        if status.success() {
-            return Ok(said);
+        if ended.status.success() {
+            return Ok(String::from_utf8_lossy(&ended.stdout.bytes).into_owned());
         }
+        let complained = String::from_utf8_lossy(&ended.stderr.bytes);
         let complaint = complained.lines().next().unwrap_or("it gave no reason").trim();
         Err(CniError::failed(format!("`{name}` refused to {what}: {complaint}")))
-    }
-}
-
-/// How the tool ended and what it wrote, or `None` after stopping one that did not end in time.
-fn outcome(mut child: Child, deadline: Instant) -> io::Result<Option<(ExitStatus, String, String)>> {
-    let (tell, told) = mpsc::channel();
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    // It ends by itself when the tool does, and with it the tool's ends of the pipes.
-    std::thread::Builder::new().name("iptables".into()).spawn(move || {
-        let (mut said, mut complained) = (Vec::new(), Vec::new());
-        let _ = stdout.map(|mut pipe| pipe.read_to_end(&mut said));
-        let _ = stderr.map(|mut pipe| pipe.read_to_end(&mut complained));
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        let _ = tell.send((text(said), text(complained)));
-    })?;
-    match told.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-        Ok((said, complained)) => Ok(Some((child.wait()?, said, complained))),
-        Err(_) => {
-            child.kill()?;
-            child.wait().map(|_| None)
-        }
     }
 }
 
@@ -184,19 +162,5 @@ impl Family {
             Self::V4 => "iptables",
             Self::V6 => "ip6tables",
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tool_that_hangs_is_stopped_at_the_deadline() {
-        let mut command = Command::new("sleep");
-        let child = command.arg("60").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let begin = Instant::now();
-        assert!(outcome(child, begin + std::time::Duration::from_millis(50)).unwrap().is_none());
-        assert!(begin.elapsed().as_secs() < 10);
     }
 }

@@ -12,7 +12,7 @@ fn fine(_: Verb) -> Result<(), CniError> {
 
 fn call(plugin: &'static FakePlugin, verb: Verb, config: &Value) -> Result<Vec<u8>, CniError> {
     let at = attachment();
-    Bundled(plugin).call(&Invocation {
+    Bundled::new(plugin).call(&Invocation {
         verb,
         container: Some(&at.container),
         netns: Some(at.netns.clone()),

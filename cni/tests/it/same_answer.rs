@@ -103,7 +103,11 @@ fn a_delegate_answers_the_same_bundled_and_executed() {
                 config: config.to_string().into_bytes(),
                 deadline: Instant::now() + Duration::from_secs(20),
             };
-            assert_eq!(Bundled(&Fixed).call(&invocation), executed.call(&invocation), "{verb:?} {config}");
+            assert_eq!(
+                Bundled::new(&Fixed).call(&invocation),
+                executed.call(&invocation),
+                "{verb:?} {config}"
+            );
         }
     }
 }

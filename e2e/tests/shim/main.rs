@@ -27,6 +27,7 @@ mod executed_chain;
 mod failing_add;
 mod failing_del;
 mod gc;
+mod helpers;
 mod host_ports;
 mod hostile;
 mod hostile_calls;

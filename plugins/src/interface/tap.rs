@@ -104,7 +104,7 @@ fn make<'a>(
         return Err(veth_pair::taken(&at.ifname));
     }
     let new = match conf.selinux_context() {
-        Some(context) if tap_label::in_force() => tap_label::add(pod, &spec, context)?,
+        Some(context) if tap_label::in_force() => tap_label::add(pod, &spec, context, origin.input.deadline)?,
         _ => pod.add_tap(&spec).told()?,
     };
     let index = new.index;

@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::time::Instant;
 
 use manifold_cni::CniError;
-use manifold_net::{Link, Net, TapSpec, tool};
+use manifold_net::tool::{self, NoEnd};
+use manifold_net::{Link, Net, TapSpec};
 
 use super::failure::Told;
 
@@ -15,26 +16,25 @@ pub(crate) fn in_force() -> bool {
     Path::new("/sys/fs/selinux/enforce").exists()
 }
 
-pub(crate) fn add(pod: &Net, spec: &TapSpec<'_>, context: &str) -> Result<Link, CniError> {
-    let made = pod.netns().run(|| labelled(context, || run(&mut command(spec)))).told()?;
+pub(crate) fn add(pod: &Net, spec: &TapSpec<'_>, context: &str, deadline: Instant) -> Result<Link, CniError> {
+    let made = pod.netns().run(|| labelled(context, || run(&arguments(spec), deadline))).told()?;
     made?;
     let link = pod.link(spec.name).told()?;
     link.ok_or_else(|| CniError::failed(format!("the TAP device `{}` vanished at once", spec.name)))
 }
 
-fn command(spec: &TapSpec<'_>) -> Command {
-    let mut command = Command::new(tool::find("ip").unwrap_or_else(|| "ip".into()));
-    command.env_clear().env("PATH", tool::search_path());
-    command.args(["tuntap", "add", "mode", "tap", "name", spec.name, "vnet_hdr"]);
+fn arguments(spec: &TapSpec<'_>) -> Vec<String> {
+    let mut words = vec!["tuntap", "add", "mode", "tap", "name", spec.name, "vnet_hdr"];
     if spec.multi_queue {
-        command.arg("multi_queue");
+        words.push("multi_queue");
     }
+    let mut words: Vec<String> = words.into_iter().map(str::to_owned).collect();
     for (word, id) in [("user", spec.owner), ("group", spec.group)] {
         if let Some(id) = id {
-            command.args([word, &id.to_string()]);
+            words.extend([word.to_owned(), id.to_string()]);
         }
     }
-    command
+    words
 }
 
 /// This thread's next program runs under the context; those after it do not.
@@ -52,12 +52,18 @@ fn labelled<T>(context: &str, work: impl FnOnce() -> Result<T, CniError>) -> Res
     done
 }
 
-fn run(command: &mut Command) -> Result<(), CniError> {
-    let output = command.output().map_err(|error| {
-        CniError::failed(format!("`ip` cannot be run ({error}); `selinuxContext` needs it"))
+fn run(arguments: &[String], deadline: Instant) -> Result<(), CniError> {
+    let program = tool::find("ip").unwrap_or_else(|| "ip".into());
+    let ended = tool::run(&program, arguments, b"", deadline).map_err(|no_end| {
+        CniError::failed(match no_end {
+            NoEnd::Start(error) | NoEnd::Watch(error) => {
+                format!("`ip` cannot be run ({error}); `selinuxContext` needs it")
+            }
+            NoEnd::Deadline(_) => "`ip` did not make the TAP device in time and was stopped".to_owned(),
+        })
     })?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    match output.status.success() {
+    let said = String::from_utf8_lossy(&ended.stderr.bytes);
+    match ended.status.success() {
         true => Ok(()),
         false => Err(CniError::failed(format!("`ip` did not make the TAP device: {}", said.trim()))),
     }

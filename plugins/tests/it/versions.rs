@@ -20,7 +20,7 @@ pub(crate) fn call(bed: &Bed, verb: Verb, conf: &Value, pod: &Pod) -> Result<Vec
         config: serde_json::to_vec(conf).unwrap(),
         deadline: Instant::now() + PATIENCE,
     };
-    let plugin = Bundled(bundled(conf["type"].as_str().unwrap()).unwrap());
+    let plugin = Bundled::new(bundled(conf["type"].as_str().unwrap()).unwrap());
     bed.host.run(|| plugin.call(&invocation)).unwrap()
 }
 

@@ -6,7 +6,7 @@ use nix::sys::stat::{Mode, umask};
 
 static OF_CALLER: OnceLock<Mode> = OnceLock::new();
 
-/// From now on the files of this process are for its user alone; executed plugins get the mask that was there before.
+/// From now on the files of this process are for its user alone; what is executed gets the mask that was there before.
 /// For `main`, before anything is made.
 pub fn keep_private() {
     let before = umask(Mode::from_bits_truncate(0o077));
@@ -14,7 +14,7 @@ pub fn keep_private() {
     let _ = OF_CALLER.set(before);
 }
 
-/// The mask of an executed plugin; `None` where it is ours.
+/// The mask of what is executed; `None` where it is ours.
 pub(crate) fn of_caller() -> Option<Mode> {
     OF_CALLER.get().copied()
 }
