@@ -2,14 +2,16 @@
 //!
 //! A UDP flow has no end that the kernel could see: as long as it goes on, it is sent where the first packet went.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
 
 use crate::error::{NetError, Why};
-use crate::net::Family;
+use crate::net::{Family, Net};
 use crate::netfilter::{attribute, exchange, message, open, protocol, put};
+use crate::route::RouteKind;
 
 const UDP: u8 = 17;
 /// Subsystem 1 (connection tracking) with the message's own number.
@@ -38,8 +40,19 @@ pub struct UdpFlows<'a> {
     pub family: Family,
     /// They were first sent to one of these ports; `None` means any port.
     pub to: Option<&'a [u16]>,
-    /// They are answered from this address, although they were sent to another; `None` means any.
-    pub led_to: Option<IpAddr>,
+    /// Who answers them.
+    pub answered: Answered,
+}
+
+/// Who answers a flow. A packet that rules led elsewhere is answered from another address than it was sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// Whoever; the flow was sent to this host itself.
+    ByAnyone,
+    /// Another than this host, to which the flow was sent.
+    ByAnother,
+    /// This address, although the flow was sent to another.
+    By(IpAddr),
 }
 
 /// Forgets these flows in the namespace of the calling thread. Returns how many there were.
@@ -50,15 +63,18 @@ pub fn forget_udp(flows: UdpFlows<'_>) -> Result<usize, NetError> {
     let fail = |error| NetError::new("forget tracked UDP flows", Why::Socket(error));
     let protocol = protocol(flows.family);
     let mut socket = open().map_err(fail)?;
-    let mut keys = Vec::new();
+    let mut found = Vec::new();
     exchange(&mut socket, &message(GET, NLM_F_DUMP, protocol, &[]), |attributes| {
         if flows.has(attributes) == Some(true) {
-            keys.push(key_of_flow(attributes));
+            found.extend(flows.sent_to(attributes).map(|address| (address, key_of_flow(attributes))));
         }
     })
     .map_err(fail)?;
+    if !matches!(flows.answered, Answered::By(_)) {
+        found = to_this_host(found)?;
+    }
     let mut forgotten = 0;
-    for key in &keys {
+    for (_, key) in &found {
         match exchange(&mut socket, &message(DELETE, NLM_F_ACK, protocol, key), |_| {}) {
             Ok(()) => forgotten += 1,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {} // It ended meanwhile.
@@ -66,6 +82,23 @@ pub fn forget_udp(flows: UdpFlows<'_>) -> Result<usize, NetError> {
         }
     }
     Ok(forgotten)
+}
+
+/// Those that were sent to an address of this host, as the kernel's routes tell it: others may well be to the same port, such
+/// as every question to a name server.
+fn to_this_host(found: Vec<(IpAddr, Vec<u8>)>) -> Result<Vec<(IpAddr, Vec<u8>)>, NetError> {
+    if found.is_empty() {
+        return Ok(found);
+    }
+    let host = Net::here()?;
+    let mut is_own = BTreeMap::new();
+    for (address, _) in &found {
+        if !is_own.contains_key(address) {
+            let route = host.route_to(*address)?;
+            is_own.insert(*address, route.is_some_and(|route| route.kind == RouteKind::Local));
+        }
+    }
+    Ok(found.into_iter().filter(|(address, _)| is_own.get(address) == Some(&true)).collect())
 }
 
 impl UdpFlows<'_> {
@@ -78,10 +111,17 @@ impl UdpFlows<'_> {
         if !is_udp || self.to.is_some_and(|ports| !ports.contains(&port)) {
             return Some(false);
         }
-        let Some(address) = self.led_to else { return Some(true) };
-        let answered_from = self.address(attribute(flow, CTA_TUPLE_REPLY)?, CTA_IP_V4_SRC, CTA_IP_V6_SRC)?;
-        let sent_to = self.address(original, CTA_IP_V4_DST, CTA_IP_V6_DST)?;
-        Some(answered_from == address && sent_to != address)
+        let answers = self.address(attribute(flow, CTA_TUPLE_REPLY)?, CTA_IP_V4_SRC, CTA_IP_V6_SRC)?;
+        let is_led_elsewhere = answers != self.sent_to(flow)?;
+        Some(match self.answered {
+            Answered::ByAnyone => true,
+            Answered::ByAnother => is_led_elsewhere,
+            Answered::By(address) => is_led_elsewhere && answers == address,
+        })
+    }
+
+    fn sent_to(&self, flow: &[u8]) -> Option<IpAddr> {
+        self.address(attribute(flow, CTA_TUPLE_ORIG)?, CTA_IP_V4_DST, CTA_IP_V6_DST)
     }
 
     fn address(&self, tuple: &[u8], v4: u16, v6: u16) -> Option<IpAddr> {

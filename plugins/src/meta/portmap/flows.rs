@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use manifold_cni::{Detachment, Input};
 use manifold_net::Family;
-use manifold_net::conntrack::{UdpFlows, forget_udp};
+use manifold_net::conntrack::{Answered, UdpFlows, forget_udp};
 use manifold_plugin_conf::portmap::{PortMapping, Protocol, mappings};
 
 use super::wish::Wish;
@@ -15,7 +15,7 @@ use crate::interface::sandbox;
 pub(super) fn forget_those_to_ports(wish: &Wish) {
     let ports = udp_ports(&wish.mappings);
     if !ports.is_empty() {
-        forget(UdpFlows { family: wish.family(), to: Some(&ports), led_to: None });
+        forget(UdpFlows { family: wish.family(), to: Some(&ports), answered: Answered::ByAnyone });
     }
 }
 
@@ -31,11 +31,12 @@ pub(super) fn forget_those_of_pod(input: &Input, at: &Detachment, had_rules: boo
     }
     let addresses = addresses(input, at);
     for address in &addresses {
-        forget(UdpFlows { family: Family::of(*address), to, led_to: Some(*address) });
+        forget(UdpFlows { family: Family::of(*address), to, answered: Answered::By(*address) });
     }
+    // Where nobody knows the pod's addresses, the ports of the host say which flows were mapped.
     if addresses.is_empty() && to.is_some() {
         for family in [Family::V4, Family::V6] {
-            forget(UdpFlows { family, to, led_to: None });
+            forget(UdpFlows { family, to, answered: Answered::ByAnother });
         }
     }
 }

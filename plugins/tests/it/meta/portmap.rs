@@ -1,7 +1,7 @@
 //! `portmap`: connections that arrive, from outside, from the host and from the pod itself; and what stays of the rules.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::time::{Duration, Instant};
 
 use manifold_cni::CniResult;
@@ -233,9 +233,13 @@ fn datagram(socket: &UdpSocket) -> Option<String> {
 
 /// A datagram to a port of the host from one and the same socket; who answered.
 fn datagram_to(socket: &UdpSocket, port: u16) -> Option<String> {
+    datagram_at(socket, ("192.0.2.1", port))
+}
+
+fn datagram_at(socket: &UdpSocket, at: impl ToSocketAddrs) -> Option<String> {
     let mut buffer = [0; 64];
     for _ in 0..12 {
-        socket.send_to(b"?", ("192.0.2.1", port)).unwrap();
+        socket.send_to(b"?", &at).unwrap();
         if let Ok((length, _)) = socket.recv_from(&mut buffer) {
             return Some(String::from_utf8_lossy(&buffer[..length]).into_owned());
         }
@@ -324,6 +328,43 @@ fn del_forgets_the_udp_flows_of_the_pod_and_of_no_other() {
         client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         assert_eq!(datagram_to(&client, 5454).as_deref(), Some("other"));
         assert_eq!(begun(&bed, 5454), before, "{backend}: flows of other pods go on");
+    }
+}
+
+// Proves: PLG-PORTMAP-15
+#[test]
+fn neither_add_nor_del_forgets_flows_that_no_mapping_led() {
+    for backend in BACKENDS {
+        let bed = Bed::new();
+        let (world, pod, other) = (world(&bed), bed.pod("a"), bed.pod("other"));
+        // What keeps connection tracking on, and counts what begins.
+        bed.sh("nft add table ip seen; nft 'add chain ip seen c { type filter hook prerouting priority 0; }'
+            nft add rule ip seen c udp dport 53 ct state new counter");
+        for (netns, name) in [(&pod.netns, "pod"), (&world.netns, "world")] {
+            echo(netns, name);
+        }
+        let mapped = portmap(backend, json!([{"hostPort": 53, "containerPort": 53, "protocol": "udp"}]));
+        let (_, beside) = add_both(&bed, &bridge(&bed), &one(backend), &other);
+        let asks_world = || {
+            let socket = other.netns.run(|| UdpSocket::bind("0.0.0.0:5300").unwrap()).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            datagram_at(&socket, "192.0.2.2:53")
+        };
+        assert_eq!(asks_world().as_deref(), Some("world"), "{backend}: {beside:?}");
+        let before = begun(&bed, 53);
+        let (_, result) = add_both(&bed, &bridge(&bed), &mapped, &pod);
+        assert_eq!(asks_world().as_deref(), Some("world"));
+        assert_eq!(begun(&bed, 53), before, "{backend}: ADD left it alone");
+        let client = world.netns.run(|| UdpSocket::bind("192.0.2.2:0").unwrap()).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        assert_eq!(datagram_to(&client, 53).as_deref(), Some("pod"), "{backend}: {result:?}");
+        let before = begun(&bed, 53);
+        // Nobody knows the pod's addresses any more.
+        bed.del_at(&mapped, &pod.without_netns(None)).unwrap();
+        assert_eq!(asks_world().as_deref(), Some("world"));
+        assert_eq!(begun(&bed, 53), before, "{backend}: DEL left it alone");
+        client.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        assert_eq!(datagram_to(&client, 53), None, "{backend}: the mapped flow is forgotten");
     }
 }
 
