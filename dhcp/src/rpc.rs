@@ -1,11 +1,12 @@
 //! How the plugin asks the daemon: one line of JSON each way over a Unix socket.
 
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::net::UnixStream;
+use std::io::{self, BufRead as _, BufReader, Read, Write};
+use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use manifold_cni::{CniError, CniResult, code};
+use manifold_net::UnixConnection;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::identity::LeaseId;
@@ -49,44 +50,62 @@ pub enum Answer {
     Refused(CniError),
 }
 
+/// Why there is no answer to go on with.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    #[error("the DHCP daemon does not answer at `{}` ({source}); start it with `manifold dhcp daemon`", socket.display())]
+    NobodyListens { socket: PathBuf, source: io::Error },
+    #[error("the DHCP daemon at `{}` did not answer in time", .0.display())]
+    Late(PathBuf),
+    #[error("the DHCP daemon at `{}` cannot be asked ({source}); see its log", socket.display())]
+    Broken { socket: PathBuf, source: io::Error },
+    /// Its own words.
+    #[error(transparent)]
+    Refused(CniError),
+}
+
+impl From<CallError> for CniError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Refused(refused) => refused,
+            other => Self::new(code::TRY_AGAIN, other.to_string()),
+        }
+    }
+}
+
 /// Asks, and waits for the answer until the deadline.
-pub fn call(socket: &Path, request: &Request, deadline: Instant) -> Result<Answer, CniError> {
-    let lost = |e: &io::Error| match e.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => CniError::new(
-            code::TRY_AGAIN,
-            format!("the DHCP daemon at `{}` did not answer in time", socket.display()),
-        ),
-        _ => CniError::new(
-            code::TRY_AGAIN,
-            format!(
-                "the DHCP daemon does not answer at `{}` ({e}); start it with `manifold dhcp daemon`",
-                socket.display()
-            ),
-        ),
-    };
-    let mut stream = UnixStream::connect(socket).map_err(|e| lost(&e))?;
-    let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-    let asked = || -> io::Result<Answer> {
-        stream.set_read_timeout(Some(left))?;
-        stream.set_write_timeout(Some(left))?;
-        write(&mut stream, request)?;
-        read(&mut stream)
-    }();
-    match asked.map_err(|e| lost(&e))? {
-        Answer::Refused(error) => Err(error),
+pub fn call(socket: &Path, request: &Request, deadline: Instant) -> Result<Answer, CallError> {
+    let asked = SocketAddr::from_pathname(socket).and_then(|address| {
+        let mut connection = UnixConnection::open(&address, deadline)?;
+        write(&mut connection, request)?;
+        read(&mut connection)
+    });
+    match asked.map_err(|source| lost(socket.to_owned(), source))? {
+        Answer::Refused(error) => Err(CallError::Refused(error)),
         answer => Ok(answer),
     }
 }
 
+fn lost(socket: PathBuf, source: io::Error) -> CallError {
+    match source.kind() {
+        io::ErrorKind::TimedOut => CallError::Late(socket),
+        // Only connecting fails so.
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::ConnectionRefused => {
+            CallError::NobodyListens { socket, source }
+        }
+        _ => CallError::Broken { socket, source },
+    }
+}
+
 /// One message, with its line feed.
-pub fn write<T: Serialize>(stream: &mut UnixStream, message: &T) -> io::Result<()> {
+pub fn write<T: Serialize>(stream: &mut impl Write, message: &T) -> io::Result<()> {
     let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');
     stream.write_all(&line)
 }
 
 /// One message. Never more than its bound is read.
-pub fn read<T: DeserializeOwned>(stream: &mut UnixStream) -> io::Result<T> {
+pub fn read<T: DeserializeOwned>(stream: &mut impl Read) -> io::Result<T> {
     let mut line = Vec::new();
     BufReader::new(stream.take(LINE_BYTES)).read_until(b'\n', &mut line)?;
     if line.last() != Some(&b'\n') {
@@ -97,6 +116,8 @@ pub fn read<T: DeserializeOwned>(stream: &mut UnixStream) -> io::Result<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixStream;
+
     use super::*;
 
     #[test]

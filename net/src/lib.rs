@@ -21,6 +21,7 @@
 //! | what is a kernel setting | [`sysctl`] |
 //! | which firewall rules are ours | [`nft`] |
 //! | where is a tool of the host | [`tool`] |
+//! | how is a daemon of the host asked within a time | [`unix`] |
 //! | may `iptables` have something of ours | [`iptables`] |
 //! | which flows does the kernel remember | [`conntrack`] |
 //! | how are packets sent from a link without an address | [`packet`] |
@@ -60,6 +61,7 @@ pub mod shape;
 pub mod sysctl;
 pub mod tap;
 pub mod tool;
+pub mod unix;
 pub mod vf;
 pub mod wait;
 
@@ -80,5 +82,6 @@ pub use rule::Rule;
 pub use shape::TokenBucket;
 pub use sysctl::SysctlError;
 pub use tap::TapSpec;
+pub use unix::UnixConnection;
 pub use vf::{Vf, VfChange, VfState};
 pub use wait::Dad;

@@ -5,14 +5,15 @@ mod flags;
 mod server;
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use manifold_cni::CniError;
+use manifold_net::UnixConnection;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
@@ -56,7 +57,7 @@ const STATUS: Duration = Duration::from_secs(4);
 
 /// Whether a daemon of these flags answers.
 pub fn status(flags: &Flags) -> Result<(), CniError> {
-    rpc::call(&flags.socket(), &Request::Status, Instant::now() + STATUS).map(drop)
+    Ok(rpc::call(&flags.socket(), &Request::Status, Instant::now() + STATUS).map(drop)?)
 }
 
 /// A file that goes when the daemon ends in order.
@@ -75,7 +76,7 @@ fn listen(path: &Path) -> anyhow::Result<UnixListener> {
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
         made.with_context(|| format!("the folder `{}` cannot be made", folder.display()))?;
     }
-    if UnixStream::connect(path).is_ok() {
+    if is_served(path)? {
         bail!("another daemon serves at `{}`; end it first, or give another `-socketpath`", path.display());
     }
     // What lies there is of a daemon that was killed.
@@ -84,6 +85,15 @@ fn listen(path: &Path) -> anyhow::Result<UnixListener> {
     let listener = UnixListener::bind(path);
     nix::sys::stat::umask(old);
     listener.with_context(|| format!("cannot listen at `{}`", path.display()))
+}
+
+/// One whose queue is full is served as well.
+fn is_served(path: &Path) -> io::Result<bool> {
+    let address = SocketAddr::from_pathname(path)?;
+    match UnixConnection::open(&address, Instant::now() + STATUS) {
+        Ok(_) => Ok(true),
+        Err(error) => Ok(error.kind() == io::ErrorKind::TimedOut),
+    }
 }
 
 fn write_pid(path: &Path) -> anyhow::Result<Removed> {

@@ -7,10 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use manifold_cni::{CniError, IfName, code};
+use manifold_net::UnixConnection;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
 use nix::sys::socket::{getsockopt, sockopt};
@@ -62,26 +63,21 @@ pub(super) fn serve(
     }
 }
 
-fn answer(
-    mut stream: UnixStream,
-    registry: Arc<Registry>,
-    prefix: Option<Arc<Path>>,
-    busy: Arc<AtomicUsize>,
-) {
+fn answer(stream: UnixStream, registry: Arc<Registry>, prefix: Option<Arc<Path>>, busy: Arc<AtomicUsize>) {
     let turn = Turn::take(busy);
     let full = turn.is_none();
     let started = thread::Builder::new().name("request".into()).spawn(move || {
         let told = || -> io::Result<()> {
             stream.set_nonblocking(false)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            stream.set_write_timeout(Some(PATIENCE))?;
+            let mut caller = UnixConnection::taken(stream, Instant::now() + PATIENCE);
             let answer = match full {
                 true => Answer::Refused(CniError::new(code::TRY_AGAIN, "the DHCP daemon is busy; try again")),
-                false => of_root(&stream).and_then(|()| rpc::read(&mut stream)).map(|request| {
+                false => of_root(&caller).and_then(|()| rpc::read(&mut caller)).map(|request| {
                     serve_one(&registry, request, prefix.as_deref()).unwrap_or_else(Answer::Refused)
                 })?,
             };
-            rpc::write(&mut stream, &answer)
+            caller.set_deadline(Instant::now() + PATIENCE);
+            rpc::write(&mut caller, &answer)
         }();
         if let Err(e) = told {
             tracing::warn!("a caller was not served: {e}");
@@ -110,8 +106,8 @@ impl Drop for Turn {
 }
 
 /// The socket's mode says so too, and a socket that systemd made may have another one (S-14).
-fn of_root(stream: &UnixStream) -> io::Result<()> {
-    let uid = getsockopt(stream, sockopt::PeerCredentials)?.uid();
+fn of_root(caller: &UnixConnection) -> io::Result<()> {
+    let uid = getsockopt(caller, sockopt::PeerCredentials)?.uid();
     match uid {
         0 => Ok(()),
         uid => Err(io::Error::new(

@@ -1,10 +1,12 @@
 //! The daemon's flags, socket activation and end.
 
+use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
+use manifold_e2e::netns::TestNetns;
 use serde_json::json;
 
 use crate::bed::{Bed, manifold, wait_until};
@@ -50,6 +52,46 @@ fn whoever_asks_whether_it_serves_is_told_by_the_exit_code() {
     wait_until("it serves", || ask().status.success());
     bed.kill_daemon();
     assert!(!ask().status.success(), "its socket lies there, and nobody answers");
+}
+
+// Proves: F-PLG-10
+#[test]
+fn del_needs_no_daemon_and_the_next_daemon_drops_the_lease() {
+    let mut bed = Bed::new();
+    let _server = FakeServer::start(&bed, |_, _| Some(terms(20)));
+    let pod = TestNetns::new().unwrap();
+    let conf = bed.conf("macvlan", json!({}));
+    // One that was killed leaves a socket at which nobody listens, one that ended leaves none.
+    for is_killed in [true, false] {
+        bed.add(&conf, "c1", &pod).good();
+        assert_eq!(bed.lease_files(), 1);
+        if is_killed {
+            bed.kill_daemon();
+        } else {
+            assert!(bed.end_daemon().success());
+        }
+        assert!(bed.del(&conf, "c1", &pod).ok);
+        assert!(pod.exec(&["ip", "link", "show", "eth0"]).is_err(), "the link is gone");
+        let mut gc = conf.clone();
+        gc["cni.dev/valid-attachments"] = json!([]);
+        assert!(bed.call("GC", &gc, None, "").ok);
+        let (code, text) = bed.add(&conf, "c1", &pod).bad();
+        assert!(code == 11 && text.contains("start it with"), "{code} {text}");
+        bed.start_daemon(&[]);
+        wait_until("the lease of the pod that is gone is dropped", || bed.lease_files() == 0);
+    }
+}
+
+// Proves: F-PLG-8
+#[test]
+fn a_caller_that_says_a_byte_now_and_then_is_not_listened_to_for_ever() {
+    let bed = Bed::new();
+    let mut caller = UnixStream::connect(bed.socket()).unwrap();
+    wait_until("the daemon breaks off", || {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        caller.write_all(b" ").is_err()
+    });
+    assert!(bed.call("STATUS", &bed.dhcp(json!({})), None, "").ok);
 }
 
 // Proves: PLG-DHCP-4

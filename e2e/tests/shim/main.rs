@@ -41,6 +41,7 @@ mod no_calls;
 mod no_programs;
 mod node;
 mod order;
+mod overdue;
 mod pods;
 mod proxy;
 mod reboot;

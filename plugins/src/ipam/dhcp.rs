@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use manifold_cni::{Attachment, AttachmentId, CniArgs, CniError, CniResult, Detachment, Input, Plugin, code};
 use manifold_dhcp::LeaseId;
 use manifold_dhcp::message::Wishes;
-use manifold_dhcp::rpc::{self, Answer, Ask, Request};
+use manifold_dhcp::rpc::{self, Answer, Ask, CallError, Request};
 use manifold_plugin_conf::DhcpConf;
+
+use crate::interface::ruleset::LAST_GRACE;
 
 /// Subnet mask and routers are asked for unless the configuration says otherwise (PLG-DHCP-2).
 const DEFAULTS: [u8; 2] = [3, 1];
@@ -44,7 +46,7 @@ impl Plugin for Dhcp {
     fn del(&self, input: &Input, at: &Detachment) -> Result<(), CniError> {
         let conf = read(input)?;
         let request = Request::Del { id: lease_id(input, at.container.as_str(), at.ifname.as_str()) };
-        rpc::call(&conf.daemon_socket, &request, input.deadline).map(drop)
+        end(&conf, &request, input.deadline)
     }
 
     fn status(&self, input: &Input) -> Result<(), CniError> {
@@ -52,14 +54,27 @@ impl Plugin for Dhcp {
         let deadline = input.deadline.min(Instant::now() + STATUS_WAIT);
         rpc::call(&conf.daemon_socket, &Request::Status, deadline)
             .map(drop)
-            .map_err(|e| CniError { code: code::NOT_AVAILABLE, ..e })
+            .map_err(|e| CniError { code: code::NOT_AVAILABLE, ..e.into() })
     }
 
     fn gc(&self, input: &Input, keep: &[AttachmentId]) -> Result<(), CniError> {
         let conf = read(input)?;
         let keep = keep.iter().map(|at| lease_id(input, &at.container, &at.ifname)).collect();
         let request = Request::Gc { network: input.name.to_string(), keep };
-        rpc::call(&conf.daemon_socket, &request, input.deadline).map(drop)
+        end(&conf, &request, input.deadline)
+    }
+}
+
+/// Ends leases. Where no daemon listens, nobody renews any: the server takes them back in time, and the next daemon
+/// drops those of pods that are gone. So the pod need not wait for it.
+fn end(conf: &DhcpConf, request: &Request, deadline: Instant) -> Result<(), CniError> {
+    let deadline = deadline.max(Instant::now() + LAST_GRACE);
+    match rpc::call(&conf.daemon_socket, request, deadline) {
+        Err(nobody @ CallError::NobodyListens { .. }) => {
+            tracing::warn!("leases end by their own time, and not now: {nobody}");
+            Ok(())
+        }
+        answered => Ok(answered.map(drop)?),
     }
 }
 

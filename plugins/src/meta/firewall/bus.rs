@@ -1,16 +1,17 @@
 //! As much of D-Bus as it takes to call a method with texts and to hear the answer.
 
 use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use manifold_net::UnixConnection;
 
 use super::bus_address;
+use crate::interface::ruleset::LAST_GRACE;
 
 /// A connection that has been let in.
 #[derive(Debug)]
 pub(super) struct Bus {
-    stream: UnixStream,
-    deadline: Instant,
+    stream: UnixConnection,
     serial: u32,
 }
 
@@ -27,13 +28,21 @@ pub(super) struct Call<'a> {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BusError {
     #[error("the system bus cannot be reached ({0})")]
-    Io(#[from] io::Error),
+    Io(io::Error),
+    #[error("the system bus did not answer in time")]
+    Late,
     #[error("the system bus did not let us in")]
     NotLetIn,
     #[error("the bus speaks another form of the protocol")]
     Form,
     #[error("{0}")]
     Refused(String),
+}
+
+impl From<io::Error> for BusError {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::TimedOut { Self::Late } else { Self::Io(error) }
+    }
 }
 
 /// Longer answers are none that we asked for.
@@ -43,9 +52,10 @@ const ERROR: u8 = 3;
 const ANSWERED_SERIAL: u8 = 5;
 
 impl Bus {
+    /// Everything that is said on it is said by the deadline, or shortly after now where that has passed.
     pub(super) fn connect(address: &str, deadline: Instant) -> Result<Self, BusError> {
-        let mut bus = Self { stream: bus_address::connect(address)?, deadline, serial: 0 };
-        bus.limit()?;
+        let deadline = deadline.max(Instant::now() + LAST_GRACE);
+        let mut bus = Self { stream: bus_address::connect(address, deadline)?, serial: 0 };
         let uid: String = nix::unistd::geteuid().to_string().bytes().map(|b| format!("{b:02x}")).collect();
         bus.stream.write_all(format!("\0AUTH EXTERNAL {uid}\r\n").as_bytes())?;
         if !bus.line()?.starts_with("OK ") {
@@ -65,10 +75,8 @@ impl Bus {
     /// The body of the answer.
     pub(super) fn call(&mut self, call: &Call<'_>) -> Result<Vec<u8>, BusError> {
         self.serial += 1;
-        self.limit()?;
         self.stream.write_all(&call.message(self.serial))?;
         loop {
-            self.limit()?;
             let (kind, answered, body) = self.message()?;
             match kind {
                 ANSWER if answered == Some(self.serial) => return Ok(body),
@@ -76,13 +84,6 @@ impl Bus {
                 _ => {} // A signal, such as that of our new name.
             }
         }
-    }
-
-    /// No read or write goes on past the deadline.
-    fn limit(&self) -> io::Result<()> {
-        let left = self.deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(500));
-        self.stream.set_read_timeout(Some(left))?;
-        self.stream.set_write_timeout(Some(left))
     }
 
     fn line(&mut self) -> Result<String, BusError> {

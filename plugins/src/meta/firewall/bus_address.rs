@@ -5,7 +5,10 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::{SocketAddr, UnixStream};
+use std::os::unix::net::SocketAddr;
+use std::time::Instant;
+
+use manifold_net::UnixConnection;
 
 const VARIABLE: &str = "DBUS_SYSTEM_BUS_ADDRESS";
 const USUAL: &str = "unix:path=/run/dbus/system_bus_socket";
@@ -15,10 +18,10 @@ pub(super) fn of_system() -> String {
     env::var(VARIABLE).ok().filter(|address| !address.is_empty()).unwrap_or_else(|| USUAL.to_owned())
 }
 
-pub(super) fn connect(addresses: &str) -> io::Result<UnixStream> {
+pub(super) fn connect(addresses: &str, deadline: Instant) -> io::Result<UnixConnection> {
     let mut failure = io::Error::other(format!("the bus address `{addresses}` names no unix socket"));
     for socket in addresses.split(';').filter_map(socket) {
-        match socket.and_then(|socket| UnixStream::connect_addr(&socket)) {
+        match socket.and_then(|socket| UnixConnection::open(&socket, deadline)) {
             Ok(stream) => return Ok(stream),
             Err(error) => failure = error,
         }
@@ -63,8 +66,13 @@ fn unescaped(value: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixListener;
+    use std::time::Duration;
 
     use super::*;
+
+    fn soon(addresses: &str) -> io::Result<UnixConnection> {
+        connect(addresses, Instant::now() + Duration::from_secs(60))
+    }
 
     // Shows part of: COMPAT-21.2
     #[test]
@@ -81,12 +89,10 @@ mod tests {
             format!("tcp:host=localhost,port=1;unix:path=/nowhere;unix:path={escaped}"),
             format!("unix:abstract={name}"),
         ] {
-            connect(&address).unwrap_or_else(|error| panic!("{address}: {error}"));
+            soon(&address).unwrap_or_else(|error| panic!("{address}: {error}"));
         }
-        assert!(
-            connect("tcp:host=localhost,port=1").unwrap_err().to_string().contains("names no unix socket")
-        );
-        assert_eq!(connect("unix:path=/nowhere").unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert!(soon("tcp:host=localhost,port=1").unwrap_err().to_string().contains("names no unix socket"));
+        assert_eq!(soon("unix:path=/nowhere").unwrap_err().kind(), io::ErrorKind::NotFound);
         assert_eq!(unescaped("a%2fb%2%zz"), b"a/b%2%zz");
     }
 }

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use manifold_cni::CniError;
 
 use super::bus::{Bus, BusError, Call};
+use crate::interface::ruleset::LAST_GRACE;
 
 const SERVICE: &str = "org.fedoraproject.FirewallD1";
 const PATH: &str = "/org/fedoraproject/FirewallD1";
@@ -13,7 +14,9 @@ const ZONE: &str = "org.fedoraproject.FirewallD1.zone";
 /// How firewalld begins the sentence about a source that the zone has.
 const ALREADY: &str = "ZONE_ALREADY_SET";
 
+/// A bus that is there answers this itself, and at once: the rest of the time is for what is done without it.
 pub(super) fn is_there(bus: &str, deadline: Instant) -> bool {
+    let deadline = deadline.min(Instant::now() + LAST_GRACE);
     let owned = || -> Result<bool, BusError> {
         let call = Call {
             service: "org.freedesktop.DBus",
@@ -51,17 +54,24 @@ pub(super) fn check(bus: &str, zone: &str, addresses: &[IpNet], deadline: Instan
     Ok(())
 }
 
-/// A source that is gone, or a firewalld that is, leaves nothing to remove.
-pub(super) fn remove(bus: &str, zone: &str, addresses: &[IpNet], deadline: Instant) {
+/// A source that is gone, or a firewalld that is, leaves nothing to remove. One that does not answer may still have it.
+pub(super) fn remove(bus: &str, zone: &str, addresses: &[IpNet], deadline: Instant) -> Result<(), CniError> {
     if addresses.is_empty() {
-        return;
+        return Ok(());
     }
-    let Ok(mut bus) = Bus::connect(bus, deadline) else { return };
+    let mut bus = match Bus::connect(bus, deadline) {
+        Ok(bus) => bus,
+        Err(BusError::Late) => return Err(told(&BusError::Late)),
+        Err(_) => return Ok(()),
+    };
     for ip in addresses {
-        if let Err(error) = ask(&mut bus, "removeSource", zone, *ip) {
-            tracing::debug!(%error, %ip, zone, "firewalld did not remove a source");
+        match ask(&mut bus, "removeSource", zone, *ip) {
+            Ok(_) => {}
+            Err(BusError::Late) => return Err(told(&BusError::Late)),
+            Err(error) => tracing::debug!(%error, %ip, zone, "firewalld did not remove a source"),
         }
     }
+    Ok(())
 }
 
 fn connect(bus: &str, deadline: Instant) -> Result<Bus, CniError> {

@@ -19,8 +19,9 @@ use manifold_plugin_conf::firewall::{FirewallBackend, IngressPolicy};
 
 use super::chained;
 use crate::interface::failure::Told;
-use crate::interface::masquerade::Key;
+use crate::interface::masquerade::{Key, known_addresses};
 use crate::interface::ruleset::tool;
+use crate::interface::sandbox;
 use crate::interface::teardown::Teardown;
 use crate::interface::undo::{AfterStep, Undo};
 
@@ -81,7 +82,7 @@ impl Plugin for Firewall {
 
     /// What keeps networks apart stays: other pods of the bridge rely on it.
     fn del(&self, input: &Input, at: &Detachment) -> Result<(), CniError> {
-        let addresses = input.prev_result.as_ref().map(addresses).unwrap_or_default();
+        let addresses = known(input, at);
         let Ok(conf) = read(input).or_else(|_| FirewallConf::read(&Default::default())) else {
             return Ok(());
         };
@@ -143,7 +144,7 @@ impl Firewall {
     ) -> Result<(), CniError> {
         let mut teardown = Teardown::default();
         if conf.backend.is_none_or(|backend| backend == FirewallBackend::Firewalld) {
-            firewalld::remove(&self.bus(), &conf.firewalld_zone, addresses, deadline);
+            teardown.part(firewalld::remove(&self.bus(), &conf.firewalld_zone, addresses, deadline));
         }
         teardown.part(nftables::tear_down(key, deadline).told());
         teardown.part(iptables::tear_down(key, addresses, deadline));
@@ -153,6 +154,15 @@ impl Firewall {
 
 fn read(input: &Input) -> Result<FirewallConf, CniError> {
     FirewallConf::read(&input.config).map_err(|problem| problem.into_error(&input.name))
+}
+
+/// The attachment's addresses, where ADD did not come to a result those of its link: firewalld may have been told of
+/// them, and keeps nothing by which else they could be found.
+fn known(input: &Input, at: &Detachment) -> Vec<IpNet> {
+    let look = || sandbox::find(at.netns.as_deref()).ok().flatten();
+    let pod = if input.prev_result.is_none() { look() } else { None };
+    let known = known_addresses(input, at, pod.as_ref()).unwrap_or_default();
+    known.into_iter().map(|ip| ip.addr().into()).collect()
 }
 
 /// Each address of the result alone.

@@ -3,8 +3,9 @@
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use manifold_cni::{CniResult, Plugin, Verb};
+use manifold_cni::{CniResult, Input, Plugin, Verb};
 use manifold_plugins::meta::{FIREWALL, Firewall};
 use serde_json::{Value, json};
 
@@ -270,6 +271,28 @@ fn firewalld_is_told_where_it_runs_and_iptables_is_used_where_it_does_not() {
     let admin = firewall(json!({"backend": "iptables", "iptablesAdminChainName": "MINE"}));
     bed.add(&with_result(&admin, &made), &pod).unwrap();
     assert!(bed.sh("iptables -S CNI-FORWARD").contains("-j MINE"));
+}
+
+// Proves: F-PLG-8
+#[test]
+fn del_is_no_success_while_the_bus_keeps_its_answer_back() {
+    let bed = Bed::new();
+    let bus = fake_bus(&bed, true);
+    let pod = bed.pod("a");
+    let made = bed.add(&bridge(&bed, 1), &pod).unwrap();
+    let conf = with_result(&firewall(json!({"backend": "firewalld"})), &made);
+    let at = pod.at("eth0", "");
+    bed.add_with(&Firewall { bus: Some(bus.address), ..FIREWALL }, &conf, &pod, "eth0", "").unwrap();
+    // It takes the connection, and that is all.
+    let path = bed.leases.path().join("mute");
+    let _mute = UnixListener::bind(&path).unwrap();
+    let mute = Firewall { bus: Some(format!("unix:path={}", path.display()).leak()), ..FIREWALL };
+    let input = |soon| Input { deadline: Instant::now() + Duration::from_millis(soon), ..input(&conf) };
+    let error = bed.host.run(|| mute.del(&input(100), &at.detach())).unwrap().unwrap_err();
+    assert!(error.msg.contains("the system bus did not answer in time"), "{error}");
+    let working = Firewall { bus: Some(bus.address), ..FIREWALL };
+    bed.host.run(|| working.del(&input(60_000), &at.detach())).unwrap().unwrap();
+    assert_eq!(bus.told.lock().unwrap().last().unwrap(), "removeSource trusted 10.1.0.2/32");
 }
 
 // Proves: PLG-FW-1, PLG-FW-2, PLG-COM-1

@@ -1,0 +1,105 @@
+//! Bundled plugins that wait for somebody who does not answer: a daemon, and a disk. Every call has an end.
+
+use std::io::Write as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use manifold_e2e::runtime::CallOutcome;
+use serde_json::json;
+
+use crate::networks::With;
+use crate::node::{Node, manifold};
+
+/// A node whose plugins have two seconds each.
+fn hasty(prefix: &str) -> Node<'static> {
+    let mut node = Node::new(prefix);
+    node.entry.insert("limits".into(), json!({"delegateSeconds": 2, "addSeconds": 60}));
+    let warm = node.sandbox("warm", "");
+    node.runtime().add(&warm.pod).unwrap().must_succeed();
+    node.runtime().del(&warm.pod).unwrap().must_succeed();
+    node
+}
+
+/// The executable ended by itself, and the runtime did not have to kill it.
+#[track_caller]
+fn ended(outcome: &CallOutcome) -> String {
+    assert!(!outcome.timed_out && outcome.code.is_some(), "{outcome:?}");
+    outcome.error_text()
+}
+
+/// Nobody takes what arrives, and the queue is full.
+fn full(path: &Path) -> Box<dyn Send> {
+    let listener = UnixListener::bind(path).unwrap();
+    nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::new(0).unwrap()).unwrap();
+    let waiting = UnixStream::connect(path).unwrap();
+    Box::new((listener, waiting))
+}
+
+/// Whoever arrives gets a byte now and then, and never a whole answer.
+fn dripping(path: &Path) -> Box<dyn Send> {
+    let listener = UnixListener::bind(path).unwrap();
+    let drip = |mut stream: UnixStream| {
+        while stream.write_all(b" ").is_ok() {
+            thread::sleep(Duration::from_millis(100));
+        }
+    };
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let stream = stream.unwrap();
+            thread::spawn(move || drip(stream));
+        }
+    });
+    Box::new(())
+}
+
+fn daemons(folder: &Path) -> [(PathBuf, Box<dyn Send>); 2] {
+    let (first, second) = (folder.join("full"), folder.join("dripping"));
+    let (busy, slow) = (full(&first), dripping(&second));
+    [(first, busy), (second, slow)]
+}
+
+// Proves: F-PLG-8
+#[test]
+fn a_dhcp_daemon_that_does_not_answer_ends_add_and_del() {
+    let node = hasty("mute-dhcp");
+    for (path, _daemon) in daemons(node.host.folder()) {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let ipam = json!({"type": "dhcp", "daemonSocketPath": path});
+        node.define(&name, &node.macvlan(&[]).with("ipam", ipam));
+        let sandbox = node.sandbox(&format!("pod-{name}"), &name);
+        let add = ended(&node.runtime().add(&sandbox.pod).unwrap());
+        assert!(add.contains("did not answer in time"), "{name}: {add}");
+        let del = ended(&node.runtime().del(&sandbox.pod).unwrap());
+        assert!(del.contains("did not answer in time"), "{name}: {del}");
+        // Once it is gone, no lease is left that somebody could give back.
+        std::fs::remove_file(&path).unwrap();
+        node.runtime().del(&sandbox.pod).unwrap().must_succeed();
+        assert_eq!((sandbox.links(), node.ledger()), (vec![], vec![]));
+    }
+}
+
+// Proves: F-PLG-8
+#[test]
+fn a_bus_that_does_not_answer_ends_add_and_its_undo() {
+    let node = hasty("mute-bus");
+    for (path, _bus) in daemons(node.host.folder()) {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let firewall = json!({"type": "firewall", "backend": "firewalld"});
+        let bridge = node.bridge("mf-storage", &["10.50.0.0/24"]);
+        node.define(&name, &json!({"cniVersion": "1.0.0", "plugins": [bridge, firewall]}));
+        let sandbox = node.sandbox(&format!("pod-{name}"), &name);
+        let on_bus = node.script(&format!(
+            "DBUS_SYSTEM_BUS_ADDRESS=unix:path={} exec {}",
+            path.display(),
+            manifold().display()
+        ));
+        let text = ended(&node.runtime_of(&on_bus).add(&sandbox.pod).unwrap());
+        assert!(text.contains("the system bus did not answer in time"), "{name}: {text}");
+        // Its undo asked the bus too, in vain.
+        assert!(node.ledger().contains(&sandbox.pod.container_id), "{name}: {text}");
+        node.runtime_of(&on_bus).del(&sandbox.pod).unwrap().must_succeed();
+        assert_eq!((sandbox.links(), node.ledger()), (vec![], vec![]));
+    }
+}
