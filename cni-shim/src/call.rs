@@ -10,6 +10,7 @@ use manifold_cni::{CniError, Version};
 
 use crate::at_once::caught;
 use crate::config::Config;
+use crate::overdue;
 use crate::shim::Shim;
 use crate::source::ClusterEnvironment;
 
@@ -92,6 +93,7 @@ fn answer(
     let config = Config::parse(&bytes)?;
     *version = config.cni_version;
     crate::logging::start(&config.log);
+    overdue::answer_for(&call.target, config.cni_version, &config.state_dir);
     let folders: Vec<PathBuf> = config.plugin_folders(&std::env::join_paths(&call.path).unwrap_or_default());
     let netns_override = environment.get("CNI_NETNS_OVERRIDE");
     let shim = Shim { config, folders, began, cluster: environment.cluster(), netns_override };

@@ -16,6 +16,8 @@ use serde_json::value::RawValue;
 use crate::sandboxes;
 use manifold_ledger::{Exact, Found, Ledger, Recorded, RecordedPlugin};
 
+use crate::overdue::Watched;
+
 /// What the calls of one sandbox share.
 #[derive(Clone, Debug)]
 pub struct Setting<'a> {
@@ -162,7 +164,10 @@ fn delegate(plugin: &RecordedPlugin, setting: &Setting<'_>) -> Result<Arc<dyn De
             Ok(Arc::new(executed))
         }
         Found::Bundled => match bundled(plugin.kind.as_str(), setting) {
-            Some(ours) => Ok(Arc::new(Bundled::new(ours).keep_open(setting.held.clone()))),
+            Some(ours) => {
+                let bundled = Bundled::new(ours).keep_open(setting.held.clone());
+                Ok(Arc::new(Watched::new(bundled, setting.container.clone())))
+            }
             None => {
                 let msg = format!(
                     "plugin `{}` was bundled when this sandbox was attached and is no longer",

@@ -6,7 +6,7 @@ use manifold_cni::{CniError, Detachment};
 
 use crate::shim::Shim;
 use crate::undo::{self, Undone};
-use crate::{outcome, sweep, unrecorded};
+use crate::{outcome, overdue, sweep, unrecorded};
 use manifold_ledger::gate::Gate;
 use manifold_ledger::{Ledger, Opened, Unreadable, Uptime};
 
@@ -35,6 +35,7 @@ pub fn del(shim: &Shim, at: &Detachment) -> Result<(), CniError> {
         Err(unreadable) => by_id(shim, &ledger, at, unreadable),
     };
     drop(lock);
+    overdue::answer_is(&done);
     sweep::idle(shim, &ledger);
     done
 }

@@ -15,6 +15,7 @@ pub mod kubelet;
 pub mod logging;
 pub mod multus_state;
 pub mod outcome;
+pub mod overdue;
 pub mod policy;
 pub mod ready;
 #[cfg(test)]

@@ -2,8 +2,8 @@
 //!
 //! A call runs on the caller's thread, and a panic in it becomes its error. A thread for each call would only cost: work
 //! in a pod's namespace returns from it or ends the process (`manifold_net::Netns::run`), so nothing of a plugin stays
-//! with the thread. There is no deadline to enforce from outside, so plugins bound every wait of theirs by
-//! `Input::deadline`.
+//! with the thread. Plugins bound every wait of theirs by `Input::deadline`; for what cannot be
+//! bounded there is the [`crate::watchdog`].
 
 use std::any::Any;
 

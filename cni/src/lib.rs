@@ -54,6 +54,7 @@ pub mod skel;
 pub mod spelling;
 pub mod stdin;
 pub mod version;
+pub mod watchdog;
 
 pub use manifold_process::file_mask;
 #[doc(hidden)]

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::bundled::dispatch_caught;
-use crate::{Call, CniError, CniResult, Plugin, Request, Target, Version, code, netns};
+use crate::{Call, CniError, CniResult, Plugin, Request, Target, Version, code, netns, watchdog};
 
 #[cfg(test)]
 mod tests;
@@ -37,6 +37,7 @@ impl std::fmt::Debug for Surroundings<'_> {
 
 /// Runs `plugin` for the process: the whole `main` of a plugin's executable.
 pub fn run(plugin: &'static dyn Plugin) -> ExitCode {
+    let _watch = watchdog::watch(Instant::now() + PATIENCE + watchdog::GRACE, || overdue(plugin));
     let around = Surroundings {
         var: &|key| std::env::var_os(key).map(|v| v.to_string_lossy().into_owned()),
         stdin: &mut std::io::stdin().lock(),
@@ -44,6 +45,25 @@ pub fn run(plugin: &'static dyn Plugin) -> ExitCode {
         stderr: &mut std::io::stderr(),
     };
     ExitCode::from(serve(plugin, around))
+}
+
+/// The lock of stdout is the hanging thread's, so the answer goes past it.
+fn overdue(plugin: &dyn Plugin) -> u8 {
+    let error = CniError::new(code::TRY_AGAIN, format!("plugin `{}` did not end in time", plugin.name()))
+        .details("it was stopped; DEL undoes what it did");
+    // The version is in the configuration, which the thread that hangs has read.
+    let _ = answer_past_locks(&error.to_json(Version::NEWEST));
+    1
+}
+
+/// Writes to standard output whoever holds its lock: for the last words of a process.
+///
+/// # Errors
+/// If nobody reads them.
+pub fn answer_past_locks(bytes: &[u8]) -> std::io::Result<()> {
+    use std::os::fd::AsFd as _;
+    let stdout = std::io::stdout().as_fd().try_clone_to_owned()?;
+    std::fs::File::from(stdout).write_all(bytes)
 }
 
 /// The same with everything handed in. Returns the exit code.

@@ -103,3 +103,77 @@ fn a_bus_that_does_not_answer_ends_add_and_its_undo() {
         assert_eq!((sandbox.links(), node.ledger()), (vec![], vec![]));
     }
 }
+
+/// The executable where a folder lies on a file system that answers nobody, so many seconds after now.
+fn on_a_dead_disk(node: &Node<'_>, folder: &Path, later: u64) -> PathBuf {
+    node.script(&format!(
+        "exec unshare --mount --propagation private --time --boottime {later} --fork sh -ec '\n\
+         exec 4<>/dev/fuse\n\
+         mount -i -t fuse -o fd=4,rootmode=40000,user_id=0,group_id=0 dead {}\nexec {}'",
+        folder.display(),
+        manifold().display()
+    ))
+}
+
+/// A network whose leases are on that disk.
+fn node_with_disk(prefix: &str) -> (Node<'static>, PathBuf) {
+    let node = hasty(prefix);
+    let folder = node.folder("disk");
+    std::fs::create_dir(&folder).unwrap();
+    let ipam = node.ipam(&["10.60.0.0/24"]).with("dataDir", json!(folder));
+    node.define("stored", &node.macvlan(&[]).with("ipam", ipam));
+    (node, folder)
+}
+
+// Proves: F-PLG-9
+#[test]
+fn an_add_on_a_disk_that_does_not_answer_ends_with_code_11_and_del_undoes_it() {
+    let (node, folder) = node_with_disk("dead-disk");
+    let sandbox = node.sandbox("cart", "stored");
+    let oracle = node.oracle(&[&sandbox.netns]);
+    let before = oracle.snapshot().unwrap();
+    let outcome = node.runtime_of(&on_a_dead_disk(&node, &folder, 0)).add(&sandbox.pod).unwrap();
+    let text = outcome.must_fail_with(11);
+    assert!(text.contains("plugin `macvlan` did not end ADD in time"), "{text}");
+    assert!(node.ledger().contains(&sandbox.pod.container_id));
+    node.runtime().del(&sandbox.pod).unwrap().must_succeed();
+    node.assert_clean(&oracle, &before);
+}
+
+// Proves: F-PLG-9, P-DEL-6
+#[test]
+fn a_del_on_a_disk_that_does_not_answer_is_tried_again_and_lets_the_pod_go_at_last() {
+    let (node, folder) = node_with_disk("dead-del");
+    let sandbox = node.sandbox("cart", "stored");
+    node.runtime().add(&sandbox.pod).unwrap().must_succeed();
+    let del = |later: u64| node.runtime_of(&on_a_dead_disk(&node, &folder, later)).del(&sandbox.pod).unwrap();
+    for _ in 0..2 {
+        let text = del(0).must_fail_with(11);
+        assert!(text.contains("plugin `macvlan` did not end DEL in time"), "{text}");
+    }
+    del(700).must_succeed();
+    assert!(node.ledger().contains(&sandbox.pod.container_id), "what is left is not forgotten");
+    // The disk is back.
+    node.runtime().del(&sandbox.pod).unwrap().must_succeed();
+    assert_eq!((sandbox.links(), node.ledger()), (vec![], vec![]));
+    let leases = std::fs::read_dir(folder.join("stored")).unwrap();
+    let leases: Vec<_> = leases.map(|file| file.unwrap().file_name()).collect();
+    assert!(!leases.iter().any(|name| name.to_string_lossy().contains("10.60.")), "{leases:?}");
+}
+
+// Proves: F-PLG-9
+#[test]
+fn the_answer_that_was_given_stays_when_the_sweep_after_it_does_not_end() {
+    let (node, folder) = node_with_disk("dead-sweep");
+    let left = node.sandbox("left", "stored");
+    node.runtime().add(&left.pod).unwrap().must_succeed();
+    drop(left.netns);
+    // The first pass sees that its namespace is gone, the one ten minutes later takes it down.
+    let seen = node.sandbox("seen", "");
+    node.runtime_of(&node.later(100)).add(&seen.pod).unwrap().must_succeed();
+    let sandbox = node.sandbox("cart", "");
+    let outcome = node.runtime_of(&on_a_dead_disk(&node, &folder, 900)).add(&sandbox.pod).unwrap();
+    assert!(outcome.stderr.contains("did not end DEL in time"), "the sweep came to it: {outcome:?}");
+    outcome.must_succeed();
+    assert_eq!(sandbox.links(), ["eth0"]);
+}
