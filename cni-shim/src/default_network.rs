@@ -8,6 +8,7 @@ use manifold_cni::select::{NotSelected, select_by_name};
 use manifold_cni::{CniArgs, CniError, ContainerId, IfName};
 use manifold_plan::{Pod, RuntimeInput};
 
+use crate::add::asking::Asking;
 use crate::add::{record, what};
 use crate::config::{Config, DefaultNetwork};
 use crate::policy;
@@ -41,7 +42,7 @@ pub fn on_disk(shim: &Shim, asker: &Asker) -> Result<Option<Recorded>, CniError>
     // The default network is the same for every pod that does not ask for another.
     let pod = Pod::new("kube-system", "none", None).expect("both are valid names");
     let wanted = manifold_plan::want(&pod, &policy)?;
-    let found = what::bring(shim, &wanted, None, shim.began)?;
+    let found = what::bring(shim, &wanted, &mut Asking::nobody())?;
     let runtime = RuntimeInput {
         version: shim.config.cni_version,
         container: asker.container.clone(),

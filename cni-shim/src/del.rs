@@ -6,38 +6,52 @@ use manifold_cni::{CniError, Detachment};
 
 use crate::shim::Shim;
 use crate::undo::{self, Undone};
-use crate::{outcome, overdue, sweep, unrecorded};
+use crate::{outcome, overdue, places, sweep, takeover, unrecorded};
 use manifold_ledger::gate::Gate;
-use manifold_ledger::{Ledger, Opened, Unreadable, Uptime};
+use manifold_ledger::{Ledger, Opened, SandboxLock, Unreadable, Uptime};
 
 pub fn del(shim: &Shim, at: &Detachment) -> Result<(), CniError> {
     let Some(ledger) = Ledger::open_existing(&shim.config.state_dir)? else {
         return unrecorded::del(shim, at);
     };
-    // Its own slots: hanging ADDs cannot hold up the DELs that would end them.
-    let _slot = Gate::Del.enter(&shim.config.state_dir, shim.began + Gate::PATIENCE)?;
-    // Counted from here: an ADD needs time to give way, however long this call stood at the gate.
+    // Before the gate: who waits for an ADD to give way holds no place meanwhile.
     let wait = Instant::now() + Shim::LOCK_WAIT;
     let _node = ledger.share_node(wait)?;
     let lock = ledger.lock_and_cancel(&at.container, wait)?;
-    let whole = Instant::now() + shim.config.limits.add;
-    let done = match ledger.open_entry(&at.container) {
-        Ok(Some(Opened { mut entry, mut pen, flaws })) => {
-            flaws
-                .iter()
-                .for_each(|flaw| tracing::warn!(%flaw, "the ledger entry is damaged; its plan is whole"));
-            let done = undo::undo(shim, &ledger, &lock, &mut entry, &mut pen, whole);
-            let parked = entry.is_parked(Uptime::now());
-            outcome::note(shim, shim.began, outcome::of_undo(&entry, &done, parked));
-            answer(done, parked)
-        }
-        Ok(None) => unrecorded::del(shim, at),
-        Err(unreadable) => by_id(shim, &ledger, at, unreadable),
-    };
+    let done = locked(shim, &ledger, &lock, at);
     drop(lock);
     overdue::answer_is(&done);
     sweep::idle(shim, &ledger);
     done
+}
+
+fn locked(shim: &Shim, ledger: &Ledger, lock: &SandboxLock, at: &Detachment) -> Result<(), CniError> {
+    let enter = |networks: &[places::Network<'_>]| {
+        places::enter(shim, Gate::Del, networks, Instant::now() + Gate::PATIENCE, &|| Ok(()))
+    };
+    match ledger.open_entry(&at.container) {
+        Ok(Some(Opened { mut entry, mut pen, flaws })) => {
+            flaws
+                .iter()
+                .for_each(|flaw| tracing::warn!(%flaw, "the ledger entry is damaged; its plan is whole"));
+            let _place = enter(&places::of(&entry))?;
+            let whole = Instant::now() + shim.config.limits.add;
+            let done = undo::undo(shim, ledger, lock, &mut entry, &mut pen, whole);
+            let parked = entry.is_parked(Uptime::now());
+            outcome::note(shim, shim.began, outcome::of_undo(&entry, &done, parked));
+            answer(done, parked)
+        }
+        Ok(None) => {
+            let left = takeover::networks(shim, &at.container, &at.ifname).unwrap_or_default();
+            let further: Vec<_> = left.iter().skip(1).map(|(network, _)| (network.as_str(), false)).collect();
+            let _place = enter(&further)?;
+            unrecorded::del(shim, at)
+        }
+        Err(unreadable) => {
+            let _place = enter(&[])?;
+            by_id(shim, ledger, at, unreadable)
+        }
+    }
 }
 
 /// A parked entry has failed often and long enough: the pod may go, and the sweep keeps trying (P-DEL-6).
@@ -78,7 +92,7 @@ mod tests {
 
     // Shows part of: F-RUN-3
     #[test]
-    fn an_add_has_time_to_give_way_however_long_del_stood_at_the_gate() {
+    fn an_add_has_time_to_give_way_however_late_del_comes_to_it() {
         let state = tempfile::tempdir().unwrap();
         let mut shim = sample::shim(state.path());
         shim.began = Instant::now().checked_sub(Shim::LOCK_WAIT + Duration::from_secs(5)).unwrap();

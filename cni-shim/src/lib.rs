@@ -16,6 +16,7 @@ pub mod logging;
 pub mod multus_state;
 pub mod outcome;
 pub mod overdue;
+pub(crate) mod places;
 pub mod policy;
 pub mod ready;
 #[cfg(test)]

@@ -2,11 +2,11 @@
 //!
 //! The kernel offers waiting without end or not at all. Here a thread of 64 KiB waits without end in our place; when
 //! the deadline comes first it is left behind, and gives the lock back at once should it still get it. So a release
-//! wakes the waiter immediately, and a hundred waiters cost no processor time.
+//! wakes the waiter immediately, and a hundred waiters cost little processor time.
 
 use std::fs::{File, TryLockError};
 use std::io;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -44,24 +44,39 @@ pub fn lock_until(file: File, how: How, deadline: Instant) -> io::Result<Waited>
         Ok(locked) => return Ok(Waited::Locked(locked)),
         Err(file) => file,
     };
-    let patience = deadline.saturating_duration_since(Instant::now());
-    if patience.is_zero() {
+    wait_until(file, deadline, || true, move |file| lock_for_ever(file, how))
+}
+
+/// Waits in `lock`, which ends only with the lock. `Busy` also when `is_wanted` says that nobody needs it any more; it
+/// is asked now and then.
+pub(crate) fn wait_until(
+    file: File,
+    deadline: Instant,
+    is_wanted: impl Fn() -> bool,
+    lock: impl FnOnce(&File) -> io::Result<()> + Send + 'static,
+) -> io::Result<Waited> {
+    const ASK_EVERY: Duration = Duration::from_millis(100);
+    if Instant::now() >= deadline {
         return Ok(Waited::Busy);
     }
     // No room in the channel: a file that nobody receives comes back to the thread, which closes it.
     let (hand_over, receive) = mpsc::sync_channel(0);
     thread::Builder::new().name("lock-wait".to_owned()).stack_size(64 << 10).spawn(move || {
-        let outcome = lock_for_ever(&file, how).map(|()| file);
+        let outcome = lock(&file).map(|()| file);
         // The receiver may have given up: then the lock is dropped with the message.
         drop(hand_over.send(outcome));
     })?;
-    match receive.recv_timeout(patience.max(Duration::from_millis(1))) {
-        Ok(outcome) => outcome.map(Waited::Locked),
-        Err(_) => Ok(Waited::Busy),
+    loop {
+        let patience = deadline.saturating_duration_since(Instant::now()).min(ASK_EVERY);
+        match receive.recv_timeout(patience.max(Duration::from_millis(1))) {
+            Ok(outcome) => return outcome.map(Waited::Locked),
+            Err(RecvTimeoutError::Timeout) if is_wanted() && Instant::now() < deadline => {}
+            Err(_) => return Ok(Waited::Busy),
+        }
     }
 }
 
-fn lock_for_ever(file: &File, how: How) -> io::Result<()> {
+pub(crate) fn lock_for_ever(file: &File, how: How) -> io::Result<()> {
     loop {
         let locked = match how {
             How::Shared => file.lock_shared(),

@@ -16,6 +16,7 @@
 
 pub mod alien;
 pub mod boot;
+mod byte_lock;
 pub mod codec;
 pub mod content;
 pub mod damaged;

@@ -4,6 +4,7 @@
 //! errors are told.
 
 pub mod answer;
+pub(crate) mod asking;
 mod attach;
 mod device_info;
 mod devices;
@@ -23,7 +24,7 @@ use manifold_cni::{Attachment, CniError, ContainerId, code};
 use crate::at_once::caught;
 use crate::shim::Shim;
 use crate::undo::{self, Undone};
-use crate::{crash, outcome, overdue, signal, source, sweep};
+use crate::{crash, outcome, overdue, places, signal, source, sweep};
 use manifold_ledger::gate::Gate;
 use manifold_ledger::store::MOST_ID_BYTES;
 use manifold_ledger::{BootId, Ledger, Opened, SandboxLock, Stage};
@@ -36,15 +37,14 @@ pub fn add(shim: &Shim, at: &Attachment, stdout: &mut dyn Write) -> Result<(), C
     refuse_long_id(&at.container)?;
     signal::heed();
     let whole = shim.add_deadline();
-    let _slot = Gate::Add.enter(&shim.config.state_dir, whole.min(shim.began + Gate::PATIENCE))?;
     let ledger = Ledger::open(&shim.config.state_dir)?;
-    let _node = ledger.share_node(whole)?;
+    let node = ledger.share_node(whole)?;
     let boot = sweep::boot_id()?;
     sweep::after_boot(shim, &ledger, &boot)?;
     let lock = ledger.lock(&at.container, whole)?;
     crash::point("locked");
     let done = locked(shim, at, stdout, &Held { ledger: &ledger, lock: &lock, boot });
-    drop(lock);
+    drop((lock, node));
     overdue::answer_is(&done);
     sweep::idle(shim, &ledger);
     done
@@ -80,7 +80,7 @@ fn locked(shim: &Shim, at: &Attachment, stdout: &mut dyn Write, held: &Held<'_>)
     let mut source = source::open(&shim.config, shim.cluster.clone());
     let prepared = prepare(shim, at, held, &mut source).map_err(failed)?;
     crash::point("before-record");
-    let Prepared { who, plan, netns, mut entry } = prepared;
+    let Prepared { who, plan, netns, mut entry, place: _place } = prepared;
     let mut pen = held.ledger.write(&entry)?;
     crash::point("recorded");
     let touched = Touched { shim, at, held, who: who.as_ref(), plan: &plan, netns: &netns };
@@ -101,6 +101,8 @@ fn make_room(shim: &Shim, at: &Attachment, held: &Held<'_>) -> Result<(), CniErr
             format!("sandbox `{}` is attached already; it needs a DEL before another ADD", at.container);
         return Err(CniError::new(code::ALREADY_ATTACHED, msg));
     }
+    let go_on = || attach::go_on(held.lock);
+    let _place = places::enter(shim, Gate::Add, &places::of(&entry), shim.add_deadline(), &go_on)?;
     match undo::undo(shim, held.ledger, held.lock, &mut entry, &mut pen, shim.add_deadline()) {
         Undone::Clean => Ok(()),
         Undone::Left(error) => {

@@ -1,18 +1,17 @@
 //! Everything that comes before anything is touched: who, what, plan, find, and the entry as it will be recorded.
 
-use std::time::Instant;
-
 use manifold_cni::{Attachment, CniArgs, CniError, code};
 use manifold_net::{Netns, NetnsError};
-use manifold_plan::{Allocation, Plan, Pod, RuntimeInput};
+use manifold_plan::{Allocation, Plan, Pod, Policy, RuntimeInput};
 
+use super::asking::Asking;
 use super::who::{self, Who};
 use super::{Held, attach, devices, find, record, what};
-use crate::config::Limits;
 use crate::shim::Shim;
 use crate::source::Source;
-use crate::{crash, policy, ready};
+use crate::{crash, places, policy, ready};
 use manifold_ledger::Entry;
+use manifold_ledger::gate::{Gate, Pass};
 
 /// Everything that is known before anything is touched.
 pub(super) struct Prepared {
@@ -20,6 +19,8 @@ pub(super) struct Prepared {
     pub(super) plan: Plan,
     pub(super) netns: Netns,
     pub(super) entry: Entry,
+    /// Held until the pod is attached, or what was attached is undone.
+    pub(super) place: Pass,
 }
 
 pub(super) fn prepare(
@@ -33,25 +34,37 @@ pub(super) fn prepare(
     let policy = policy::of(&shim.config)?;
     let ready_file = shim.config.readiness_indicator_file.as_deref();
     ready::wait(ready_file, shim.add_deadline(), || attach::go_on(held.lock))?;
-    // Counted from here: what the default network took to get ready is not the API server's time.
-    let budget = shim.add_deadline().min(Instant::now() + Limits::API);
-    let who = who::of(&shim.config, at, source.as_deref_mut(), budget)?;
-    let pod = pod(who.as_ref());
-    let stand_in = Pod::new("default", "none", None).expect("both are valid names");
-    let planned_for = pod.as_ref().unwrap_or(&stand_in);
-    let wanted = manifold_plan::want(planned_for, &policy)?;
-    let found = what::bring(shim, &wanted, source.as_deref_mut(), budget)?;
-    let allocation = devices::of_pod(shim, who.as_ref(), &wanted, &found)?;
-    let mut plan = manifold_plan::plan(planned_for, &policy, &found, &runtime(shim, at, allocation))?;
-    tell(&plan);
-    if pod.is_none() {
-        own_args(&mut plan, &at.args);
-    }
+    let (who, pod, plan) = ask(shim, at, &policy, Asking::new(shim, held, source.as_deref_mut()))?;
+    // From here on plugins are executed. Neither the default network nor the API server is waited for with a place.
+    let networks: Vec<_> = plan.attachments.iter().map(|p| (p.display.as_str(), p.default)).collect();
+    let place = places::enter(shim, Gate::Add, &networks, shim.add_deadline(), &|| attach::go_on(held.lock))?;
     let entry = record::entry(shim, at, pod.as_ref(), &plan, held.boot.clone())?;
     find::names_free(&netns, &plan.attachments)?;
     attach::go_on(held.lock)?;
     crash::point("planned");
-    Ok(Prepared { who, plan, netns, entry })
+    Ok(Prepared { who, plan, netns, entry, place })
+}
+
+/// All questions, and what comes of them.
+fn ask(
+    shim: &Shim,
+    at: &Attachment,
+    policy: &Policy,
+    mut asking: Asking<'_>,
+) -> Result<(Option<Who>, Option<Pod>, Plan), CniError> {
+    let who = who::of(&shim.config, at, &mut asking)?;
+    let pod = pod(who.as_ref());
+    let stand_in = Pod::new("default", "none", None).expect("both are valid names");
+    let planned_for = pod.as_ref().unwrap_or(&stand_in);
+    let wanted = manifold_plan::want(planned_for, policy)?;
+    let found = what::bring(shim, &wanted, &mut asking)?;
+    let allocation = devices::of_pod(shim, who.as_ref(), &wanted, &found)?;
+    let mut plan = manifold_plan::plan(planned_for, policy, &found, &runtime(shim, at, allocation))?;
+    tell(&plan);
+    if pod.is_none() {
+        own_args(&mut plan, &at.args);
+    }
+    Ok((who, pod, plan))
 }
 
 /// Lines that one ADD may write about its annotations and definitions: their authors can make thousands odd.

@@ -1,28 +1,24 @@
 //! What the plan needs and the pod does not say: the definitions, all asked for at once, and configurations on disk.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use manifold_cni::{CniError, code};
 use manifold_crds::{Nad, NadRef};
 use manifold_plan::{Definitions, Files, Wanted};
 
+use super::asking::Asking;
 use crate::config::{Config, DefaultNetwork};
 use crate::shim::Shim;
-use crate::source::Source;
 use crate::source::confdir::{self, ConfFile, Place};
 
 /// Brings everything that `wanted` names. Nothing is asked of the source when all of it lies on disk.
-pub(crate) fn bring(
-    shim: &Shim,
-    wanted: &Wanted,
-    source: Option<&mut (dyn Source + '_)>,
-    deadline: Instant,
-) -> Result<Definitions, CniError> {
+pub(crate) fn bring(shim: &Shim, wanted: &Wanted, asking: &mut Asking<'_>) -> Result<Definitions, CniError> {
     let mut found = on_disk(&shim.config, wanted)?;
     let missing: Vec<NadRef> =
         wanted.references().into_iter().filter(|r| !found.nads.contains_key(r)).collect();
-    if let (Some(source), false) = (source, missing.is_empty()) {
+    if !missing.is_empty()
+        && let Some((source, deadline)) = asking.source()?
+    {
         let answers = source.definitions(&missing, deadline)?;
         found.nads.extend(missing.into_iter().zip(answers).filter_map(|(r, nad)| Some((r, nad?))));
         found.unread = source.unread().to_vec();

@@ -3,12 +3,11 @@
 //! Where the runtime passes the annotations of the sandbox nothing is asked; else the pod is read once. The selection
 //! is never looked at again: a later edit changes nothing (S-6).
 
-use std::time::Instant;
-
 use manifold_cni::{Attachment, CniArgs, CniError, code};
 
+use super::asking::Asking;
 use crate::config::{Config, POD_ANNOTATIONS};
-use crate::source::{Annotations, Kind, Pod, PodRef, Source, SourceError};
+use crate::source::{Annotations, Kind, Pod, PodRef, SourceError};
 
 /// The pod, and where its annotations are from.
 #[derive(Clone, Debug)]
@@ -24,18 +23,13 @@ const KNOWN: [&str; 6] =
     ["K8S_POD_NAMESPACE", "K8S_POD_NAME", "K8S_POD_UID", "K8S_POD_INFRA_CONTAINER_ID", "IP", "MAC"];
 
 /// `None`: the caller is no Kubernetes runtime, so there is a default network and nothing else.
-pub(crate) fn of(
-    config: &Config,
-    at: &Attachment,
-    source: Option<&mut (dyn Source + '_)>,
-    deadline: Instant,
-) -> Result<Option<Who>, CniError> {
+pub(crate) fn of(config: &Config, at: &Attachment, asking: &mut Asking<'_>) -> Result<Option<Who>, CniError> {
     at.args.require_known(&KNOWN)?;
     let Some(pod) = named(&at.args)? else { return Ok(None) };
     if let Some(annotations) = config.pod_annotations()? {
         return Ok(Some(Who { pod, annotations, told_by_runtime: true }));
     }
-    let Some(source) = source else {
+    let Some((source, deadline)) = asking.source()? else {
         // No Kubernetes at all: what is on disk is attached, and nobody can ask for more (MLT-CFG-4).
         if config.capabilities.get(POD_ANNOTATIONS) == Some(&true) {
             return Err(unknown_wishes(&pod));

@@ -8,8 +8,9 @@
 //!   "*":     {"delayMs": 20, "stderr": "text", "work": true}}}
 //! ```
 //! A verb's own entry counts, else that of `*`, else it succeeds. With `times` and `counter` the entry counts for the
-//! first so many calls, and later ones succeed. `delayMs`, `stderr` and `work` go with every behaviour; `work` makes
-//! (ADD) or removes (DEL) a bridge named `CNI_IFNAME` in the pod, so that there is something to undo. Behaviours:
+//! first so many calls, and later ones succeed. `delayMs`, `until`, `stderr` and `work` go with every behaviour; with `until`
+//! it goes on when that file is there; `work` makes (ADD) or removes (DEL) a bridge named `CNI_IFNAME` in the pod, so that there
+//! is something to undo. Behaviours:
 //!
 //! | `behave` | what happens | keys |
 //! | --- | --- | --- |
@@ -33,6 +34,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -117,6 +119,9 @@ impl Call {
     /// Returns the exit code, where it comes to that.
     fn behave(&self) -> u8 {
         thread::sleep(Duration::from_millis(self.number("delayMs", 0)));
+        while !Path::new(self.text("until", "/")).exists() {
+            thread::sleep(Duration::from_millis(10));
+        }
         say_aside(self.text("stderr", "").as_bytes());
         if self.flag("work") {
             self.work();

@@ -21,7 +21,7 @@ fn node_with_storage(prefix: &str) -> Node<'static> {
 }
 
 /// What the node role keeps on disk for times like these.
-fn mirror(node: &Node<'_>) {
+pub(crate) fn mirror(node: &Node<'_>) {
     let nad = json!({
         "apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
         "metadata": {"name": "cluster-wide-network", "namespace": node.ns.name()},

@@ -36,6 +36,7 @@ mod lacking;
 mod lenient;
 mod meshes;
 mod meta_plugin;
+mod neighbours;
 mod networks;
 mod no_calls;
 mod no_programs;

@@ -219,7 +219,7 @@ fn neither_gate_nor_spool_stand_in_the_way_of_a_del_on_a_full_disk() {
     on_tmpfs("size=64k,mode=0700,nr_inodes=12", |root| {
         fill(root);
         (0..99).for_each(|n| drop(fs::File::create(root.join(format!("f{n}")))));
-        assert!(Gate::Del.enter(root, soon()).is_ok());
+        assert!(Gate::Del.enter(root, &["shop/storage"], soon(), &|| Ok(())).is_ok());
         assert!(Spool::new(root).append(&Outcome::default()).is_err());
         (0..99).for_each(|n| drop(fs::remove_file(root.join(format!("f{n}")))));
         fs::remove_file(root.join("credentials")).unwrap();

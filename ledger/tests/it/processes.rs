@@ -8,12 +8,16 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use manifold_ledger::gate::{Gate, Pass};
+use manifold_ledger::gate::{Gate, NoPlace, Pass};
 use manifold_ledger::{Ledger, State};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 use crate::child::{self, argument, kill_pid, say, wait_for_parent};
 use crate::sample::{entry, id, result};
+
+fn enter(state: &Path, ms: u64) -> Result<Pass, NoPlace> {
+    Gate::Add.enter(state, &[], soon(ms), &|| Ok(()))
+}
 
 fn soon(ms: u64) -> Instant {
     Instant::now() + Duration::from_millis(ms)
@@ -146,7 +150,7 @@ fn a_writer_killed_at_any_moment_leaves_a_whole_plan_or_nothing() {
 fn pass_the_gate() {
     let state = argument();
     say("waiting");
-    let pass = Gate::Add.enter(Path::new(&state), soon(300_000)).unwrap();
+    let pass = enter(Path::new(&state), 300_000).unwrap();
     say("inside");
     wait_for_parent();
     drop(pass);
@@ -164,7 +168,7 @@ fn follow(mut child: child::Process, inside: &mpsc::Sender<child::Process>) {
 fn of_sixty_four_processes_sixteen_are_inside_at_once_and_all_get_through() {
     let (dir, _) = state();
     let path = dir.path().to_str().unwrap();
-    let held: Vec<Pass> = (0..16).map(|_| Gate::Add.enter(dir.path(), soon(2000)).unwrap()).collect();
+    let held: Vec<Pass> = (0..16).map(|_| enter(dir.path(), 2000).unwrap()).collect();
     let mut all: Vec<_> = (0..64).map(|_| child::start("processes::pass_the_gate", path)).collect();
     for child in &mut all {
         assert_eq!(child.hear().as_deref(), Some("waiting"));
@@ -194,7 +198,7 @@ fn of_sixty_four_processes_sixteen_are_inside_at_once_and_all_get_through() {
 #[test]
 #[ignore = "runs as a child of another test"]
 fn hold_a_slot() {
-    let pass = Gate::Add.enter(Path::new(&argument()), soon(60_000));
+    let pass = enter(Path::new(&argument()), 60_000);
     say("inside");
     wait_for_parent();
     drop(pass);
@@ -204,12 +208,12 @@ fn hold_a_slot() {
 #[test]
 fn the_kernel_frees_the_slot_of_a_killed_process() {
     let (dir, _) = state();
-    let _held: Vec<Pass> = (0..15).map(|_| Gate::Add.enter(dir.path(), soon(2000)).unwrap()).collect();
+    let _held: Vec<Pass> = (0..15).map(|_| enter(dir.path(), 2000).unwrap()).collect();
     let mut child = child::start("processes::hold_a_slot", dir.path().to_str().unwrap());
     assert_eq!(child.hear().as_deref(), Some("inside"));
-    assert!(Gate::Add.enter(dir.path(), soon(50)).is_err());
+    assert!(enter(dir.path(), 50).is_err());
     let path = dir.path().to_owned();
-    let waiter = std::thread::spawn(move || Gate::Add.enter(&path, soon(60_000)).is_ok());
+    let waiter = std::thread::spawn(move || enter(&path, 60_000).is_ok());
     std::thread::sleep(Duration::from_millis(100));
     child.kill();
     assert!(waiter.join().unwrap(), "the slot is free with the process");
@@ -228,7 +232,7 @@ fn private_kib(pid: u32) -> u64 {
 fn waiting_at_the_gate_costs_little_memory() {
     let (dir, _) = state();
     let path = dir.path().to_str().unwrap();
-    let _held: Vec<Pass> = (0..16).map(|_| Gate::Add.enter(dir.path(), soon(2000)).unwrap()).collect();
+    let _held: Vec<Pass> = (0..16).map(|_| enter(dir.path(), 2000).unwrap()).collect();
     let mut first = child::start("processes::wait_at_the_gate", path);
     let mut second = child::start("processes::wait_at_the_gate", path);
     for waiter in [&mut first, &mut second] {
@@ -244,5 +248,5 @@ fn waiting_at_the_gate_costs_little_memory() {
 fn wait_at_the_gate() {
     let state = argument();
     say(&private_kib(std::process::id()).to_string());
-    let _ = Gate::Add.enter(Path::new(&state), soon(60_000));
+    let _ = enter(Path::new(&state), 60_000);
 }

@@ -1,0 +1,132 @@
+//! Pods of a network that hangs, or of an API server that says nothing, hold nobody else up: plain pods start and stop beside
+//! any number of them, and so do pods of other networks.
+//!
+//! What hangs here hangs until a file is there. It is made when the others have come through, so none of these tests goes by
+//! a clock.
+
+use std::fs;
+use std::path::PathBuf;
+use std::thread::Scope;
+use std::time::{Duration, Instant};
+
+use manifold_e2e::forward::Mode;
+use manifold_e2e::runtime::CallOutcome;
+use manifold_e2e::trace;
+use serde_json::json;
+
+use crate::api_down::mirror;
+use crate::networks::With;
+use crate::node::Node;
+use crate::sandbox::Sandbox;
+
+/// More than there are places at any gate.
+const MANY: usize = 48;
+
+/// A node whose network `hangs` does so in this verb, and whose network `works` is as executed as that.
+fn node_with(prefix: &str, verb: &str) -> Node<'static> {
+    let mut node = Node::new(prefix);
+    node.install_fakes(&["fake"]);
+    let until = json!({"until": released(&node)});
+    node.define("hangs", &node.fake(&json!({verb: until})).with("name", json!("hangs")));
+    node.define("works", &node.fake(&json!({})).with("name", json!("works")));
+    mirror(&node);
+    node.entry.insert("limits".into(), json!({"delegateSeconds": 280, "addSeconds": 290}));
+    node
+}
+
+fn released(node: &Node<'_>) -> PathBuf {
+    node.folder("released")
+}
+
+fn release(node: &Node<'_>) {
+    fs::write(released(node), "").unwrap();
+}
+
+/// How many calls of this verb have begun and not ended.
+fn hanging(node: &Node<'_>, verb: &str) -> usize {
+    let calls = trace::read(&node.folder("trace")).unwrap();
+    calls.iter().filter(|call| call.verb == verb && call.end.is_none()).count()
+}
+
+#[track_caller]
+fn wait_until(what: &str, done: impl Fn() -> bool) {
+    let until = Instant::now() + Duration::from_secs(120);
+    while !done() {
+        assert!(Instant::now() < until, "not after two minutes: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[track_caller]
+fn comes_and_goes(node: &Node<'_>, sandbox: &Sandbox) {
+    let runtime = node.runtime();
+    runtime.add(&sandbox.pod).unwrap().must_succeed();
+    runtime.check(&sandbox.pod).unwrap().must_succeed();
+    runtime.del(&sandbox.pod).unwrap().must_succeed();
+}
+
+type Running<'s> = std::thread::ScopedJoinHandle<'s, CallOutcome>;
+
+fn adds<'s>(scope: &'s Scope<'s, '_>, node: &'s Node<'_>, sandboxes: &'s [Sandbox]) -> Vec<Running<'s>> {
+    let add = |sandbox: &'s Sandbox| scope.spawn(move || node.runtime().add(&sandbox.pod).unwrap());
+    sandboxes.iter().map(add).collect()
+}
+
+// Proves: F-RUN-8
+#[test]
+fn plain_pods_and_other_networks_come_through_beside_adds_that_hang() {
+    let node = node_with("hung-adds", "ADD");
+    let hung: Vec<Sandbox> = (0..MANY).map(|n| node.sandbox(&format!("hung-{n}"), "hangs")).collect();
+    let (plain, other) = (node.sandbox("plain", ""), node.sandbox("other", "works"));
+    std::thread::scope(|scope| {
+        let running = adds(scope, &node, &hung);
+        wait_until("eight of them hang", || hanging(&node, "ADD") == 8);
+        comes_and_goes(&node, &plain);
+        comes_and_goes(&node, &other);
+        assert_eq!(hanging(&node, "ADD"), 8, "the others of that network wait");
+        assert!(running.iter().all(|one| !one.is_finished()));
+        release(&node);
+        running.into_iter().for_each(|one| drop(one.join().unwrap().must_succeed()));
+    });
+}
+
+// Proves: F-RUN-8
+#[test]
+fn plain_pods_and_other_networks_come_through_beside_dels_that_hang() {
+    let node = node_with("hung-dels", "DEL");
+    let hung: Vec<Sandbox> = (0..MANY).map(|n| node.sandbox(&format!("hung-{n}"), "hangs")).collect();
+    let (plain, other) = (node.sandbox("plain", ""), node.sandbox("other", "works"));
+    let runtime = node.runtime();
+    hung.iter().for_each(|sandbox| drop(runtime.add(&sandbox.pod).unwrap().must_succeed()));
+    std::thread::scope(|scope| {
+        let del = |sandbox| {
+            let runtime = &runtime;
+            scope.spawn(move || runtime.del(sandbox).unwrap())
+        };
+        let running: Vec<Running<'_>> = hung.iter().map(|sandbox| del(&sandbox.pod)).collect();
+        wait_until("four of them hang", || hanging(&node, "DEL") == 4);
+        comes_and_goes(&node, &plain);
+        comes_and_goes(&node, &other);
+        assert!(running.iter().all(|one| !one.is_finished()));
+        release(&node);
+        running.into_iter().for_each(|one| drop(one.join().unwrap().must_succeed()));
+    });
+}
+
+// Proves: F-RUN-8
+#[test]
+fn a_plain_pod_comes_through_beside_adds_that_wait_for_a_mute_api_server() {
+    let node = node_with("mute", "ADD");
+    let asking: Vec<Sandbox> = (0..MANY).map(|n| node.sandbox(&format!("asks-{n}"), "works")).collect();
+    let plain = node.sandbox("plain", "");
+    let forward = node.forward.as_ref().unwrap();
+    forward.set(Mode::Silence);
+    std::thread::scope(|scope| {
+        let running = adds(scope, &node, &asking);
+        wait_until("sixteen of them ask", || forward.connections() >= 16);
+        comes_and_goes(&node, &plain);
+        assert!(running.iter().all(|one| !one.is_finished()), "it came through before the first gave up");
+        forward.set(Mode::Pass);
+        running.into_iter().for_each(|one| drop(one.join().unwrap()));
+    });
+}
