@@ -4,11 +4,12 @@ use std::time::Instant;
 
 use manifold_cni::{CniError, Detachment};
 
+use crate::claim::{self, NotHad};
 use crate::shim::Shim;
 use crate::undo::{self, Undone};
 use crate::{outcome, overdue, places, sweep, takeover, unrecorded};
 use manifold_ledger::gate::Gate;
-use manifold_ledger::{Ledger, Opened, SandboxLock, Unreadable, Uptime};
+use manifold_ledger::{Failures, Ledger, Opened, SandboxLock, Unreadable, Uptime};
 
 pub fn del(shim: &Shim, at: &Detachment) -> Result<(), CniError> {
     let Some(ledger) = Ledger::open_existing(&shim.config.state_dir)? else {
@@ -17,9 +18,11 @@ pub fn del(shim: &Shim, at: &Detachment) -> Result<(), CniError> {
     // Before the gate: who waits for an ADD to give way holds no place meanwhile.
     let wait = Instant::now() + Shim::LOCK_WAIT;
     let _node = ledger.share_node(wait)?;
-    let lock = ledger.lock_and_cancel(&at.container, wait)?;
-    let done = locked(shim, &ledger, &lock, at);
-    drop(lock);
+    let done = match claim::lock_and_cancel(shim, &ledger, &at.container, wait) {
+        Ok(lock) => locked(shim, &ledger, &lock, at),
+        Err(NotHad { error, by_a_call: true }) => Err(error),
+        Err(NotHad { error, .. }) => not_had(shim, &ledger, at, error),
+    };
     overdue::answer_is(&done);
     sweep::idle(shim, &ledger);
     done
@@ -52,6 +55,22 @@ fn locked(shim: &Shim, ledger: &Ledger, lock: &SandboxLock, at: &Detachment) -> 
             by_id(shim, ledger, at, unreadable)
         }
     }
+}
+
+/// A killed call has the lock still, through processes that it started. Nobody of ours writes the entry then, so this
+/// failure is counted like any other: otherwise the pod would never go (F-RUN-9).
+fn not_had(shim: &Shim, ledger: &Ledger, at: &Detachment, error: CniError) -> Result<(), CniError> {
+    let Ok(Some(Opened { mut entry, mut pen, .. })) = ledger.open_entry(&at.container) else {
+        return Err(error);
+    };
+    let now = Uptime::now();
+    entry.failures = Some(Failures::after(entry.failures, now));
+    if let Err(e) = pen.mark(&entry) {
+        tracing::warn!("{e}");
+    }
+    let (done, parked) = (Undone::Left(error), entry.is_parked(now));
+    outcome::note(shim, shim.began, outcome::of_undo(&entry, &done, parked));
+    answer(done, parked)
 }
 
 /// A parked entry has failed often and long enough: the pod may go, and the sweep keeps trying (P-DEL-6).

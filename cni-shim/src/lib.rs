@@ -6,6 +6,7 @@ mod at_once;
 pub mod call;
 pub mod chain;
 pub mod check;
+pub mod claim;
 pub mod config;
 pub mod crash;
 pub mod default_network;

@@ -28,6 +28,7 @@ pub mod executable;
 pub mod flock;
 mod folder;
 pub mod gate;
+pub mod holders;
 pub mod idle;
 pub mod installed;
 pub mod list;

@@ -33,6 +33,7 @@ mod hostile;
 mod hostile_calls;
 mod kernel;
 mod lacking;
+mod left_behind;
 mod lenient;
 mod meshes;
 mod meta_plugin;
