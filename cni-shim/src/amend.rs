@@ -93,6 +93,7 @@ fn release(
     setting: &Setting<'_>,
     netns: Option<&Path>,
 ) -> Result<(), CniError> {
+    let _shared = setting.share(&recorded.network, Verb::Del)?;
     let (mut working, own) = (conf(working)?, conf(plugin)?.raw);
     for key in OF_ONE_POD {
         working.raw.retain(|name| name != key);

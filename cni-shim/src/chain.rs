@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use manifold_cni::list::joined;
 use manifold_cni::{
     Added, Attachment, AttachmentId, Bundled, CniArgs, CniError, ContainerId, Delegate, Detachment, Executed,
-    List, Plugin, PluginConf, RawObject, Step, Stopped, code,
+    List, NetworkName, Plugin, PluginConf, RawObject, Step, Stopped, Verb, code,
 };
 use serde_json::value::RawValue;
 
-use crate::sandboxes;
-use manifold_ledger::{Exact, Found, Ledger, Recorded, RecordedPlugin};
+use manifold_ledger::{Exact, Found, Ledger, LockError, NetworkLock, Recorded, RecordedPlugin};
 
 use crate::overdue::Watched;
+use crate::sandboxes;
 
 /// What the calls of one sandbox share.
 #[derive(Clone, Debug)]
@@ -28,8 +28,31 @@ pub struct Setting<'a> {
     pub each: Duration,
     /// The sandbox lock: whatever is executed inherits it, so it is free only when the last of them has ended (F-RUN-1).
     pub held: Option<Arc<OwnedFd>>,
-    /// Where ADD looks whether another sandbox is alive.
+    /// Where GC excludes ADD and DEL of a network (F-RUN-5), and where ADD looks whether another sandbox is alive. None where there is no ledger yet.
     pub ledger: Option<&'a Ledger>,
+}
+
+impl Setting<'_> {
+    /// Keeps GC of the network out until it is dropped. ADD takes its turn behind a GC that waits, DEL does not.
+    pub(crate) fn share(&self, network: &NetworkName, verb: Verb) -> Result<Option<NetworkLock>, CniError> {
+        let Some(ledger) = self.ledger else { return Ok(None) };
+        let shared = match verb {
+            Verb::Add => ledger.share_network(network, self.deadline),
+            _ => ledger.share_network_for_del(network, self.deadline),
+        };
+        match shared {
+            Ok(lock) => Ok(Some(lock)),
+            Err(LockError::Busy { seconds, .. }) => {
+                let msg = format!("GC of network `{network}` has not ended after {seconds} s");
+                Err(CniError::new(code::TRY_AGAIN, msg).details("fix: none needed, the runtime tries again"))
+            }
+            // A full disk must not hold up a DEL (F-DSK-2).
+            Err(LockError::Disk(e)) => {
+                tracing::warn!("GC of network `{network}` is not kept out: {e}");
+                Ok(None)
+            }
+        }
+    }
 }
 
 /// The plugins of one attachment.
@@ -54,6 +77,7 @@ impl<'a> Chain<'a> {
         netns: &Path,
         mut go_on: impl FnMut() -> Result<(), CniError>,
     ) -> Result<Added, CniError> {
+        let _shared = self.setting.share(&self.recorded.network, Verb::Add)?;
         let at = self.attachment(netns);
         self.list().add(&at, &mut |_, _, _| go_on()).map_err(CniError::from)
     }
@@ -61,6 +85,7 @@ impl<'a> Chain<'a> {
     /// Every plugin, last first, whatever the others say; all errors as one. A plugin that does not speak the version of
     /// an ADD that never ended has done nothing, so it owes nothing.
     pub fn del(&self, netns: Option<&Path>) -> Result<(), CniError> {
+        let _shared = self.setting.share(&self.recorded.network, Verb::Del)?;
         let at = Detachment {
             container: self.setting.container.clone(),
             netns: netns.map(Path::to_owned),

@@ -17,7 +17,6 @@ pub fn del(shim: &Shim, at: &Detachment) -> Result<(), CniError> {
     };
     // Before the gate: who waits for an ADD to give way holds no place meanwhile.
     let wait = Instant::now() + Shim::LOCK_WAIT;
-    let _node = ledger.share_node(wait)?;
     let done = match claim::lock_and_cancel(shim, &ledger, &at.container, wait) {
         Ok(lock) => locked(shim, &ledger, &lock, at),
         Err(NotHad { error, by_a_call: true }) => Err(error),

@@ -3,7 +3,7 @@
 mod living;
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use manifold_cni::{AttachmentId, CniError, ContainerId, code};
 
@@ -12,7 +12,10 @@ use crate::shim::Shim;
 use crate::undo::{self, Undone};
 use crate::{default_network, outcome, sweep};
 use living::Living;
-use manifold_ledger::{Entry, Ledger, Opened, Recorded, Uptime};
+use manifold_ledger::{Entry, Ledger, LockError, Opened, Recorded, Stage, Uptime};
+
+/// Pods of the network wait meanwhile.
+const MOST_OF_ONE_PLUGIN: Duration = Duration::from_secs(10);
 
 pub fn gc(shim: &Shim) -> Result<(), CniError> {
     let version = shim.config.cni_version;
@@ -26,8 +29,9 @@ pub fn gc(shim: &Shim) -> Result<(), CniError> {
     let boot = sweep::boot_id()?;
     let deadline = shim.add_deadline();
     let ledger = Ledger::open(&shim.config.state_dir)?;
-    let _node = ledger.own_node(deadline)?;
-    ledger.remove_unfinished_writes();
+    if let Some(_alone) = ledger.own_node()? {
+        ledger.remove_unfinished_writes();
+    }
     ledger.remove_idle_locks();
     let before = readable(&ledger)?;
     // An ADD may have ended after the runtime made its list. Its DEL comes, or the next GC.
@@ -69,12 +73,17 @@ fn clear_dead(
 ) -> Vec<CniError> {
     let containers: BTreeSet<&str> = alive.iter().map(|a| a.container.as_str()).collect();
     let dead = |e: &&&Entry| e.config_name == shim.config.name && !containers.contains(e.container.as_str());
-    entries.iter().filter(dead).filter_map(|e| clear(shim, ledger, &e.container, deadline).err()).collect()
+    entries.iter().filter(dead).filter_map(|e| clear(shim, ledger, e, deadline).err()).collect()
 }
 
-fn clear(shim: &Shim, ledger: &Ledger, id: &ContainerId, deadline: Instant) -> Result<(), CniError> {
-    let lock = ledger.lock(id, deadline)?;
+/// A sandbox that a call works on is passed over, and so is one whose ADD has ended since: the list cannot know of it.
+fn clear(shim: &Shim, ledger: &Ledger, seen: &Entry, deadline: Instant) -> Result<(), CniError> {
+    let id = &seen.container;
+    let Some(lock) = ledger.lock_now(id, shim.config.limits.delegate) else { return Ok(()) };
     let Some(Opened { mut entry, mut pen, .. }) = ledger.open_entry(id)? else { return Ok(()) };
+    if seen.stage == Stage::Adding && entry.stage == Stage::Complete {
+        return Ok(());
+    }
     let began = Instant::now();
     let done = undo::undo(shim, ledger, &lock, &mut entry, &mut pen, deadline);
     outcome::note(shim, began, outcome::of_undo(&entry, &done, false));
@@ -101,9 +110,7 @@ fn tell_plugins(
     before: &[Entry],
     deadline: Instant,
 ) -> Result<Vec<CniError>, CniError> {
-    let entries = readable(ledger)?;
     let default = default_network::on_disk(shim, &default_network::Asker::nobody()).ok().flatten();
-    let living = Living::of(shim, ledger, &entries, alive, default.as_ref());
     let mut told = BTreeSet::new();
     let mut errors = Vec::new();
     let known = before.iter().flat_map(|e| &e.attachments).chain(default.as_ref());
@@ -112,11 +119,35 @@ fn tell_plugins(
         let chain: Vec<_> =
             network.plugins.iter().map(|p| (p.kind.clone(), p.config.as_slice().to_vec())).collect();
         if told.insert((network.network.clone(), chain)) {
-            let done = living.keep(network).and_then(|keep| tell(shim, network, &keep, deadline));
-            errors.extend(done.err());
+            errors.extend(alone(shim, ledger, alive, default.as_ref(), network, deadline).err());
         }
     }
     Ok(errors)
+}
+
+/// GC of one network, while no ADD and DEL of it runs: nothing can be attached that the list of the living lacks.
+fn alone(
+    shim: &Shim,
+    ledger: &Ledger,
+    alive: &[AttachmentId],
+    default: Option<&Recorded>,
+    network: &Recorded,
+    deadline: Instant,
+) -> Result<(), CniError> {
+    let _alone = ledger.own_network(&network.network).map_err(|e| gave_way(e, network))?;
+    let entries = readable(ledger)?;
+    let living = Living::of(shim, ledger, &entries, alive, default);
+    let keep = living.keep(network)?;
+    tell(shim, network, &keep, deadline)
+}
+
+fn gave_way(e: LockError, network: &Recorded) -> CniError {
+    let LockError::Busy { seconds, .. } = e else { return e.into() };
+    let msg = format!(
+        "network `{}` is not cleared: an ADD or DEL of it still ran after {seconds} s, and GC gave way",
+        network.display
+    );
+    CniError::new(code::TRY_AGAIN, msg).details("fix: none needed, the runtime calls GC again")
 }
 
 fn tell(shim: &Shim, network: &Recorded, keep: &[AttachmentId], deadline: Instant) -> Result<(), CniError> {
@@ -125,7 +156,7 @@ fn tell(shim: &Shim, network: &Recorded, keep: &[AttachmentId], deadline: Instan
         container: &nobody,
         folders: &shim.folders,
         deadline,
-        each: shim.config.limits.delegate,
+        each: shim.config.limits.delegate.min(MOST_OF_ONE_PLUGIN),
         held: None,
         ledger: None,
     };

@@ -52,7 +52,7 @@ pub fn undo(
         deadline,
         each: shim.config.limits.delegate,
         held: held(lock),
-        ledger: None,
+        ledger: Some(ledger),
     };
     let (bonds, others) = owing.split_at(bonds);
     let take_down = |wave| take_down(ledger, entry, wave, &setting, netns.as_deref());

@@ -8,11 +8,12 @@ use crate::chain::{Chain, Setting};
 use crate::default_network::{self, Asker};
 use crate::shim::Shim;
 use crate::{takeover, undo};
-use manifold_ledger::{Exact, Recorded};
+use manifold_ledger::{Exact, Ledger, Recorded};
 
 /// A state file that Multus left says what it attached. Without one the default network's DEL runs all the same: a pod
 /// older than our install has its address there (F-POD-7). Whatever was never made is success.
 pub fn del(shim: &Shim, at: &Detachment) -> Result<(), CniError> {
+    let ledger = Ledger::open_existing(&shim.config.state_dir)?;
     let setting = Setting {
         container: &at.container,
         folders: &shim.folders,
@@ -20,7 +21,7 @@ pub fn del(shim: &Shim, at: &Detachment) -> Result<(), CniError> {
         deadline: Instant::now() + shim.config.limits.add,
         each: shim.config.limits.delegate,
         held: None,
-        ledger: None,
+        ledger: ledger.as_ref(),
     };
     if let Some(path) = &at.netns {
         // No entry tells which namespace it was: in our own, a link of the node would be taken for the pod's (CNI-ENV-9).

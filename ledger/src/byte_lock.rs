@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -12,6 +13,9 @@ use nix::libc;
 use sha2::{Digest as _, Sha256};
 
 use crate::flock::How;
+
+/// How often a lock is tried that somebody else has.
+const TRY_EVERY: Duration = Duration::from_millis(10);
 
 /// The first of the bytes of a name, of which there are `room`. Whoever chooses names can choose none that meets another's.
 pub(crate) fn first_byte(name: &str, room: u32) -> i64 {
@@ -32,6 +36,18 @@ pub(crate) fn try_lock(file: &File, byte: i64, how: How) -> io::Result<bool> {
         Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
         Err(e) => Err(e.into()),
     }
+}
+
+/// Tries again and again until `deadline`.
+pub(crate) fn lock_until(file: &File, byte: i64, how: How, deadline: Instant) -> io::Result<bool> {
+    while !try_lock(file, byte, how)? {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(false);
+        }
+        std::thread::sleep(left.min(TRY_EVERY));
+    }
+    Ok(true)
 }
 
 /// Waits for the byte without end.

@@ -130,3 +130,45 @@ fn a_plain_pod_comes_through_beside_adds_that_wait_for_a_mute_api_server() {
         running.into_iter().for_each(|one| drop(one.join().unwrap()));
     });
 }
+
+// Proves: F-RUN-8
+#[test]
+fn gc_gives_way_to_an_add_that_hangs_and_clears_the_other_networks() {
+    let node = node_with("gc-beside", "ADD");
+    node.define("storage", &node.bridge("mf-storage", &["10.50.0.0/24"]).with("name", json!("storage")));
+    let (hung, living) = (node.sandbox("hung", "hangs"), node.sandbox("living", "storage"));
+    node.runtime().add(&living.pod).unwrap().must_succeed();
+    let lease = node.folder("networks/storage/10.50.0.99");
+    fs::write(&lease, "forgotten\r\nnet1").unwrap();
+    let ids = [&hung, &living].map(|sandbox| (sandbox.pod.container_id.as_str(), "eth0"));
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| node.runtime().add(&hung.pod).unwrap());
+        wait_until("it hangs", || hanging(&node, "ADD") == 1);
+        let text = node.runtime().gc(&ids).unwrap().must_fail_with(11);
+        assert!(text.contains("/hangs` is not cleared") && !text.contains("storage"), "{text}");
+        assert!(!lease.exists(), "what nobody has in another network is cleared");
+        assert!(!running.is_finished());
+        node.runtime().del(&living.pod).unwrap().must_succeed();
+        release(&node);
+        running.join().unwrap().must_succeed();
+    });
+    node.runtime().gc(&ids).unwrap().must_succeed();
+}
+
+// Proves: F-RUN-8
+#[test]
+fn a_gc_that_hangs_in_one_network_holds_up_no_pod_of_another() {
+    let node = &node_with("gc-hangs", "GC");
+    let (living, other) = (node.sandbox("living", "hangs"), node.sandbox("other", "works"));
+    node.runtime().add(&living.pod).unwrap().must_succeed();
+    std::thread::scope(|scope| {
+        let ids = [(living.pod.container_id.as_str(), "eth0")];
+        let gc = scope.spawn(move || node.runtime().gc(&ids).unwrap());
+        wait_until("GC hangs", || hanging(node, "GC") == 1);
+        comes_and_goes(node, &other);
+        comes_and_goes(node, &node.sandbox("plain", ""));
+        assert!(!gc.is_finished(), "{}", gc.join().unwrap());
+        release(node);
+        gc.join().unwrap().must_succeed();
+    });
+}
