@@ -82,6 +82,24 @@ fn answer(
     if environment.get(CALLED_BY).is_some() {
         return below_itself(&call.target);
     }
+    let config = read(stdin, version)?;
+    let shim = shim(environment, config, &call.path, began);
+    let is_del = matches!(call.target, Target::Del(_));
+    overdue::answer_for(is_del, *version, &shim.config.state_dir);
+    match call.target {
+        Target::Add(at) => crate::add::add(&shim, &at, stdout),
+        Target::Del(at) => crate::del::del(&shim, &at),
+        Target::Check(at) => crate::check::check(&shim, &at),
+        Target::Status => crate::status::status(&shim),
+        Target::Gc => crate::gc::gc(&shim),
+        Target::Version | Target::About => Ok(()),
+    }
+}
+
+fn read(
+    stdin: impl FnOnce(u64) -> std::io::Result<Vec<u8>>,
+    version: &mut Version,
+) -> Result<Config, CniError> {
     let bytes =
         stdin(MOST_STDIN + 1).map_err(|e| CniError::io(&e, format!("standard input cannot be read: {e}")))?;
     if bytes.len() as u64 > MOST_STDIN {
@@ -92,18 +110,36 @@ fn answer(
     *version = manifold_cni::stdin::version_hint(&bytes);
     let config = Config::parse(&bytes)?;
     *version = config.cni_version;
+    Ok(config)
+}
+
+fn shim(environment: &Environment, config: Config, path: &[PathBuf], began: Instant) -> Shim {
     crate::logging::start(&config.log);
-    overdue::answer_for(&call.target, config.cni_version, &config.state_dir);
-    let folders: Vec<PathBuf> = config.plugin_folders(&std::env::join_paths(&call.path).unwrap_or_default());
+    let folders: Vec<PathBuf> = config.plugin_folders(&std::env::join_paths(path).unwrap_or_default());
     let netns_override = environment.get("CNI_NETNS_OVERRIDE");
-    let shim = Shim { config, folders, began, cluster: environment.cluster(), netns_override };
-    match call.target {
-        Target::Add(at) => crate::add::add(&shim, &at, stdout),
-        Target::Del(at) => crate::del::del(&shim, &at),
-        Target::Check(at) => crate::check::check(&shim, &at),
-        Target::Status => crate::status::status(&shim),
-        Target::Gc => crate::gc::gc(&shim),
-        Target::Version | Target::About => Ok(()),
+    Shim { config, folders, began, cluster: environment.cluster(), netns_override }
+}
+
+/// The process beside a call that undoes what the runtime forgot, with that call's environment and configuration.
+pub fn undo_forgotten(
+    environment: &Environment,
+    stdin: impl FnOnce(u64) -> std::io::Result<Vec<u8>>,
+    containers: &[&str],
+) -> u8 {
+    let undo = || {
+        let config = read(stdin, &mut Version::NEWEST.clone())?;
+        let path = environment.get("CNI_PATH").unwrap_or_default();
+        let path: Vec<PathBuf> = std::env::split_paths(&path).collect();
+        let shim = shim(environment, config, &path, Instant::now());
+        overdue::answer_for(false, Version::NEWEST, &shim.config.state_dir);
+        crate::sweep::undo_forgotten(&shim, containers)
+    };
+    match undo() {
+        Ok(()) => 0,
+        Err(error) => {
+            tracing::error!(code = error.code, "{error}");
+            1
+        }
     }
 }
 

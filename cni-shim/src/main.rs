@@ -26,17 +26,24 @@ fn main() -> ExitCode {
         }
         // A container runtime passes no arguments.
         ("manifold", ["uninstall", words @ ..]) => return uninstall(words),
+        ("manifold", [manifold::sweep::UNDO, containers @ ..]) => {
+            return ExitCode::from(call::undo_forgotten(&environment(), read_stdin, containers));
+        }
         _ => {}
     }
     if let Some(plugin) = manifold_plugins::bundled(&name) {
         return manifold_cni::skel::run(plugin);
     }
-    let environment = Environment::new(|key| std::env::var(key).ok());
-    let stdin = |most: u64| {
-        let mut bytes = Vec::new();
-        std::io::stdin().lock().take(most).read_to_end(&mut bytes).map(|_| bytes)
-    };
-    ExitCode::from(call::serve(&environment, stdin, &mut std::io::stdout()))
+    ExitCode::from(call::serve(&environment(), read_stdin, &mut std::io::stdout()))
+}
+
+fn environment() -> Environment {
+    Environment::new(|key| std::env::var(key).ok())
+}
+
+fn read_stdin(most: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::io::stdin().lock().take(most).read_to_end(&mut bytes).map(|_| bytes)
 }
 
 fn uninstall(words: &[&str]) -> ExitCode {

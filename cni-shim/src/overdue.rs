@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
-use manifold_cni::call::Target;
 use manifold_cni::{
     Bundled, CniError, ContainerId, Delegate, Invocation, Verb, Version, code, skel, watchdog,
 };
@@ -30,11 +29,11 @@ struct Call {
 }
 
 /// How the runtime wants its answer, and where the ledger is.
-pub fn answer_for(target: &Target, version: Version, state_dir: &Path) {
+pub fn answer_for(is_del: bool, version: Version, state_dir: &Path) {
     let mut call = call();
     call.version = version;
     call.state_dir = Some(state_dir.to_owned());
-    call.is_del = matches!(target, Target::Del(_));
+    call.is_del = is_del;
 }
 
 /// Whatever happens from now on, this is how the call ended.

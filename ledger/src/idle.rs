@@ -1,17 +1,18 @@
 //! Entries that nobody will DEL any more: the runtime forgot the sandbox, or its DEL kept failing (F-RUN-7).
 //!
-//! Whichever shim runs looks at most once a minute. Decided here is which entries are due; the undo is the verbs'.
+//! Whichever shim runs looks at most once a minute. Decided here is which entries are due; the undo is that of a process of
+//! its own, as a runtime waits for its call to end.
 
 use std::fs::File;
 use std::io::Read as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use manifold_cni::ContainerId;
 
-use super::flock::{How, try_lock};
+use super::flock::{How, Waited, lock_until, try_lock};
 use super::folder::write_at;
 use super::lock::fixed_file;
-use super::{BootId, Entry, Ledger, SandboxLock, Uptime};
+use super::{BootId, Entry, Ledger, Uptime};
 use crate::netns_id::Now;
 
 pub const EVERY_SECONDS: u64 = 60;
@@ -92,33 +93,55 @@ fn is_due(mut file: &File, boot: &BootId, now: Uptime) -> bool {
 }
 
 impl IdlePass {
-    /// Entries to undo now, at most [`AT_MOST`], each with its lock held; sandboxes that somebody works on are passed
-    /// over. Looks until `deadline`.
-    pub fn candidates(&self, deadline: Instant) -> Vec<SandboxLock> {
+    /// Entries to undo now, at most [`AT_MOST`]; sandboxes that somebody works on are passed over. Looks until `deadline`.
+    /// `most` is how long a plugin may run.
+    pub fn candidates(&self, deadline: Instant, most: Duration) -> Vec<ContainerId> {
         self.ledger.remove_old_unfinished_writes();
         let mut due = Vec::new();
         for id in self.ledger.entries().unwrap_or_default() {
             if due.len() == AT_MOST || Instant::now() >= deadline {
                 break;
             }
-            due.extend(self.look_at(&id));
+            if self.is_due(&id, most) {
+                due.push(id);
+            }
         }
         due
     }
 
-    fn look_at(&self, id: &ContainerId) -> Option<SandboxLock> {
-        let lock = self.ledger.lock(id, Instant::now()).ok()?;
-        let mut opened = self.ledger.open_entry(id).ok()??;
+    fn is_due(&self, id: &ContainerId, most: Duration) -> bool {
+        let judge = |entry: &Entry| judge(entry, &self.boot, netns_now(entry), self.now);
+        // Most are left alone, and need no lock for that.
+        if matches!(self.ledger.load(id), Ok(Some(seen)) if judge(&seen.entry) == Verdict::Leave) {
+            return false;
+        }
+        let Some(_lock) = self.ledger.lock_now(id, most) else { return false };
+        let Ok(Some(mut opened)) = self.ledger.open_entry(id) else { return false };
         let entry = &mut opened.entry;
-        match judge(entry, &self.boot, netns_now(entry), self.now) {
-            Verdict::Leave => return None,
-            Verdict::Undo => return Some(lock),
+        match judge(entry) {
+            Verdict::Leave => return false,
+            Verdict::Undo => return true,
             Verdict::NoteGone => entry.netns_gone = Some(self.now),
             Verdict::NoteBack => entry.netns_gone = None,
         }
         // Not noted is noted next minute.
         let _ = opened.pen.mark(&opened.entry);
-        None
+        false
+    }
+}
+
+/// For as long as it is held, no pass begins.
+#[derive(Debug)]
+pub struct IdleHold(#[expect(dead_code, reason = "held, not read")] File);
+
+impl Ledger {
+    /// For the process that undoes what a pass found. `None`: another is at it.
+    pub fn hold_idle(&self, deadline: Instant) -> Option<IdleHold> {
+        let file = fixed_file(&self.folder, FILE).ok()?;
+        match lock_until(file, How::Exclusive, deadline).ok()? {
+            Waited::Locked(file) => Some(IdleHold(file)),
+            Waited::Busy => None,
+        }
     }
 }
 

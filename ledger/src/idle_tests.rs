@@ -63,8 +63,10 @@ fn ledger_with_gone(n: usize) -> (tempfile::TempDir, Ledger) {
     (dir, ledger)
 }
 
+const MOST: Duration = Duration::from_secs(30);
+
 fn far() -> Instant {
-    Instant::now() + std::time::Duration::from_secs(60)
+    Instant::now() + Duration::from_secs(60)
 }
 
 // Proves: F-RUN-7
@@ -73,12 +75,12 @@ fn a_forgotten_sandbox_comes_up_for_undo_four_at_a_time() {
     let (_dir, ledger) = ledger_with_gone(6);
     let boot = sample::entry(0).boot;
     let first = ledger.idle_pass(&boot, Uptime(1000)).unwrap();
-    assert!(first.candidates(far()).is_empty(), "first seen gone");
+    assert!(first.candidates(far(), MOST).is_empty(), "first seen gone");
     drop(first);
     let later = ledger.idle_pass(&boot, Uptime(1600)).unwrap();
-    let held = later.candidates(far());
-    assert_eq!(held.len(), AT_MOST);
-    assert!(ledger.lock(held[0].container(), Instant::now()).is_err(), "each with its lock");
+    let due = later.candidates(far(), MOST);
+    assert_eq!(due.len(), AT_MOST);
+    assert!(ledger.lock(&due[0], Instant::now()).is_ok(), "for whoever undoes it");
 }
 
 #[test]
@@ -88,6 +90,12 @@ fn one_pass_a_minute_by_one_call_at_a_time() {
     let pass = ledger.idle_pass(&boot, Uptime(1000));
     assert!(pass.is_some() && ledger.idle_pass(&boot, Uptime(1061)).is_none(), "one is at it");
     drop(pass);
+    let undoes = ledger.hold_idle(far());
+    assert!(
+        undoes.is_some() && ledger.idle_pass(&boot, Uptime(1061)).is_none(),
+        "what it found is being undone"
+    );
+    drop(undoes);
     assert!(ledger.idle_pass(&boot, Uptime(1059)).is_none(), "too soon");
     assert!(ledger.idle_pass(&boot, Uptime(1060)).is_some());
     assert!(ledger.idle_pass(&other, Uptime(5)).is_some(), "the note of another boot does not hold it up");
@@ -97,9 +105,9 @@ fn one_pass_a_minute_by_one_call_at_a_time() {
 fn a_sandbox_that_somebody_works_on_is_passed_over() {
     let (_dir, ledger) = ledger_with_gone(1);
     let boot = sample::entry(0).boot;
-    drop(ledger.idle_pass(&boot, Uptime(1000)).map(|p| p.candidates(far())));
+    drop(ledger.idle_pass(&boot, Uptime(1000)).map(|p| p.candidates(far(), MOST)));
     let _busy = ledger.lock(&"c0".parse().unwrap(), Instant::now()).unwrap();
-    assert!(ledger.idle_pass(&boot, Uptime(1700)).unwrap().candidates(far()).is_empty());
+    assert!(ledger.idle_pass(&boot, Uptime(1700)).unwrap().candidates(far(), MOST).is_empty());
 }
 
 // Proves: F-DSK-10
@@ -108,14 +116,14 @@ fn where_no_gc_comes_the_idle_sweep_clears_what_killed_writers_left() {
     let (dir, ledger) = ledger_with_gone(0);
     let put = |name: &str, age| {
         let file = File::create(dir.path().join(name)).unwrap();
-        file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(age)).unwrap();
+        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(age)).unwrap();
     };
     let old = [".new-boot-1-0", ".manifold-unfinished-.versions"];
     let kept = [".new-boot-2-0", ".manifold-unfinished-x", ".idle"];
     old.iter().for_each(|name| put(name, 700));
     kept.iter().for_each(|name| put(name, 1));
     let pass = ledger.idle_pass(&sample::entry(0).boot, Uptime(1000)).unwrap();
-    assert!(pass.candidates(Instant::now() + std::time::Duration::from_secs(60)).is_empty());
+    assert!(pass.candidates(Instant::now() + Duration::from_secs(60), Duration::from_secs(60)).is_empty());
     assert!(old.iter().all(|name| !dir.path().join(name).exists()));
     assert!(kept.iter().all(|name| dir.path().join(name).exists()));
     // GC and the boot sweep are alone with the ledger's own, and not with the node role's.

@@ -148,6 +148,11 @@ impl Config {
         })
     }
 
+    /// As it was read, for another process of ours.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.raw.to_vec()
+    }
+
     /// The result that CHECK compares with and DEL may get, unread.
     pub fn prev_result(&self) -> Option<&RawValue> {
         self.raw.get("prevResult").filter(|raw| raw.get() != "null")

@@ -172,3 +172,47 @@ fn a_gc_that_hangs_in_one_network_holds_up_no_pod_of_another() {
         gc.join().unwrap().must_succeed();
     });
 }
+
+/// An entry whose namespace has been gone for long, in a network whose DEL hangs.
+fn forgotten(node: &Node<'_>) -> Sandbox {
+    let sandbox = node.sandbox("forgotten", "hangs");
+    node.runtime().add(&sandbox.pod).unwrap().must_succeed();
+    sandbox.netns.delete();
+    let passer = node.sandbox("passer", "");
+    node.runtime_of(&node.later(100)).add(&passer.pod).unwrap().must_succeed();
+    sandbox
+}
+
+// Proves: F-RUN-8, F-RUN-7
+#[test]
+fn nobody_waits_for_the_idle_sweep() {
+    let node = node_with("idle-hangs", "DEL");
+    let left = forgotten(&node);
+    let plain = node.sandbox("plain", "");
+    node.runtime_of(&node.later(800)).add(&plain.pod).unwrap().must_succeed();
+    wait_until("the sweep hangs", || hanging(&node, "DEL") == 1);
+    comes_and_goes(&node, &node.sandbox("beside", ""));
+    release(&node);
+    wait_until("it is swept", || !node.ledger().contains(&left.pod.container_id));
+}
+
+// Proves: F-NOD-1
+#[test]
+fn a_network_that_hangs_holds_up_the_first_pod_of_a_boot_only_once() {
+    let node = node_with("boot-hangs", "DEL");
+    // More than are swept at once.
+    let left: Vec<Sandbox> = (0..20).map(|n| node.sandbox(&format!("left-{n}"), "hangs")).collect();
+    left.iter().for_each(|sandbox| {
+        node.runtime().add(&sandbox.pod).unwrap().must_succeed();
+        sandbox.netns.delete();
+    });
+    let first = node.sandbox("first", "");
+    node.runtime_of(&node.in_another_boot("next-boot")).add(&first.pod).unwrap().must_succeed();
+    let dels = trace::read(&node.folder("trace")).unwrap().iter().filter(|call| call.verb == "DEL").count();
+    // As many as are swept at once, and the first of the idle sweep.
+    assert!((1..=9).contains(&dels), "{dels} calls of a plugin that hangs");
+    let entries = || node.ledger().iter().filter(|name| !name.starts_with('.')).count();
+    assert_eq!(entries(), 21, "nothing is forgotten");
+    release(&node);
+    wait_until("the idle sweep has undone its four", || entries() == 17);
+}

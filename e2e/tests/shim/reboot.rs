@@ -114,8 +114,21 @@ fn a_full_node_is_swept_in_time_eight_at_a_time_and_who_is_killed_meanwhile_is_t
 // Proves: F-NOD-1
 #[test]
 fn who_waits_for_the_sweep_for_half_a_minute_hears_how_far_it_is() {
-    let (node, old) = full_node("waits", 1, Duration::from_secs(20));
-    old.iter().for_each(|sandbox| sandbox.netns.delete());
+    // Each with a network of its own that takes all the time that a sandbox has, four times as many as are swept at once.
+    let (mut node, _) = full_node("waits", 0, Duration::ZERO);
+    node.entry.insert("limits".into(), json!({"delegateSeconds": 60}));
+    let until = node.folder("released");
+    let old: Vec<_> = (0..4 * AT_ONCE)
+        .map(|n| {
+            let hangs = node.fake(&json!({"DEL": {"until": until}})).with("type", json!(CHAIN[0]));
+            node.define(&format!("hangs-{n}"), &hangs);
+            node.sandbox(&format!("pod-{n}"), &format!("hangs-{n}"))
+        })
+        .collect();
+    old.iter().for_each(|sandbox| {
+        node.runtime().add(&sandbox.pod).unwrap().must_succeed();
+        sandbox.netns.delete();
+    });
     let [first, second] = ["first", "second"].map(|name| node.sandbox(name, ""));
     let rebooted = node.runtime_of(&node.in_another_boot("next-boot"));
     thread::scope(|scope| {
@@ -126,12 +139,13 @@ fn who_waits_for_the_sweep_for_half_a_minute_hears_how_far_it_is() {
         }
         let outcome = rebooted.add(&second.pod).unwrap();
         let text = outcome.must_fail_with(11);
-        assert!(text.contains("sweeping 0 of 1 sandboxes"), "{text}");
+        assert!(text.contains("sweeping ") && text.contains(" of 32 sandboxes"), "{text}");
         assert!((25..40).contains(&outcome.wall.as_secs()), "{:?}", outcome.wall);
         sweeps.join().unwrap().must_succeed();
     });
+    fs::write(&until, "").unwrap();
     rebooted.add(&second.pod).unwrap().must_succeed();
-    for sandbox in [&first, &second] {
+    for sandbox in old.iter().chain([&first, &second]) {
         rebooted.del(&sandbox.pod).unwrap().must_succeed();
     }
     assert_eq!(node.ledger(), Vec::<String>::new());
