@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::bed::{Bed, NETWORKS, NODE_A, NODE_B, PODS, message};
 use crate::identity::Who;
+use crate::objects::{annotations, network, pod};
 use crate::patch::{How, holds};
 
 pub(crate) const STATUS: &str = "k8s.v1.cni.cncf.io/network-status";
@@ -26,6 +27,14 @@ pub(crate) enum On {
         in_use: bool,
         more: Value,
     },
+    /// An object of another kind, in this list, made by this identity.
+    Made {
+        by: Who,
+        list: &'static str,
+        object: Value,
+    },
+    /// The object that is there under this path. Nothing is stored.
+    Kept(&'static str),
     /// A path as it stands; `$NAME` in it and in the body is the name of a fresh pod without a node,
     /// `$NODE` in such a body the UID of `node-a`.
     Path(String),
@@ -67,6 +76,16 @@ impl Attempt {
 
     pub(crate) fn path(who: Who, how: How, path: &str, body: Value) -> Self {
         Self { who, on: On::Path(path.to_string()), below: "", how, change: body }
+    }
+
+    /// Changes an object that is made for it. Its name is set then.
+    pub(crate) fn made(who: Who, how: How, of: (Who, &'static str, Value), change: Value) -> Self {
+        let (by, list, object) = of;
+        Self { who, on: On::Made { by, list, object }, below: "", how, change }
+    }
+
+    pub(crate) fn kept(who: Who, how: How, path: &'static str, change: Value) -> Self {
+        Self { who, on: On::Kept(path), below: "", how, change }
     }
 
     pub(crate) fn by(mut self, other: Who) -> Self {
@@ -125,14 +144,24 @@ impl Attempt {
         let (path, change, before) = self.prepare(bed);
         let body = self.how.body(&before, &change);
         let bytes = if body.is_null() { String::new() } else { body.to_string() };
-        let separator =
-            if path.contains('?') { self.how.query().replace('?', "&") } else { self.how.query().into() };
-        let url = format!("{path}{}{separator}", self.below);
+        let url = self.url(&path);
         let answer =
             bed.as_(self.who).call(self.how.method(), &url, self.how.content_type(), bytes.as_bytes());
         let after =
             if before.is_null() { Value::Null } else { bed.api.client().get(&path).unwrap().json().unwrap() };
         Outcome { url, change, before, answer: answer.unwrap(), after }
+    }
+
+    fn url(&self, path: &str) -> String {
+        let is_dry = matches!(self.on, On::Kept(_));
+        let asked = [self.how.query().trim_start_matches('?'), if is_dry { "dryRun=All" } else { "" }];
+        let asked = asked.into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join("&");
+        let separator = match (asked.is_empty(), path.contains('?')) {
+            (true, _) => "",
+            (false, true) => "&",
+            (false, false) => "?",
+        };
+        format!("{path}{}{separator}{asked}", self.below)
     }
 
     /// The path, the change, and the object as it is before.
@@ -153,6 +182,17 @@ impl Attempt {
                 let path = format!("{NETWORKS}/{}", network(bed, *in_use, more));
                 let before = bed.must(Who::Admin, "GET", &path, "application/json", &Value::Null);
                 (path, change, before)
+            }
+            On::Made { by, list, object } => {
+                let mut object = object.clone();
+                object["metadata"]["name"] = bed.fresh("made").into();
+                let path = format!("{list}/{}", object["metadata"]["name"].as_str().unwrap());
+                let before = bed.must(*by, "POST", list, "application/json", &object);
+                (path, change, before)
+            }
+            On::Kept(path) => {
+                let before = bed.must(Who::Admin, "GET", path, "application/json", &Value::Null);
+                ((*path).to_string(), change, before)
             }
             On::Path(path) => {
                 let body = change.to_string();
@@ -194,7 +234,9 @@ impl Outcome {
     pub(crate) fn is_unchanged(&self) -> bool {
         let parts = ["annotations", "labels", "finalizers", "ownerReferences", "deletionTimestamp"];
         parts.iter().all(|part| self.before["metadata"][part] == self.after["metadata"][part])
-            && self.before["spec"] == self.after["spec"]
+            && ["spec", "webhooks", "message", "note", "series"]
+                .iter()
+                .all(|of| self.before[of] == self.after[of])
     }
 
     pub(crate) fn is(&self, then: Then) -> bool {
@@ -205,43 +247,4 @@ impl Outcome {
             Then::Passed => self.answer.status != 403,
         }
     }
-}
-
-pub(crate) fn annotations(map: Value) -> Value {
-    json!({"metadata": {"annotations": map}})
-}
-
-fn pod(bed: &Bed, node: Option<&str>, more: &Value) -> String {
-    let name = bed.fresh("pod");
-    let fresh = new_pod(json!({"name": name, "annotations": {PLAIN: "0", SELECTION: "right"}}), node);
-    bed.must(Who::Admin, "POST", PODS, "application/json", &crate::patch::merged(&fresh, more));
-    name
-}
-
-pub(crate) fn new_pod(metadata: Value, node: Option<&str>) -> Value {
-    json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": metadata,
-        "spec": {
-            "nodeName": node, "automountServiceAccountToken": false,
-            "containers": [{
-                "name": "main", "image": "none", "resources": {"requests": {"cpu": "10m"}, "limits": {"cpu": "20m"}},
-            }],
-        },
-    })
-}
-
-fn network(bed: &Bed, in_use: bool, more: &Value) -> String {
-    let name = bed.fresh("network");
-    let finalizers = if in_use { vec![IN_USE] } else { vec![] };
-    let fresh =
-        new_network(json!({"name": name, "finalizers": finalizers, "annotations": {PLAIN: "0"}}), "{}");
-    bed.must(Who::Admin, "POST", NETWORKS, "application/json", &crate::patch::merged(&fresh, more));
-    name
-}
-
-pub(crate) fn new_network(metadata: Value, config: &str) -> Value {
-    json!({
-        "apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition", "metadata": metadata,
-        "spec": {"config": config},
-    })
 }

@@ -10,8 +10,9 @@ use manifold_e2e::api_client::{Answer, ApiClient};
 use manifold_e2e::api_server::{ApiServer, Options};
 use serde_json::{Value, json};
 
-use crate::attempt::{IN_USE, new_network};
+use crate::attempt::IN_USE;
 use crate::identity::{self, Who};
+use crate::objects::new_network;
 use crate::{denied, manifests};
 
 pub(crate) const SYSTEM: &str = "manifold-system";

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 use manifold_e2e::controller::Metrics;
 use serde_json::{Map, Value, json};
 
-use crate::attempt::{PLAIN, STATUS, annotations, new_pod};
+use crate::attempt::{PLAIN, STATUS};
 use crate::bed::{Bed, NODE_A, PODS, open_alone, shipped};
 use crate::cases::{A1, A2, B, C1, E_PODS};
 use crate::denied::without;
 use crate::identity::Who;
+use crate::objects::{annotations, new_pod};
 use crate::patch::How;
 
 /// What the shim gives its PATCH of a status.

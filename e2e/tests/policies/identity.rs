@@ -23,6 +23,8 @@ pub(crate) enum Who {
     ShimOfPod,
     /// The node role on `node-a`, with the token of its pod.
     Node,
+    /// The same on `node-b`.
+    NodeOfB,
     NodeUnbound,
     Cluster,
     Kubelet,
@@ -35,7 +37,11 @@ pub(crate) fn all(api: &ApiServer) -> BTreeMap<Who, ApiClient> {
         json!({"apiVersion": "v1", "kind": kind, "name": name, "uid": uid})
     };
     let node = |name: &str| bound("Node", name, &format!("/api/v1/nodes/{name}"));
-    let pod = |account: &str| bound("Pod", &own_pod(api, account), &format!("{PODS}/{account}"));
+    let pod_on = |node: &str, account: &str| {
+        let name = own_pod(api, node, account);
+        bound("Pod", &name, &format!("{PODS}/{name}"))
+    };
+    let pod = |account: &str| pod_on(NODE_A, account);
     let with = |account, reference| client(api, SYSTEM, account, reference);
     let certificate = |user: &str, group: Option<&str>| {
         let identity = api.authority().client(&user.replace(':', "-"), user, group).unwrap();
@@ -49,6 +55,7 @@ pub(crate) fn all(api: &ApiServer) -> BTreeMap<Who, ApiClient> {
         (Who::ShimUnbound, with("manifold-shim", None)),
         (Who::ShimOfPod, with("manifold-shim", Some(pod("manifold-shim")))),
         (Who::Node, with("manifold-node", Some(pod("manifold-node")))),
+        (Who::NodeOfB, with("manifold-node", Some(pod_on(NODE_B, "manifold-node")))),
         (Who::NodeUnbound, with("manifold-node", None)),
         (Who::Cluster, with("manifold-cluster", Some(pod("manifold-cluster")))),
         (Who::Kubelet, certificate(&format!("system:node:{NODE_A}"), Some("system:nodes"))),
@@ -58,15 +65,16 @@ pub(crate) fn all(api: &ApiServer) -> BTreeMap<Who, ApiClient> {
 
 const PODS: &str = "/api/v1/namespaces/manifold-system/pods";
 
-/// A pod on `node-a` that runs as the account and has its name.
-fn own_pod(api: &ApiServer, account: &str) -> String {
+/// A pod on this node that runs as the account.
+fn own_pod(api: &ApiServer, node: &str, account: &str) -> String {
+    let name = format!("{account}-{node}");
     let pod = json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": account},
-        "spec": {"nodeName": NODE_A, "serviceAccountName": account, "automountServiceAccountToken": false,
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+        "spec": {"nodeName": node, "serviceAccountName": account, "automountServiceAccountToken": false,
             "containers": [{"name": "main", "image": "none"}]},
     });
     api.client().create_if_missing(PODS, &pod).unwrap();
-    account.to_string()
+    name
 }
 
 pub(crate) fn client(api: &ApiServer, namespace: &str, account: &str, bound: Option<Value>) -> ApiClient {

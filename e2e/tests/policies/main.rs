@@ -18,5 +18,7 @@ mod denied;
 mod identity;
 mod manifests;
 mod normal;
+mod objects;
 mod patch;
 mod rights;
+mod shape;

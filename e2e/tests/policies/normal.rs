@@ -5,10 +5,12 @@
 
 use serde_json::{Value, json};
 
-use crate::attempt::{IN_USE, PLAIN, SELECTION, STATUS, annotations, new_network, new_pod};
+use crate::attempt::{IN_USE, PLAIN, SELECTION, STATUS};
 use crate::bed::{Bed, DEFAULT_NETWORKS, NETWORKS, NODE_A, PODS, message, shipped, wait};
+use crate::cases::events::{OURS, event};
 use crate::identity::{Who, token_request};
 use crate::manifests;
+use crate::objects::{annotations, new_network, new_pod};
 use crate::patch::How;
 
 const JSON: &str = "application/json";
@@ -187,7 +189,7 @@ fn a_namespace_with_pods_and_networks_can_be_deleted() {
 }
 
 /// From its own pod's token to the shim's, and the one definition that it follows.
-// Proves: T-12
+// Proves: S-23, T-12
 #[test]
 fn the_node_role_does_its_work() {
     nothing_is_refused(|bed| {
@@ -208,24 +210,18 @@ fn the_node_role_does_its_work() {
             version.as_str().unwrap()
         );
         bed.must(Who::Node, "GET", &watch, JSON, &Value::Null);
-        events(bed, Who::Node);
+        events(bed, Who::Node, NODE_A);
     });
 }
 
-fn events(bed: &Bed, who: Who) {
-    let event = json!({
-        "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"generateName": "x-"},
-        "eventTime": "2026-01-01T00:00:00.000000Z", "reason": "NetworksAttached", "action": "Attach", "type": "Normal",
-        "reportingController": "manifold", "reportingInstance": "x", "note": "x",
-        "regarding": {"kind": "Pod", "namespace": "shop", "name": "x"},
-    });
+fn events(bed: &Bed, who: Who, instance: &str) {
     let path = "/apis/events.k8s.io/v1/namespaces/shop/events";
-    let made = bed.must(who, "POST", path, JSON, &event);
+    let made = bed.must(who, "POST", path, JSON, &event(OURS, instance));
     let again = json!({"series": {"count": 2, "lastObservedTime": "2026-01-01T00:01:00.000000Z"}});
     patch(bed, who, How::Merge, &format!("{path}/{}", manifests::name(&made)), &again);
 }
 
-// Proves: T-12
+// Proves: S-22, T-12
 #[test]
 fn the_cluster_role_does_its_work() {
     nothing_is_refused(|bed| {
@@ -249,20 +245,29 @@ fn the_cluster_role_does_its_work() {
             bed.must(Who::Cluster, "GET", &format!("{list}?limit=500"), JSON, &Value::Null);
             bed.must(Who::Cluster, "GET", &format!("{list}?watch=true&timeoutSeconds=1"), JSON, &Value::Null);
         }
-        events(bed, Who::Cluster);
+        events(bed, Who::Cluster, "manifold-controller-0");
         may_create_the_crd_and_no_other(bed);
     });
 }
 
-/// Gone, made anew, and changed although every pod uses it.
+/// Gone, made anew, and cleared of what somebody wrote into it; as `controller/src/cluster/default_network.rs` does it.
 fn default_network(bed: &Bed) {
     let path = format!("{DEFAULT_NETWORKS}/cluster-wide-network");
     patch(bed, Who::Cluster, How::Merge, &path, &json!({"metadata": {"finalizers": null}}));
     bed.must(Who::Admin, "DELETE", &path, JSON, &Value::Null);
-    for config in ["{}", "{\"type\": \"bridge\"}"] {
-        let wanted = new_network(json!({"name": "cluster-wide-network", "finalizers": [IN_USE]}), config);
-        patch(bed, Who::Cluster, How::Apply, &path, &wanted);
-    }
+    let named = json!({"manifold.network/configuration": "manifold-built-in"});
+    let wanted = json!({
+        "apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
+        "metadata": {"name": "cluster-wide-network", "annotations": named},
+    });
+    patch(bed, Who::Cluster, How::Apply, &path, &wanted);
+    let edited = json!({"metadata": {"annotations": {"manifold.network/configuration": "other", PLAIN: "1"}},
+        "spec": {"config": "{}"}});
+    patch(bed, Who::Admin, How::Merge, &path, &edited);
+    patch(bed, Who::Cluster, How::Merge, &path, &json!({"metadata": {"finalizers": [IN_USE]}}));
+    patch(bed, Who::Cluster, How::Apply, &path, &wanted);
+    let out = json!({"metadata": {"annotations": named}, "spec": {"config": null}});
+    patch(bed, Who::Cluster, How::Merge, &path, &out);
     let status = json!({
         "apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
         "metadata": {"name": "cluster-wide-network"}, "status": {"pods": 1, "podNames": ["shop/x"]},
@@ -281,20 +286,27 @@ fn secret(bed: &Bed) {
     watch_by_name(bed, secrets, "manifold-webhook");
 }
 
+/// Brought by the manifests, and given its CA, first and again.
 fn webhook(bed: &Bed) {
-    let all = format!("{ADMISSION}/validatingwebhookconfigurations");
-    let hook = |bundle: &str| {
-        json!({"name": "networks.manifold.network", "clientConfig": {"caBundle": bundle, "url": "https://127.0.0.1:1"},
-            "admissionReviewVersions": ["v1"], "sideEffects": "None", "failurePolicy": "Ignore"})
-    };
-    let configuration = |hook: Value| {
-        json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
-            "metadata": {"name": "manifold"}, "webhooks": [hook]})
-    };
-    bed.must(Who::Admin, "POST", &all, JSON, &configuration(hook("")));
-    let one = format!("{all}/manifold");
-    patch(bed, Who::Cluster, How::Apply, &one, &configuration(hook("")));
-    bed.must(Who::Cluster, "GET", &one, JSON, &Value::Null);
+    let list = format!("{ADMISSION}/validatingwebhookconfigurations");
+    let mut all = manifests::read("deploy/cluster").into_iter().map(|(_, object)| object);
+    let shipped = all.find(|object| object["kind"] == "ValidatingWebhookConfiguration").unwrap();
+    let hooks = shipped["webhooks"].as_array().unwrap();
+    let names: Vec<Value> = hooks.iter().map(|hook| hook["name"].clone()).collect();
+    bed.must(Who::Admin, "POST", &list, JSON, &shipped);
+    let one = format!("{list}/manifold");
+    for bundle in ["b25l", "dHdv"] {
+        let hook = |name: &Value| json!({"name": name, "clientConfig": {"caBundle": bundle}});
+        let given = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+            "metadata": {"name": "manifold"}, "webhooks": names.iter().map(hook).collect::<Vec<_>>(),
+        });
+        patch(bed, Who::Cluster, How::Apply, &one, &given);
+    }
+    let stored = bed.must(Who::Cluster, "GET", &one, JSON, &Value::Null);
+    assert!(
+        stored["webhooks"].as_array().unwrap().iter().all(|hook| hook["clientConfig"]["caBundle"] == "dHdv")
+    );
     bed.must(Who::Admin, "DELETE", &one, JSON, &Value::Null);
 }
 

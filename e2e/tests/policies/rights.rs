@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::attempt::{Attempt, PLAIN, STATUS, annotations, new_pod};
+use crate::attempt::{Attempt, PLAIN, STATUS};
 use crate::bed::{Bed, DEFAULT_NETWORKS, NETWORKS, NODE_A, NODE_B, OPTIONAL, PODS, message, shipped, wait};
 use crate::identity::Who;
 use crate::manifests;
+use crate::objects::{annotations, new_pod};
 use crate::patch::How;
 
 const SYSTEM: &str = "/api/v1/namespaces/manifold-system";
@@ -222,7 +223,7 @@ fn check(bed: &Bed, who: Who, rows: &[Row]) {
 fn make_objects(bed: &Bed) {
     let own = new_pod(json!({"name": "own", "annotations": {PLAIN: "0"}}), Some(NODE_A));
     bed.api.client().create_if_missing(PODS, &own).unwrap();
-    let right = crate::attempt::new_network(json!({"name": "right"}), "{}");
+    let right = crate::objects::new_network(json!({"name": "right"}), "{}");
     bed.api.client().create_if_missing(NETWORKS, &right).unwrap();
 }
 

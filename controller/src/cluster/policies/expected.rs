@@ -6,7 +6,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::cluster::metrics::Guard;
-use crate::config::{Config, StatusOnCreate};
+use crate::config::{BUILT_IN, Config, DefaultSource, StatusOnCreate};
 
 /// One object that has to be in place.
 #[derive(Clone, Debug)]
@@ -18,16 +18,21 @@ pub struct Expected {
     pub content: Value,
 }
 
-/// The namespace and the default network that the manifests are written for.
+/// The namespace and the default network that the manifests are written for, and what its definition may name.
 const WRITTEN_FOR: &str = "manifold-system";
 const DEFAULT_NETWORK: &str = "'cluster-wide-network'";
+const NAMED: &str = "['manifold-built-in']";
 
 const FILES: &[&str] = &[
     include_str!("../../../../deploy/policies/binding-annotations.yaml"),
+    include_str!("../../../../deploy/policies/controller-crd.yaml"),
+    include_str!("../../../../deploy/policies/controller-networks.yaml"),
     include_str!("../../../../deploy/policies/controller-secrets.yaml"),
+    include_str!("../../../../deploy/policies/controller-webhook.yaml"),
     include_str!("../../../../deploy/policies/network-in-use.yaml"),
     include_str!("../../../../deploy/policies/network-size.yaml"),
     include_str!("../../../../deploy/policies/node-tokens.yaml"),
+    include_str!("../../../../deploy/policies/own-events.yaml"),
     include_str!("../../../../deploy/policies/selection-frozen.yaml"),
     include_str!("../../../../deploy/policies/selection-size.yaml"),
     include_str!("../../../../deploy/policies/shim-only-status.yaml"),
@@ -94,11 +99,22 @@ fn for_cluster(value: Value, config: &Config) -> Value {
     match value {
         Value::String(text) => {
             let network = format!("'{}'", config.default_network.name);
-            Value::String(text.replace(WRITTEN_FOR, &config.namespace).replace(DEFAULT_NETWORK, &network))
+            let text = text.replace(WRITTEN_FOR, &config.namespace).replace(DEFAULT_NETWORK, &network);
+            Value::String(text.replace(NAMED, &named(config)))
         }
         Value::Array(list) => list.into_iter().map(|v| for_cluster(v, config)).collect(),
         Value::Object(map) => map.into_iter().map(|(k, v)| (k, for_cluster(v, config))).collect(),
         other => other,
+    }
+}
+
+/// What the controller may have the definition of the default network name, as policies write it.
+fn named(config: &Config) -> String {
+    let default = &config.default_network;
+    match (default.source, &default.configuration) {
+        (DefaultSource::BuiltIn, _) => format!("['{BUILT_IN}']"),
+        (DefaultSource::Existing, name) => format!("['{}']", name.as_deref().unwrap_or_default()),
+        (DefaultSource::Unmanaged, _) => "[]".to_owned(),
     }
 }
 
@@ -152,5 +168,23 @@ mod tests {
         config.default_network.name = "everyone".into();
         let text: String = expected(&config).unwrap().iter().map(|e| e.content.to_string()).collect();
         assert!(text.contains("request.name == 'everyone'") && !text.contains("cluster-wide-network"));
+    }
+
+    #[test]
+    fn the_policy_names_what_the_default_network_may_name() {
+        let of = |source, configuration: Option<&str>| {
+            let mut config = Config::default();
+            config.default_network.source = source;
+            config.default_network.configuration = configuration.map(str::to_owned);
+            let all = expected(&config).unwrap();
+            let policy =
+                all.iter().find(|e| e.kind == Guard::Policy && e.name == "manifold-controller-networks");
+            let variables = policy.unwrap().content["variables"].as_array().cloned().unwrap();
+            variables.iter().find(|v| v["name"] == "named").unwrap()["expression"].clone()
+        };
+        assert_eq!(of(DefaultSource::BuiltIn, None), "['manifold-built-in']");
+        assert_eq!(of(DefaultSource::Existing, Some("cbr0")), "['cbr0']");
+        assert_eq!(of(DefaultSource::Existing, None), "['']");
+        assert_eq!(of(DefaultSource::Unmanaged, None), "[]");
     }
 }

@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use manifold_controller::cluster::metrics::Guard;
+use manifold_controller::cluster::policies::{Expected, expected};
+use manifold_controller::config::Config;
 use manifold_e2e::controller::{Controllers, Options};
 use serde_json::{Value, json};
 
@@ -182,12 +185,15 @@ fn the_default_network_stands_for_what_the_configuration_names_or_is_left_alone(
     let bed = bed();
     wait_until_unused(&bed);
     bed.controllers.replica(0).stop().unwrap();
-    let existing = another(&bed, json!({"source": "existing", "configuration": "k8s-pod-network"}));
+    let named = json!({"source": "existing", "configuration": "k8s-pod-network"});
+    let existing = another(&bed, named.clone());
+    allow(&bed, &named);
     bed.wait("the nodes' configuration by name", || {
         Ok(bed.get(DEFAULT)?.is_some_and(|n| n.pointer(CONFIGURATION) == Some(&json!("k8s-pod-network"))))
     });
     existing.replica(0).stop().unwrap();
     let unmanaged = another(&bed, json!({"source": "unmanaged"}));
+    allow(&bed, &json!({"source": "unmanaged"}));
     bed.patch(DEFAULT, &json!({"metadata": {"annotations": {"manifold.network/configuration": "mine"}}}));
     bed.wait("that the replica saw it", || {
         let network = bed.get(DEFAULT)?.unwrap_or_default();
@@ -196,27 +202,44 @@ fn the_default_network_stands_for_what_the_configuration_names_or_is_left_alone(
     std::thread::sleep(Duration::from_secs(2));
     assert_eq!(bed.get(DEFAULT).unwrap().unwrap().pointer(CONFIGURATION), Some(&json!("mine")));
     unmanaged.replica(0).stop().unwrap();
+    allow(&bed, &json!({"source": "builtIn"}));
     bed.controllers.replica(0).start().unwrap();
     bed.controllers.wait_ready().unwrap();
     wait_for_default_network(&bed);
 }
 
-/// As when Manifold was installed with the built-in network, and is upgraded to stand on that of somebody else.
+/// As when Manifold was installed with the built-in network, and is upgraded to stand on that of somebody else. The policy that
+/// holds the controller to these values may come after it or before it.
 #[test]
 fn a_default_network_that_is_to_name_no_configuration_any_more_names_none() {
     let bed = bed();
     wait_until_unused(&bed);
     bed.controllers.replica(0).stop().unwrap();
     let first = another(&bed, json!({"source": "existing"}));
+    bed.wait("a refusal", || {
+        let replica = first.replica(0);
+        Ok(replica.metrics()?.sum("manifold_kept_objects_total", &[("outcome", "Failed")]) >= 1.0)
+    });
+    allow(&bed, &json!({"source": "existing"}));
     let names_none = || Ok(bed.get(DEFAULT)?.is_some_and(|n| n.pointer(CONFIGURATION).is_none()));
     bed.wait("no name of the built-in network", names_none);
     // Whoever set it, server-side apply would leave it.
     bed.patch(DEFAULT, &json!({"metadata": {"annotations": {"manifold.network/configuration": "mine"}}}));
     bed.wait("no name of somebody's", names_none);
     first.replica(0).stop().unwrap();
+    allow(&bed, &json!({"source": "builtIn"}));
     bed.controllers.replica(0).start().unwrap();
     bed.controllers.wait_ready().unwrap();
     wait_for_default_network(&bed);
+}
+
+/// The policy on the controller, as the chart renders it with these values; a start applies it as it is shipped.
+fn allow(bed: &Bed, default_network: &Value) {
+    let config = Config::parse(&json!({"defaultNetwork": default_network}).to_string()).unwrap();
+    let of_controller = |e: &Expected| e.kind == Guard::Policy && e.name == "manifold-controller-networks";
+    let policy = expected(&config).unwrap().into_iter().find(of_controller).unwrap();
+    let path = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
+    bed.patch(&format!("{path}/{}", policy.name), &json!({"spec": policy.content}));
 }
 
 fn another(bed: &Bed, default_network: Value) -> Controllers<'static> {

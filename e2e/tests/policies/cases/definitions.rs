@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Case, D, E_NETWORKS, LIMIT, text, wide_text};
-use crate::attempt::{Attempt, IN_USE, PLAIN, Then, annotations, new_network};
+use super::{Case, D, E_NETWORKS, I, LIMIT, text, wide_text};
+use crate::attempt::{Attempt, IN_USE, PLAIN, Then};
 use crate::bed::NETWORKS;
 use crate::identity::Who;
+use crate::objects::{annotations, new_network};
 use crate::patch::{CUSTOM, How};
 
 const RESOURCE: &str = "k8s.v1.cni.cncf.io/resourceName";
@@ -48,6 +49,7 @@ pub(super) fn in_use() -> Vec<Case> {
             by(Who::Cluster).in_use(),
             default_network(),
         )
+        .or_by(I)
         .then(Then::Accepted),
     ]);
     for key in [RESOURCE, CONFIGURATION] {
@@ -77,18 +79,10 @@ fn emptied() -> Attempt {
     Attempt::network(Who::User, How::Merge, json!({"spec": {"config": null}}))
 }
 
-/// Always in use, and yet what its configuration says, the controller writes.
+/// Always in use, and yet the controller keeps it free of words.
 fn default_network() -> Attempt {
     let path = "/apis/k8s.cni.cncf.io/v1/namespaces/manifold-system/network-attachment-definitions/cluster-wide-network";
-    Attempt::path(
-        Who::Cluster,
-        How::Apply,
-        path,
-        json!({
-            "apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
-            "metadata": {"name": "cluster-wide-network", "finalizers": [IN_USE]}, "spec": {"config": "{\"name\": \"$NAME\"}"},
-        }),
-    )
+    Attempt::kept(Who::Cluster, How::Merge, path, json!({"spec": {"config": null}}))
 }
 
 pub(super) fn sizes() -> Vec<Case> {

@@ -1,7 +1,9 @@
 //! Every refusal, each with its twin: one list.
 
 mod bindings;
+mod controller;
 mod definitions;
+pub(crate) mod events;
 mod shim;
 mod tokens;
 mod users;
@@ -18,6 +20,10 @@ pub(crate) const E_NETWORKS: &str = "manifold-network-size";
 pub(crate) const E_PODS: &str = "manifold-selection-size";
 pub(crate) const F: &str = "manifold-node-tokens";
 pub(crate) const G: &str = "manifold-controller-secrets";
+pub(crate) const H: &str = "manifold-controller-webhook";
+pub(crate) const I: &str = "manifold-controller-networks";
+pub(crate) const J: &str = "manifold-controller-crd";
+pub(crate) const K: &str = "manifold-own-events";
 
 /// The bytes that a definition, a selection and a status may have.
 const LIMIT: usize = 65_536;
@@ -63,6 +69,11 @@ pub(crate) fn all() -> Vec<Case> {
         definitions::sizes(),
         tokens::node_role(),
         tokens::secrets(),
+        controller::webhooks(),
+        controller::networks(),
+        controller::crd(),
+        events::made(),
+        events::changed(),
     ]
     .concat()
 }

@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{A1, A2, C1, Case, LIMIT, text, wide_text};
-use crate::attempt::{Attempt, DEFAULT, PLAIN, SELECTION, STATUS, Then, annotations, new_network, new_pod};
+use crate::attempt::{Attempt, DEFAULT, PLAIN, SELECTION, STATUS, Then};
 use crate::bed::{NETWORKS, PODS};
 use crate::identity::{Who, token_request};
+use crate::objects::{annotations, new_network, new_pod};
 use crate::patch::{How, WAYS};
 
 fn publish(how: How) -> Attempt {

@@ -30,7 +30,7 @@ pub(super) fn node_role() -> Vec<Case> {
         denied("the node role asks for a token bound to nothing", shim(Who::Node, token_request(3600, None))),
         denied(
             "a token bound to a pod",
-            shim(Who::Node, token_request(3600, bound_to("Pod", "manifold-shim"))),
+            shim(Who::Node, token_request(3600, bound_to("Pod", "manifold-shim-node-a"))),
         ),
         denied(
             "the node role asks for a token of the node role itself",

@@ -3,9 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::{B, C1, Case, E_PODS, LIMIT, text, wide_text};
-use crate::attempt::{Attempt, DEFAULT, PLAIN, SELECTION, STATUS, Then, annotations, new_pod};
+use crate::attempt::{Attempt, DEFAULT, PLAIN, SELECTION, STATUS, Then};
 use crate::bed::{NODE_A, PODS};
 use crate::identity::Who;
+use crate::objects::{annotations, new_pod};
 use crate::patch::{How, WAYS};
 
 fn create(who: Who, map: Value) -> Attempt {

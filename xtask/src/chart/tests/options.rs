@@ -188,6 +188,22 @@ fn another_name_of_the_default_network_reaches_rights_policies_and_both_roles() 
     assert!(policy.contains("request.name == 'everyone'"));
 }
 
+/// In the words that the controller expects (`controller/src/cluster/policies/expected.rs`).
+#[test]
+fn what_the_default_network_may_name_reaches_the_policy_on_the_controller() {
+    let named = |values: &[&str]| {
+        let policy =
+            one(&objects(values), "ValidatingAdmissionPolicy", "manifold-controller-networks").clone();
+        let variables = policy["spec"]["variables"].as_array().unwrap().clone();
+        variables.iter().find(|v| v["name"] == "named").unwrap()["expression"].clone()
+    };
+    let existing = "defaultNetwork.source=\"existing\"";
+    assert_eq!(named(&[]), "['manifold-built-in']");
+    assert_eq!(named(&[existing]), "['']");
+    assert_eq!(named(&[existing, "defaultNetwork.configuration=\"cbr0\""]), "['cbr0']");
+    assert_eq!(named(&["defaultNetwork.source=\"unmanaged\""]), "[]");
+}
+
 #[test]
 fn a_changed_configuration_makes_new_pods() {
     let sum = |values: &[&str], kind, name| {
