@@ -13,6 +13,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::closed::{Closed, begin, label};
+pub use object::is_told_by;
 
 /// Events that wait to be posted. What comes when as many wait is dropped and counted.
 const QUEUE: usize = 512;

@@ -11,6 +11,7 @@ use super::{About, Reason, Told};
 const CONTROLLER: &str = "manifold.network/controller";
 /// The server's limit, in bytes.
 const NOTE: usize = 1024;
+const INSTANCE: usize = 128;
 /// The name of an event ends in 16 hexadecimal digits and a dot, and may have 253 bytes.
 const NAME: usize = 236;
 
@@ -30,9 +31,15 @@ pub(super) fn event(told: &Told, replica: &str, now: Timestamp) -> Event {
         event_time: Some(MicroTime(now)),
         regarding: Some(regarding),
         reporting_controller: Some(CONTROLLER.to_owned()),
-        reporting_instance: Some(cut(replica, 128).to_owned()),
+        reporting_instance: Some(cut(replica, INSTANCE).to_owned()),
         ..Event::default()
     }
+}
+
+/// Whether the event comes from this replica or node: policy lets nobody else write such an event.
+pub fn is_told_by(event: &Event, replica: &str) -> bool {
+    event.reporting_controller.as_deref() == Some(CONTROLLER)
+        && event.reporting_instance.as_deref() == Some(cut(replica, INSTANCE))
 }
 
 pub(super) fn namespace(about: &About) -> String {

@@ -10,6 +10,7 @@ use kube::api::ListParams;
 use kube::{Api, Client};
 use tokio::time::sleep;
 
+use crate::events::is_told_by;
 use crate::node::config::Config;
 
 const NODE_ROLE: &str = "app.kubernetes.io/name=manifold-node";
@@ -108,7 +109,7 @@ fn line(node: &str, answer: Option<&(bool, String)>) -> String {
     }
 }
 
-/// By node: whether it is done, and what it said, about this mark.
+/// By node: whether it is done, and what it said, about this mark. What somebody else tells of a node counts for nothing.
 async fn answers(
     client: &Client,
     config: &Config,
@@ -121,9 +122,13 @@ async fn answers(
     let mut answers = BTreeMap::new();
     let middle = format!(" [{mark}]: ");
     for event in events {
-        let (Some(reason), Some(note)) = (event.reason, event.note) else { continue };
-        let Some((node, said)) = note.split_once(&middle) else { continue };
-        let done = reason == "NodeUninstalled";
+        let Some((node, said)) = event.note.as_deref().and_then(|note| note.split_once(&middle)) else {
+            continue;
+        };
+        if !is_told_by(&event, node) {
+            continue;
+        }
+        let done = event.reason.as_deref() == Some("NodeUninstalled");
         if done || !matches!(answers.get(node), Some((true, _))) {
             answers.insert(node.to_owned(), (done, said.to_owned()));
         }

@@ -1,5 +1,6 @@
 //! The node role as a process, against a real API server.
 
+mod answers;
 mod bed;
 mod built_in;
 mod credentials;

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::bed::{BRIDGE, Node, define, edit, files, server};
 
 /// A configuration in which pods of the default network belong to somebody else.
-const EXISTING: &str = "{defaultNetwork: {source: existing}}";
+pub(super) const EXISTING: &str = "{defaultNetwork: {source: existing}}";
 
 fn mark(value: &str) -> Value {
     json!({"metadata": {"annotations": {"manifold.network/uninstall": value}}})
@@ -103,12 +103,12 @@ fn the_command_waits_for_the_nodes_names_the_silent_and_lets_the_cluster_go() {
 }
 
 /// The command, with the account and the rights that the hook has.
-struct Hook {
+pub(super) struct Hook {
     folder: tempfile::TempDir,
 }
 
 impl Hook {
-    fn new(api: &ApiServer) -> Self {
+    pub(super) fn new(api: &ApiServer) -> Self {
         let manifests = fs::read_to_string(project::root().join("deploy/uninstall.yaml")).unwrap();
         let documents = manifests.split("\n---\n").filter(|text| !text.contains("kind: Job"));
         api.apply(&documents.collect::<Vec<_>>().join("\n---\n")).unwrap();
@@ -124,7 +124,7 @@ impl Hook {
         self.folder.path().join("kubeconfig")
     }
 
-    fn run(&self, config: &str, leave: bool, seconds: u64) -> anyhow::Result<()> {
+    pub(super) fn run(&self, config: &str, leave: bool, seconds: u64) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let client = connect::client(Some(&self.kubeconfig())).await?;
