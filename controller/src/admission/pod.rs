@@ -1,4 +1,5 @@
-//! Reviews of new pods: what its node would refuse is refused here, in the same sentence.
+//! Reviews of new pods, and of those without a node whose selection changes: what its node would refuse is refused here, in the
+//! same sentence.
 //!
 //! The judgement is made of what the watch knows. Before a definition counts against a pod it is read anew, so that a
 //! watch that lags behind refuses nobody: people apply definitions and pods in one go.
@@ -18,6 +19,9 @@ use crate::config::Missing;
 /// How often the judgement may move on to another definition after one was read anew.
 const ROUNDS: usize = 4;
 
+/// By what a pod asks for networks.
+const SELECTION: [&str; 2] = [keys::NETWORKS, keys::DEFAULT_NETWORK];
+
 /// A pod as the API server sends it, as far as anybody here looks at it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -36,6 +40,10 @@ struct Metadata {
 }
 
 impl Metadata {
+    fn annotation(&self, key: &str) -> Option<&str> {
+        self.annotations.as_ref()?.get(key).map(String::as_str)
+    }
+
     /// Keys that are nearly those by which a pod asks for networks.
     fn slips(&self) -> Vec<String> {
         let annotations = self.annotations.iter().flatten().map(|(key, _)| key.as_str());
@@ -48,6 +56,7 @@ impl Metadata {
 #[serde(rename_all = "camelCase", default)]
 struct Spec {
     host_network: bool,
+    node_name: String,
 }
 
 /// The verdict on one request.
@@ -57,7 +66,7 @@ pub(super) async fn review(
     missing: Missing,
     known: &KnownDefinitions,
 ) -> Verdict {
-    if question.operation != Operation::Create {
+    if !is_open(question) {
         return Verdict::allow();
     }
     let sent: Sent = match question.object() {
@@ -73,6 +82,23 @@ pub(super) async fn review(
     verdict
 }
 
+/// Whether what the pod asks for is decided by this request. A policy freezes it once there is a node, and what runs, runs.
+fn is_open(question: &Question) -> bool {
+    match question.operation {
+        Operation::Create => true,
+        Operation::Update => match (question.old_object::<Sent>(), question.object::<Sent>()) {
+            (Ok(Some(was)), Ok(Some(now))) => {
+                was.spec.is_none_or(|spec| spec.node_name.is_empty())
+                    && SELECTION
+                        .iter()
+                        .any(|key| was.metadata.annotation(key) != now.metadata.annotation(key))
+            }
+            _ => false,
+        },
+        Operation::Delete | Operation::Connect => false,
+    }
+}
+
 async fn asking(
     question: &Question,
     sent: &Sent,
@@ -80,9 +106,7 @@ async fn asking(
     missing: Missing,
     known: &KnownDefinitions,
 ) -> Verdict {
-    let annotation =
-        |key: &str| sent.metadata.annotations.as_ref().and_then(|all| all.get(key)).map(String::as_str);
-    let (networks, default_network) = (annotation(keys::NETWORKS), annotation(keys::DEFAULT_NETWORK));
+    let [networks, default_network] = SELECTION.map(|key| sent.metadata.annotation(key));
     if networks.is_none() && default_network.is_none() {
         return Verdict::allow();
     }

@@ -12,4 +12,5 @@ mod load;
 mod pods;
 mod slips;
 mod target;
+mod updates;
 mod wire;

@@ -248,7 +248,7 @@ fn what_only_the_runtime_or_the_author_decides_is_refused_in_the_annotation() {
     allowed(r#"[{"name": "ranged", "ips": ["10.1.0.9/24"]}]"#);
 }
 
-/// Only a created pod is judged: what runs, runs.
+/// What runs, runs.
 #[test]
 fn a_pod_that_is_there_can_be_changed_and_deleted() {
     networks();
