@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use manifold_cni::{Inlined, PluginType, Version};
 use manifold_crds::nad_status::CONFIGURATION;
@@ -298,11 +298,12 @@ impl Keeper {
             ));
             return Ok(());
         }
+        let before = self.record.conflist.clone().unwrap_or_default();
         self.write(&there, &name, &text)?;
         match wrong {
             Wrong::Undone(what) => {
                 self.conflist.done(now);
-                rival::clear(&self.config.host.conf(), &text);
+                rival::clear(&self.config.host.conf(), &[&text, &before]);
                 round.did.push(Did::RestoredConfiguration(name, what));
             }
             Wrong::News => round.did.push(Did::WroteConfiguration(name)),
@@ -360,7 +361,10 @@ fn wrong(
     let content = |file: &str| files.files.iter().find(|(f, _)| f == file).map(|(_, bytes)| bytes.as_slice());
     let Some(written) = written else { return Some(Wrong::News) };
     match there {
-        [] => Some(Wrong::Undone(Undone::gone(folder))),
+        [] => {
+            let configurations = files.files.iter().map(|(_, bytes)| bytes.as_slice());
+            Some(Wrong::Undone(Undone::gone(folder, configurations, SystemTime::now())))
+        }
         [one] if *one == name => match content(one) {
             Some(bytes) if bytes == text.as_bytes() => None,
             Some(bytes) if bytes == written.as_bytes() => Some(Wrong::News),
