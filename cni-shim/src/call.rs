@@ -134,7 +134,7 @@ pub fn undo_forgotten(
         overdue::answer_for(false, Version::NEWEST, &shim.config.state_dir);
         crate::sweep::undo_forgotten(&shim, containers)
     };
-    match undo() {
+    match caught(undo) {
         Ok(()) => 0,
         Err(error) => {
             tracing::error!(code = error.code, "{error}");
