@@ -66,7 +66,7 @@ fn told(outcome: &Outcome) -> String {
     format!("{} {}: {}", outcome.url, outcome.answer.status, outcome.message())
 }
 
-// Proves: S-5, S-6, S-7, S-12, S-22, S-23, T-12
+// Proves: S-5, S-6, S-7, S-12, S-25, S-26, T-12
 #[test]
 fn every_refusal_holds_without_rbac_and_has_an_allowed_twin() {
     let bed = open();
@@ -173,7 +173,7 @@ fn a_network_in_use_can_be_marked_for_deletion_and_stays_until_the_controller_le
 }
 
 /// Somebody else's conversion is not the controller's to end, and must not keep it from restoring the rest.
-// Proves: S-22
+// Proves: S-25
 #[test]
 fn a_conversion_that_is_there_stays_and_is_changed_by_nobody_with_the_controllers_token() {
     let bed = open();

@@ -189,7 +189,7 @@ fn a_namespace_with_pods_and_networks_can_be_deleted() {
 }
 
 /// From its own pod's token to the shim's, and the one definition that it follows.
-// Proves: S-23, T-12
+// Proves: S-26, T-12
 #[test]
 fn the_node_role_does_its_work() {
     nothing_is_refused(|bed| {
@@ -221,7 +221,7 @@ fn events(bed: &Bed, who: Who, instance: &str) {
     patch(bed, who, How::Merge, &format!("{path}/{}", manifests::name(&made)), &again);
 }
 
-// Proves: S-22, T-12
+// Proves: S-25, T-12
 #[test]
 fn the_cluster_role_does_its_work() {
     nothing_is_refused(|bed| {

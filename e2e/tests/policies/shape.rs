@@ -24,7 +24,7 @@ fn the_servers_own_check_of_types_finds_nothing() {
 }
 
 /// A field that a later server knows would be free to change.
-// Proves: S-22
+// Proves: S-25
 #[test]
 fn the_policy_on_webhooks_compares_every_field_that_the_server_knows() {
     let bed = open();

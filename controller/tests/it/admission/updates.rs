@@ -40,7 +40,7 @@ impl Waiting {
 }
 
 /// Made with a gate and nothing to judge, it would walk past.
-// Proves: S-24
+// Proves: S-27
 #[test]
 fn what_a_pod_without_a_node_comes_to_ask_for_is_judged() {
     bed().put_definition("other", "later", Some(PLAIN));
@@ -56,7 +56,7 @@ fn what_a_pod_without_a_node_comes_to_ask_for_is_judged() {
 }
 
 /// What it asks for already, nobody is asked about: not when its gate is lifted, and not when it has a node.
-// Proves: S-24
+// Proves: S-27
 #[test]
 fn no_other_update_of_a_pod_reaches_the_webhook() {
     const ALL: [Ending; 5] =

@@ -59,7 +59,7 @@ fn forge(api: &ApiServer, thief: &ApiClient, ended: &AtomicBool) -> bool {
     !ended.load(Ordering::SeqCst)
 }
 
-// Proves: S-23
+// Proves: S-26
 #[test]
 fn what_others_say_of_a_node_counts_for_nothing() {
     let api = server();
