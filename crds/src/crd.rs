@@ -111,7 +111,7 @@ fn status() -> Value {
     })
 }
 
-fn condition() -> Value {
+pub(crate) fn condition() -> Value {
     json!({
         "type": "object",
         "required": ["type", "status", "reason", "lastTransitionTime"],

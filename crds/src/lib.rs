@@ -1,4 +1,5 @@
-//! The standard's Kubernetes objects as types: NetworkAttachmentDefinition, the selection and status annotations.
+//! Kubernetes objects as types: the standard's NetworkAttachmentDefinition with its selection and status annotations, and
+//! [`ipam`], the two resources of cluster-wide address management.
 //!
 //! Pure: text in, types out, and back. Every name, address and number that a user wrote is parsed once here;
 //! what comes out needs no second look. Refusals are one sentence that names the element and the key.
@@ -23,6 +24,7 @@
 pub mod address;
 pub mod crd;
 pub mod device_info;
+pub mod ipam;
 pub mod keys;
 pub mod nad;
 pub mod nad_status;

@@ -72,7 +72,7 @@ name_type!(
 );
 
 /// A DNS-1123 label: lower-case letters, digits and `-`, alphanumeric at both ends.
-fn label(raw: &str, most: usize) -> Option<&'static str> {
+pub(crate) fn label(raw: &str, most: usize) -> Option<&'static str> {
     let alphanumeric = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = raw.as_bytes();
     let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return Some("it is empty") };
@@ -89,7 +89,7 @@ fn label(raw: &str, most: usize) -> Option<&'static str> {
     (!alphanumeric(first) || !alphanumeric(last)).then_some("it must begin and end with a letter or a digit")
 }
 
-fn subdomain(raw: &str) -> Option<&'static str> {
+pub(crate) fn subdomain(raw: &str) -> Option<&'static str> {
     if raw.len() > 253 {
         return Some("it is longer than 253 characters");
     }
