@@ -1,0 +1,62 @@
+//! What the leader decides: no address is given by it, and none is needed of it to start or stop a pod.
+//!
+//! All of it works on what was read, which may be old: every write names the version of the block that it was decided on,
+//! so a leader that is late, or one of two, is refused. What frees an address ([`reclaim`], [`collect`]) is decided on pods
+//! that were **listed after the block was read**, and never on a cache.
+
+mod collect;
+mod counts;
+mod lost;
+mod reserve;
+mod strays;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use manifold_crds::ipam::{BlockCidr, NodeUid};
+
+pub use collect::{Gone, collect, owners};
+pub use counts::{Counts, auto_mode, counts, hints};
+pub use lost::{RECLAIM_STORE_AFTER_SECONDS, mark_lost_node, reclaim};
+pub use reserve::{Reserve, reserve};
+pub use strays::strays;
+
+use crate::moment::Seconds;
+
+/// The nodes there are: those whose Node object exists and is not marked out of service.
+pub type Nodes = BTreeSet<NodeUid>;
+
+/// A pod whose status shows an address.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Shown {
+    /// `namespace/name`.
+    pub pod: String,
+    /// Its UID.
+    pub uid: String,
+    /// The Node object it runs on, while there is one.
+    pub node: Option<NodeUid>,
+}
+
+/// Every address that a living pod's status shows in a domain, with who shows it. Two that show one are a duplicate.
+pub type Living = BTreeMap<IpAddr, Vec<Shown>>;
+
+/// Since when something is so, as this leader saw it first. A new leader begins anew, which only makes it wait longer.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    since: BTreeMap<(BlockCidr, String), Seconds>,
+}
+
+impl Observed {
+    /// For how long it is so, by this leader's observations.
+    pub fn seconds(&mut self, block: BlockCidr, what: &str, is_so: bool, now: Seconds) -> Option<Seconds> {
+        let key = (block, what.to_owned());
+        if !is_so {
+            self.since.remove(&key);
+            return None;
+        }
+        Some(now.saturating_sub(*self.since.entry(key).or_insert(now)))
+    }
+}
+
+#[cfg(test)]
+mod tests;
