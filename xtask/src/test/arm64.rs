@@ -17,7 +17,8 @@ pub(super) const VARIABLE: &str = "MANIFOLD_ARM64_EXECUTABLE";
 /// How `--only` names these tests; a run of another part builds nothing for arm64.
 pub(super) const SUITE: &str = "arm64";
 /// They do no I/O or only run plugins, so an emulator that knows few system calls is enough.
-const PURE_CRATES: [&str; 4] = ["manifold-cni", "manifold-crds", "manifold-plugin-conf", "manifold-plan"];
+const PURE_CRATES: [&str; 5] =
+    ["manifold-cni", "manifold-crds", "manifold-plugin-conf", "manifold-plan", "manifold-addresses"];
 
 pub(super) struct Built {
     /// `manifold`, run by the emulator.
