@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use crate::identity::LeaseId;
 use crate::lease::Lease;
 
+/// How the name of a file ends while it is written.
+const UNFINISHED: &str = "new";
+
 #[derive(Clone, Debug)]
 pub struct Store {
     folder: PathBuf,
@@ -18,17 +21,37 @@ impl Store {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         // A kubelet that mounts it makes it for everybody to read (S-14).
         fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
-        Ok(Self { folder: folder.to_owned() })
+        let store = Self { folder: folder.to_owned() };
+        store.remove_unfinished()?;
+        Ok(store)
+    }
+
+    /// What a daemon that was killed left half written. The lease itself is in the file of its own name, if anywhere.
+    fn remove_unfinished(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|kind| kind == UNFINISHED) {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
     }
 
     /// By another name first, so that a power cut leaves the old file or the new one.
     pub fn put(&self, lease: &Lease) -> io::Result<()> {
         let path = self.path(&lease.id);
-        let new = path.with_extension("new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(&serde_json::to_vec(lease)?)?;
-        file.sync_all()?;
-        fs::rename(&new, &path)?;
+        let new = path.with_extension(UNFINISHED);
+        let _ = fs::remove_file(&new); // What could not be removed at the last failure must not stand in the way for ever.
+        let written = || -> io::Result<()> {
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+            file.write_all(&serde_json::to_vec(lease)?)?;
+            file.sync_all()?;
+            fs::rename(&new, &path)
+        }();
+        if written.is_err() {
+            let _ = fs::remove_file(&new); // The first error is the one to tell.
+        }
+        written?;
         File::open(&self.folder)?.sync_all()
     }
 
@@ -65,6 +88,19 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // Proves: F-DSK-10
+    #[test]
+    fn what_a_killed_daemon_left_half_written_goes_when_the_next_one_starts() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["c1.new", "c1.json"] {
+            fs::write(folder.path().join(name), "{").unwrap();
+        }
+        Store::open(folder.path()).unwrap();
+        let left: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["c1.json"]);
+    }
 
     #[test]
     fn a_folder_that_others_may_read_becomes_roots_alone() {

@@ -119,7 +119,9 @@ impl Bed {
     }
 
     pub(crate) fn lease_files(&self) -> usize {
-        fs::read_dir(self.path("leases")).map_or(0, Iterator::count)
+        // A lease that is just renewed has a second file under a name of its own, for a moment.
+        let names = fs::read_dir(self.path("leases")).into_iter().flatten().flatten();
+        names.filter(|entry| entry.path().extension().is_some_and(|kind| kind == "json")).count()
     }
 
     /// `bridge` or `macvlan` with the addresses of DHCP.
