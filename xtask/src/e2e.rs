@@ -66,7 +66,9 @@ pub(crate) fn in_test(
     filter: Option<&str>,
     tally: &mut Tally,
 ) -> anyhow::Result<()> {
-    let place = Place::at(&std::env::temp_dir().join(format!("manifold-cluster-{}", std::process::id())));
+    // By its name the leak oracle of the suites beside it knows whose its namespaces are.
+    let folder = format!("{}{}", manifold_e2e::netns::PREFIX, std::process::id());
+    let place = Place::at(&std::env::temp_dir().join(folder));
     let executables = || cluster_executables(built);
     let outcome = up::run_with(&place, &up::Options { nodes: 2, ..up::Options::default() }, executables)
         .and_then(|()| each(suite, &environment(&place, None)?, filter, tally));

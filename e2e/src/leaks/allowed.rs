@@ -34,8 +34,10 @@ pub(super) fn thing(kind: Kind, name: &str, fields: &Fields) -> bool {
             let file = name.rsplit('/').next().unwrap_or_default();
             let network =
                 name.matches('/').count() == 1 && fields.get("mode").is_some_and(|m| m.starts_with("40"));
-            name.starts_with("leases/")
-                && (network || file == "lock" || file.starts_with("last_reserved_ip."))
+            let of_host_local = network || file == "lock" || file.starts_with("last_reserved_ip.");
+            // For which boot the records of earlier ones were removed.
+            let boot = matches!(name, "links/made/.boot" | "links/lent/.boot");
+            boot || (name.starts_with("leases/") && of_host_local)
         }
         _ => false,
     }

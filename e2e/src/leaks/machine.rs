@@ -54,9 +54,9 @@ fn mounts(facts: &mut Facts) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Namespaces of tests, of this one and of those beside it, come and go as they like.
+/// Namespaces of tests, of this one and of those beside it, come and go as they like. Those of a cluster lie below its folder.
 fn add(path: &Path, what: &str, facts: &mut Facts) {
-    let ours = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
+    let ours = path.iter().any(|name| name.to_string_lossy().starts_with(PREFIX));
     if !ours {
         let fields = Fields::from([("what".to_string(), what.to_string())]);
         facts.add("machine", Kind::Namespace, path.display().to_string(), fields);
