@@ -7,7 +7,7 @@ use manifold_cni::{CniError, Detachment};
 use crate::claim::{self, NotHad};
 use crate::shim::Shim;
 use crate::undo::{self, Undone};
-use crate::{outcome, overdue, places, sweep, takeover, unrecorded};
+use crate::{outcome, places, sweep, takeover, unrecorded};
 use manifold_ledger::gate::Gate;
 use manifold_ledger::{Failures, Ledger, Opened, SandboxLock, Unreadable, Uptime};
 
@@ -22,7 +22,6 @@ pub fn del(shim: &Shim, at: &Detachment) -> Result<(), CniError> {
         Err(NotHad { error, by_a_call: true }) => Err(error),
         Err(NotHad { error, .. }) => not_had(shim, &ledger, at, error),
     };
-    overdue::answer_is(&done);
     sweep::idle(shim, &ledger);
     done
 }

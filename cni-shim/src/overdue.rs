@@ -1,8 +1,7 @@
 //! A bundled plugin that goes on past its end: the process ends in its place, as an executed one would be killed.
 //!
 //! The runtime gets code 11, for the ledger holds what was begun and DEL undoes it. A DEL that ends so has failed and is
-//! counted, so that the pod is let go at last (P-DEL-6). Where the answer of the call is decided already, because this is
-//! the sweep after it, that answer stays.
+//! counted, so that the pod is let go at last (P-DEL-6), also where it is the sweep's.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
@@ -16,16 +15,13 @@ use manifold_ledger::{Failures, Ledger, Opened, Uptime};
 /// How long the ledger may take: its disk may be what hangs.
 const LEDGER_PATIENCE: Duration = Duration::from_secs(1);
 
-static CALL: Mutex<Call> =
-    Mutex::new(Call { version: Version::NEWEST, state_dir: None, is_del: false, answer: None });
+static CALL: Mutex<Call> = Mutex::new(Call { version: Version::NEWEST, state_dir: None, is_del: false });
 
 /// What the last words of this process need to know.
 struct Call {
     version: Version,
     state_dir: Option<PathBuf>,
     is_del: bool,
-    /// What is still to be printed, and the exit code.
-    answer: Option<(Vec<u8>, u8)>,
 }
 
 /// How the runtime wants its answer, and where the ledger is.
@@ -34,15 +30,6 @@ pub fn answer_for(is_del: bool, version: Version, state_dir: &Path) {
     call.version = version;
     call.state_dir = Some(state_dir.to_owned());
     call.is_del = is_del;
-}
-
-/// Whatever happens from now on, this is how the call ended.
-pub fn answer_is(done: &Result<(), CniError>) {
-    let mut call = call();
-    call.answer = Some(match done {
-        Ok(()) => (Vec::new(), 0),
-        Err(error) => (error.to_json(call.version), 1),
-    });
 }
 
 fn call() -> MutexGuard<'static, Call> {
@@ -82,16 +69,12 @@ fn end(plugin: &str, verb: Verb, container: ContainerId) -> u8 {
         format!("plugin `{plugin}` did not end {} in time, and was stopped with the process", verb.as_str()),
     )
     .details("the ledger holds what it began; DEL undoes it");
-    let (version, state_dir, is_del, answer) = {
-        let mut call = call();
-        (call.version, call.state_dir.clone(), call.is_del, call.answer.take())
+    let (version, state_dir, is_del) = {
+        let call = call();
+        (call.version, call.state_dir.clone(), call.is_del)
     };
     let is_parked = verb == Verb::Del && state_dir.is_some_and(|folder| count_failure(folder, container));
-    let (bytes, code) = match answer {
-        Some(answer) => answer,
-        None if is_del && is_parked => (Vec::new(), 0),
-        None => (error.to_json(version), 1),
-    };
+    let (bytes, code) = if is_del && is_parked { (Vec::new(), 0) } else { (error.to_json(version), 1) };
     // Nobody may be reading; the exit code still says it.
     let _ = skel::answer_past_locks(&bytes);
     tracing::error!(is_parked, "{error}");

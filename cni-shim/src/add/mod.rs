@@ -24,7 +24,7 @@ use manifold_cni::{Attachment, CniError, ContainerId, code};
 use crate::at_once::caught;
 use crate::shim::Shim;
 use crate::undo::{self, Undone};
-use crate::{claim, crash, outcome, overdue, places, signal, source, sweep};
+use crate::{claim, crash, outcome, places, signal, source, sweep};
 use manifold_ledger::gate::Gate;
 use manifold_ledger::store::MOST_ID_BYTES;
 use manifold_ledger::{BootId, Ledger, Opened, SandboxLock, Stage};
@@ -45,7 +45,6 @@ pub fn add(shim: &Shim, at: &Attachment, stdout: &mut dyn Write) -> Result<(), C
     crash::point("locked");
     let done = locked(shim, at, stdout, &Held { ledger: &ledger, lock: &lock, boot });
     drop((lock, node));
-    overdue::answer_is(&done);
     sweep::idle(shim, &ledger);
     done
 }

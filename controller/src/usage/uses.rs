@@ -83,7 +83,9 @@ mod tests {
             true,
         );
         check("{}", "shop", [None, Some("shop/a")], &["shop/a"], true);
-        check("{}", "shop", [Some("a"), Some("own")], &["manifold-system/own", "shop/a"], true);
+        let allowed = "networks: {allowedDefaultNetworks: [own]}";
+        check(allowed, "shop", [Some("a"), Some("own")], &["manifold-system/own", "shop/a"], true);
+        check("{}", "shop", [Some("a"), Some("own")], &[DEFAULT], true);
     }
 
     #[test]

@@ -49,7 +49,7 @@ fn hanging(node: &Node<'_>, verb: &str) -> usize {
 }
 
 #[track_caller]
-fn wait_until(what: &str, done: impl Fn() -> bool) {
+pub(crate) fn wait_until(what: &str, done: impl Fn() -> bool) {
     let until = Instant::now() + Duration::from_secs(120);
     while !done() {
         assert!(Instant::now() < until, "not after two minutes: {what}");
