@@ -46,6 +46,8 @@ impl Setting<'_> {
                 let msg = format!("GC of network `{network}` has not ended after {seconds} s");
                 Err(CniError::new(code::TRY_AGAIN, msg).details("fix: none needed, the runtime tries again"))
             }
+            // GC may have read the entries before this one was written, and would take its addresses away.
+            Err(disk) if verb == Verb::Add => Err(disk.into()),
             // A full disk must not hold up a DEL (F-DSK-2).
             Err(LockError::Disk(e)) => {
                 tracing::warn!("GC of network `{network}` is not kept out: {e}");

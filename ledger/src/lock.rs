@@ -94,7 +94,8 @@ impl Ledger {
         Ok(Some(lock))
     }
 
-    /// The file to lock: made where it is missing. On a disk that takes no new file, the entry itself.
+    /// The file to lock: made where it is missing. On a disk that takes no new file, the entry itself; after any other error
+    /// somebody may hold the lock's own file, and two would work on one sandbox.
     fn lock_file(&self, folder: &Folder, id: &ContainerId) -> Result<File, LedgerError> {
         let name = id.as_str();
         for _ in 0..8 {
@@ -110,8 +111,9 @@ impl Ledger {
                 },
                 Err(e) => e,
             };
+            let takes_no_file = matches!(refused, Errno::ENOSPC | Errno::EDQUOT | Errno::EROFS);
             return match self.folder.look(name) {
-                Ok(Lies::Ours(entry)) => Ok(entry),
+                Ok(Lies::Ours(entry)) if takes_no_file => Ok(entry),
                 _ => Err(folder.error("create the lock", name, refused)),
             };
         }
