@@ -13,7 +13,7 @@ use manifold_ledger::{Failures, Ledger, Opened, SandboxLock, Unreadable, Uptime}
 
 pub fn del(shim: &Shim, at: &Detachment) -> Result<(), CniError> {
     let Some(ledger) = Ledger::open_existing(&shim.config.state_dir)? else {
-        return unrecorded::del(shim, at);
+        return unrecorded::del(shim, at, None);
     };
     // Before the gate: who waits for an ADD to give way holds no place meanwhile.
     let wait = Instant::now() + Shim::LOCK_WAIT;
@@ -46,11 +46,11 @@ fn locked(shim: &Shim, ledger: &Ledger, lock: &SandboxLock, at: &Detachment) -> 
             let left = takeover::networks(shim, &at.container, &at.ifname).unwrap_or_default();
             let further: Vec<_> = left.iter().skip(1).map(|(network, _)| (network.as_str(), false)).collect();
             let _place = enter(&further)?;
-            unrecorded::del(shim, at)
+            unrecorded::del(shim, at, Some(lock))
         }
         Err(unreadable) => {
             let _place = enter(&[])?;
-            by_id(shim, ledger, at, unreadable)
+            by_id(shim, ledger, lock, at, unreadable)
         }
     }
 }
@@ -86,14 +86,20 @@ fn answer(done: Undone, parked: bool) -> Result<(), CniError> {
 /// What was done cannot be read: the default network is taken down by the container id, and the error stays until the
 /// entry is parked. This is never "nothing to do" (F-DSK-3). Where the system only refuses to read it now, the next DEL undoes
 /// all of it, in its order; it is counted too, as a disk may refuse for ever.
-fn by_id(shim: &Shim, ledger: &Ledger, at: &Detachment, unreadable: Unreadable) -> Result<(), CniError> {
+fn by_id(
+    shim: &Shim,
+    ledger: &Ledger,
+    lock: &SandboxLock,
+    at: &Detachment,
+    unreadable: Unreadable,
+) -> Result<(), CniError> {
     let now = Uptime::now();
     let failures = ledger.note_damaged_failure(&at.container, now).or(unreadable.failures);
     let parked = failures.is_some_and(|f| f.is_parked(now));
     if unreadable.fault.may_pass() && !parked {
         return Err(unreadable.into());
     }
-    let tried = unrecorded::del(shim, at).err();
+    let tried = unrecorded::del(shim, at, Some(lock)).err();
     let all = undo::all_of([CniError::from(unreadable)].into_iter().chain(tried));
     answer(all.map_or(Undone::Clean, Undone::Left), parked)
 }

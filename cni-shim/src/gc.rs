@@ -73,7 +73,21 @@ fn clear_dead(
 ) -> Vec<CniError> {
     let containers: BTreeSet<&str> = alive.iter().map(|a| a.container.as_str()).collect();
     let dead = |e: &&&Entry| e.config_name == shim.config.name && !containers.contains(e.container.as_str());
-    entries.iter().filter(dead).filter_map(|e| clear(shim, ledger, e, deadline).err()).collect()
+    let mut errors = Vec::new();
+    for entry in entries.iter().filter(dead) {
+        if Instant::now() >= deadline {
+            errors.push(out_of_time());
+            break;
+        }
+        errors.extend(clear(shim, ledger, entry, deadline).err());
+    }
+    errors
+}
+
+/// A plugin that is called after the end would be stopped, and its failure counted, at once.
+fn out_of_time() -> CniError {
+    CniError::new(code::TRY_AGAIN, "GC has not come to every sandbox and network in its time")
+        .details("fix: none needed, the runtime calls GC again")
 }
 
 /// A sandbox that a call works on is passed over, and so is one whose ADD has ended since: the list cannot know of it.
@@ -118,6 +132,10 @@ fn tell_plugins(
         // Equal names may hide different plugins, so the chain decides too.
         let chain: Vec<_> =
             network.plugins.iter().map(|p| (p.kind.clone(), p.config.as_slice().to_vec())).collect();
+        if Instant::now() >= deadline {
+            errors.push(out_of_time());
+            break;
+        }
         if told.insert((network.network.clone(), chain)) {
             errors.extend(alone(shim, ledger, alive, default.as_ref(), network, deadline).err());
         }

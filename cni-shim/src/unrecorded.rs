@@ -8,11 +8,11 @@ use crate::chain::{Chain, Setting};
 use crate::default_network::{self, Asker};
 use crate::shim::Shim;
 use crate::{takeover, undo};
-use manifold_ledger::{Exact, Ledger, Recorded};
+use manifold_ledger::{Exact, Ledger, Recorded, SandboxLock};
 
 /// A state file that Multus left says what it attached. Without one the default network's DEL runs all the same: a pod
 /// older than our install has its address there (F-POD-7). Whatever was never made is success.
-pub fn del(shim: &Shim, at: &Detachment) -> Result<(), CniError> {
+pub fn del(shim: &Shim, at: &Detachment, lock: Option<&SandboxLock>) -> Result<(), CniError> {
     let ledger = Ledger::open_existing(&shim.config.state_dir)?;
     let setting = Setting {
         container: &at.container,
@@ -20,7 +20,7 @@ pub fn del(shim: &Shim, at: &Detachment) -> Result<(), CniError> {
         // Not what is left since the call began: DEL may have waited for a lock.
         deadline: Instant::now() + shim.config.limits.add,
         each: shim.config.limits.delegate,
-        held: None,
+        held: lock.and_then(undo::held),
         ledger: ledger.as_ref(),
     };
     if let Some(path) = &at.netns {
