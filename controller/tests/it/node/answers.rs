@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use manifold_e2e::api_client::ApiClient;
 use manifold_e2e::api_server::ApiServer;
@@ -44,6 +44,15 @@ fn said(client: &ApiClient, event: &Value) -> (u16, String) {
     (answer.status, answer.text())
 }
 
+/// A policy that has just been bound holds a moment later.
+fn wait_enforced(thief: &ApiClient) {
+    let until = Instant::now() + Duration::from_secs(120);
+    while said(thief, &answer("node-mute", "of-no-command", OURS, "node-mute")).0 != 403 {
+        assert!(Instant::now() < until, "nobody refuses an event in another node's name");
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
 /// Every way to speak for the silent node that somebody has who is not on it. Whether there was time for all of them.
 fn forge(api: &ApiServer, thief: &ApiClient, ended: &AtomicBool) -> bool {
     let Some(mark) = mark(api, ended) else { return false };
@@ -68,6 +77,7 @@ fn what_others_say_of_a_node_counts_for_nothing() {
     let (thief, _mute) = (Node::new(api, "node-thief", json!({})), Node::new(api, "node-mute", json!({})));
     let token = fs::read_to_string(thief.host.path().join("token")).unwrap();
     let client = api.client_with_token(&token).unwrap();
+    wait_enforced(&client);
     let hook = Hook::new(api);
     // Longer where that was too short for the lies to be told.
     let was_in_time = [2, 10, 60].into_iter().any(|seconds| {
