@@ -1,5 +1,5 @@
-//! What the node role does next, by its holdings, its leases and the blocks that its label's watch shows. The watch may be
-//! old: each task reads its block anew before it writes.
+//! What the node role does next, by its holdings, its leases and the blocks that its label's watch shows. The watch may
+//! lag behind, so each task reads its block again before it writes.
 //!
 //! Each task is done under the claiming lock of the domain, one at a time: what a claim of an ADD does with a block and
 //! what the node role does with it never mix.
@@ -42,7 +42,7 @@ pub struct PoolInUse<'a> {
     pub mode: Mode,
 }
 
-/// What the node role remembers: since when a block is free. Lost at its end, which only makes it wait anew.
+/// When each block became free, as the node role remembers it. A restart loses this; the wait then starts again.
 #[derive(Clone, Debug, Default)]
 pub struct Idle {
     since: BTreeMap<BlockCidr, Seconds>,
@@ -79,7 +79,7 @@ pub fn tasks(
             tasks.push(Task::Reconcile(*block));
         }
     }
-    // Living leases outside the holdings: their block was lost. It is asked for anew.
+    // Leases in use outside the holdings: the node lost their block, so it claims the block again.
     let outside = leases.addresses().filter(|ip| !holdings.contains(*ip)).map(BlockCidr::of);
     tasks.extend(outside.map(Task::Reconcile));
     spare(holdings, leases, pools, idle, now, &mut tasks);

@@ -126,7 +126,7 @@ impl Identity {
     }
 }
 
-/// Which addresses of a block nobody may be given.
+/// The addresses of a block that must not be given to anyone, as a bit mask.
 pub fn withheld_mask(spec: &BlockSpec) -> u16 {
     mask_of(spec.withheld.keys())
 }
