@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{keys, nad_status};
 
-mod columns;
+pub(crate) mod columns;
 
 /// The object to apply.
 pub fn definition() -> Value {

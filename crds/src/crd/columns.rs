@@ -16,6 +16,7 @@ pub(super) fn columns() -> Value {
     ])
 }
 
-fn column(name: &str, kind: &str, path: &str, description: &str) -> Value {
+/// A column of `kubectl get`.
+pub(crate) fn column(name: &str, kind: &str, path: &str, description: &str) -> Value {
     json!({ "name": name, "type": kind, "jsonPath": path, "description": description })
 }

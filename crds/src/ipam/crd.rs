@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{CATEGORY, GROUP, VERSION};
+use crate::crd::columns::column;
 
 mod block;
 mod pool;
@@ -43,30 +44,41 @@ fn definition(plural: &str, names: &Value, subresources: Value, columns: Value, 
     })
 }
 
-fn column(name: &str, kind: &str, path: &str, description: &str) -> Value {
-    json!({ "name": name, "type": kind, "jsonPath": path, "description": description })
-}
-
 /// Text of a bounded length: the server must be able to tell what a rule of the schema costs.
 fn text(most: u32, description: &str) -> Value {
     json!({ "type": "string", "maxLength": most, "description": description })
 }
 
 fn integer(least: i64, most: Option<i64>, description: &str) -> Value {
-    let mut schema =
+    let schema =
         json!({ "type": "integer", "format": "int64", "minimum": least, "description": description });
-    if let (Some(most), Some(keys)) = (most, schema.as_object_mut()) {
-        keys.insert("maximum".to_owned(), most.into());
+    match most {
+        Some(most) => with(schema, "maximum", most),
+        None => schema,
+    }
+}
+
+/// A schema with one more key.
+fn with(mut schema: Value, key: &str, value: impl Into<Value>) -> Value {
+    if let Some(keys) = schema.as_object_mut() {
+        keys.insert(key.to_owned(), value.into());
     }
     schema
 }
 
 /// A schema with a default, which the server fills in.
-fn default(mut schema: Value, value: impl Into<Value>) -> Value {
-    if let Some(keys) = schema.as_object_mut() {
-        keys.insert("default".to_owned(), value.into());
-    }
-    schema
+fn default(schema: Value, value: impl Into<Value>) -> Value {
+    with(schema, "default", value)
+}
+
+/// A schema with rules in CEL.
+fn validated(schema: Value, rules: Value) -> Value {
+    with(schema, "x-kubernetes-validations", rules)
+}
+
+/// The name of a domain: a DNS label.
+fn domain(description: &str) -> Value {
+    json!({ "type": "string", "maxLength": 63, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", "description": description })
 }
 
 fn object(required: &[&str], description: &str, properties: Value) -> Value {

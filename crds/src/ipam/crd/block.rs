@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{column, integer, object, text};
+use super::{column, domain, integer, object, text, validated};
 
 /// A block's first address, in its one spelling: IPv4 with the last octet a multiple of 16, or IPv6 in full length.
 pub(super) const START: &str = concat!(
@@ -41,7 +41,7 @@ pub(super) fn schema() -> Value {
 }
 
 fn spec() -> Value {
-    let mut spec = object(&["domain", "start", "state"], "Which addresses, and who has them.", properties());
+    let spec = object(&["domain", "start", "state"], "Which addresses, and who has them.", properties());
     let rules = json!([
         { "rule": "self.domain == oldSelf.domain && self.start == oldSelf.start", "message": "domain and start cannot change" },
         { "rule": "self.state == 'Held' ? has(self.holder) && !has(self.allocations) : !has(self.holder) && !has(self.recall)",
@@ -49,16 +49,12 @@ fn spec() -> Value {
         { "rule": "!has(self.holder) || !has(oldSelf.holder) || self.holder.uid == oldSelf.holder.uid",
           "message": "a block does not go from one node to another in one step" },
     ]);
-    if let Some(keys) = spec.as_object_mut() {
-        keys.insert("x-kubernetes-validations".to_owned(), rules);
-    }
-    spec
+    validated(spec, rules)
 }
 
 fn properties() -> Value {
     json!({
-        "domain": { "type": "string", "maxLength": 63, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
-            "description": "In which its addresses are given once." },
+        "domain": domain("In which its addresses are given once."),
         "start": { "type": "string", "maxLength": 39, "pattern": START,
             "description": "The first of its 16 addresses; IPv6 in full length and small letters." },
         "state": { "type": "string", "enum": ["Held", "Shared"],

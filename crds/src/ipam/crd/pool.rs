@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{column, default, integer, object, text};
+use super::{column, default, domain, integer, object, text, validated};
 use crate::ipam::pool::{NEXT_HINTS, OPEN_HINTS, RECLAIM_AFTER_SECONDS};
 
 /// A list longer than this is a mistake, and each entry costs every node that reads the pool.
@@ -44,21 +44,18 @@ pub(super) fn schema() -> Value {
 }
 
 fn spec() -> Value {
-    let mut spec = object(&["subnet"], "Which addresses may be given, and how.", properties());
+    let spec = object(&["subnet"], "Which addresses may be given, and how.", properties());
     let rules = json!([
         { "rule": "self.domain == oldSelf.domain", "message": "domain cannot change; make another pool" },
         { "rule": "self.subnet == oldSelf.subnet", "message": "subnet cannot change; make another pool" },
     ]);
-    if let Some(keys) = spec.as_object_mut() {
-        keys.insert("x-kubernetes-validations".to_owned(), rules);
-    }
-    spec
+    validated(spec, rules)
 }
 
 fn properties() -> Value {
     json!({
-        "domain": default(json!({ "type": "string", "maxLength": 63, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
-            "description": "In which its addresses are given once. Networks on one wire share a domain." }), "default"),
+        "domain": default(
+            domain("In which its addresses are given once. Networks on one wire share a domain."), "default"),
         "subnet": text(43, "The subnet as a CIDR, such as 10.1.0.0/16. Gives the prefix length."),
         "ranges": list(range(), "Which addresses of it; none: all usable ones."),
         "exclude": list(text(43, "A CIDR or an address."), "Addresses that are never given."),
