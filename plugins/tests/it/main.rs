@@ -13,6 +13,7 @@ mod announce;
 mod bed;
 mod bond;
 mod bridge;
+mod bridge_mac_check;
 mod bridge_vlan;
 mod calico;
 mod del;

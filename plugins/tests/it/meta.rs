@@ -5,6 +5,7 @@ mod differential;
 mod firewall;
 mod host_ports;
 mod portmap;
+mod portmap_udp;
 mod sbr;
 mod tools;
 mod tuning;
