@@ -86,7 +86,7 @@ mod tests {
             ifname: "eth0".parse().unwrap(),
             args: CniArgs::default(),
         };
-        del(&shim, &at)
+        del(&shim, &at, None)
     }
 
     // Proves: COMPAT-25
@@ -127,11 +127,11 @@ mod tests {
             ifname: "not-there".parse().unwrap(),
             args: CniArgs::default(),
         };
-        assert_eq!(del(&shim, &at).unwrap_err().code, code::INVALID_NETNS);
+        assert_eq!(del(&shim, &at, None).unwrap_err().code, code::INVALID_NETNS);
         at.netns = Some("/run/netns/not-there".into());
-        del(&shim, &at).unwrap();
+        del(&shim, &at, None).unwrap();
         shim.netns_override = Some("1".into());
         at.netns = None;
-        del(&shim, &at).unwrap();
+        del(&shim, &at, None).unwrap();
     }
 }
