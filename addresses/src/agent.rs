@@ -1,8 +1,8 @@
-//! What the node role does next, by its holdings, its leases and the blocks that its label's watch shows. The watch may
+//! What the node agent does next, by its holdings, its leases and the blocks that its label's watch shows. The watch may
 //! lag behind, so each task reads its block again before it writes.
 //!
 //! Each task is done under the claiming lock of the domain, one at a time: what a claim of an ADD does with a block and
-//! what the node role does with it never mix.
+//! what the node agent does with it never mix.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ pub struct PoolInUse<'a> {
     pub mode: Mode,
 }
 
-/// When each block became free, as the node role remembers it. A restart loses this; the wait then starts again.
+/// When each block became free, as the node agent remembers it. A restart loses this; the wait then starts again.
 #[derive(Clone, Debug, Default)]
 pub struct Idle {
     since: BTreeMap<BlockCidr, Seconds>,

@@ -17,7 +17,7 @@ use crate::pool::Pool;
 const KIND: &str = "holdings";
 /// How long a confirmation by the API server counts.
 pub const CONFIRMED_FOR_SECONDS: Seconds = 24 * 3600;
-/// How often the node role confirms.
+/// How often the node agent confirms.
 pub const CONFIRM_EVERY_SECONDS: Seconds = 3600;
 /// Every address of a block.
 pub const WHOLE_MASK: u16 = u16::MAX;

@@ -33,7 +33,7 @@
 //! | whoever gets the claiming lock | settles the intents that lie there by [`reconcile`], then removes them | claiming |
 //! | DEL, GC | removes leases, notes [`freed`](lease::Leases::note_freed) | domain |
 //! | CHECK | [`Holdings::contains`](holdings::Holdings::contains) | domain |
-//! | node role | [`agent::tasks`], then [`reconcile`], [`release`], [`claim`] | claiming; domain for each file |
+//! | node agent | [`agent::tasks`], then [`reconcile`], [`release`], [`claim`] | claiming; domain for each file |
 //! | leader | [`leader`] | none |
 //!
 //! The claiming lock is taken before the domain's. A request is sent only under the claiming lock, never under the domain's.

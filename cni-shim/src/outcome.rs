@@ -1,4 +1,4 @@
-//! What a finished call leaves in the spool for the node role: one line, from which events and metrics are made.
+//! What a finished call leaves in the spool for the node agent: one line, from which events and metrics are made.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 

@@ -1,6 +1,6 @@
-//! `manifold uninstall`: the node's CNI folders are given back by hand, as the node role does it when the cluster says so.
+//! `manifold uninstall`: the node's CNI folders are given back by hand, as the node agent does it when the cluster says so.
 //!
-//! What lay there before comes from the record that the node role keeps. The node role must not run any more: it would put
+//! What lay there before comes from the record that the node agent keeps. The node agent must not run any more: it would put
 //! everything back.
 
 use std::path::PathBuf;

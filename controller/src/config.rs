@@ -1,4 +1,4 @@
-//! The configuration file of the cluster role: YAML, every key optional, an unknown key refused.
+//! The configuration file of the controller: YAML, every key optional, an unknown key refused.
 //!
 //! What decides which networks a pod gets has the names and meaning that it has in the configuration entry of the nodes
 //! (`docs/configuration.md`); both must say the same, so the chart renders both from the same values.
@@ -13,7 +13,7 @@ use manifold_crds::{NadName, NadRef, Namespace};
 use manifold_plan::{Compat, DefaultNetwork, Isolation, LeftToPods, NetworkValue, Ours, Policy};
 use serde::Deserialize;
 
-/// Everything that the cluster role can be told.
+/// Everything that the controller can be told.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Config {
@@ -46,13 +46,13 @@ pub struct DefaultNetworkConfig {
 pub enum DefaultSource {
     /// The configuration on the nodes that `configuration` names.
     Existing,
-    /// The network that the node role makes: a bridge, host-local over the node's pod CIDRs, routes to the other nodes.
+    /// The network that the node agent makes: a bridge, host-local over the node's pod CIDRs, routes to the other nodes.
     BuiltIn,
     /// Somebody else writes the definition; it is left as it is.
     Unmanaged,
 }
 
-/// The name that the node role's own network has in the folder of configurations.
+/// The name that the node agent's own network has in the folder of configurations.
 pub use manifold_ledger::installed::BUILT_IN;
 
 /// The keys of the nodes' configuration entry that decide what a pod gets.

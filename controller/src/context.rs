@@ -1,4 +1,4 @@
-//! What every part of the cluster role is given: the API server, the configuration, the words to tell people with.
+//! What every part of the controller is given: the API server, the configuration, the words to tell people with.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! The controller: what `manifold` decides on a node, promised and refused at the API server.
 //!
-//! `cluster/` runs the cluster role and holds what only its leader does; `usage/` says which pods use which network and
+//! `cluster/` runs the controller and holds what only its leader does; `usage/` says which pods use which network and
 //! keeps that true on the definitions; `admission/` answers the API server's questions about definitions and pods by the
-//! very code that the nodes plan with; `lint/` does the same for files, without a cluster. `node/` runs the node role.
+//! very code that the nodes plan with; `lint/` does the same for files, without a cluster. `node/` runs the node agent.
 
 pub mod admission;
 pub mod closed;

@@ -6,21 +6,27 @@ use std::process::ExitCode;
 use clap::Parser;
 use manifold_cni::log_line::OneLine;
 use manifold_controller::{cluster, lint, metrics_page, node, uninstall};
+use tracing::warn;
 use tracing_subscriber::filter::LevelFilter;
+
+/// Subcommands of earlier releases and their new names. One release accepts both.
+const RENAMED_SUBCOMMANDS: [(&str, &str); 2] = [("cluster", "controller"), ("node", "agent")];
 
 /// The controller of Manifold.
 #[derive(Debug, Parser)]
 #[command(name = "manifold-controller", version, about)]
 enum Command {
-    /// The cluster role: keeps definitions, counts their pods, answers admission reviews.
+    /// Runs the controller: keeps definitions, counts their pods, answers admission reviews
+    #[command(name = "controller", alias = "cluster")]
     Cluster(cluster::Arguments),
-    /// The node role: installs Manifold on the node it runs on, and keeps it so.
+    /// Runs the node agent: installs Manifold on its node and keeps it installed
+    #[command(name = "agent", alias = "node")]
     Node(node::Arguments),
-    /// Has every node give its CNI folders back, then lets the cluster's objects go.
+    /// Restores the CNI folders of every node, then removes Manifold's objects from the cluster
     Uninstall(uninstall::Arguments),
-    /// Checks NetworkAttachmentDefinitions in YAML files as the admission webhook would, without a cluster.
+    /// Checks NetworkAttachmentDefinitions and pods in files as the admission webhook would, without a cluster
     Lint(lint::Arguments),
-    /// Prints every metric of both roles, with labels and their values.
+    /// Prints every metric of the controller and the node agent, with labels and their values
     Metrics,
 }
 
@@ -32,6 +38,7 @@ fn main() -> ExitCode {
         .with_ansi(false)
         .with_max_level(LevelFilter::INFO)
         .init();
+    warn_of_renamed_subcommand();
     let ended = match &command {
         Command::Cluster(arguments) => cluster::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Node(arguments) => node::run(arguments).map(|()| ExitCode::SUCCESS),
@@ -43,4 +50,11 @@ fn main() -> ExitCode {
         let _ = writeln!(std::io::stderr(), "{error:#}");
         ExitCode::from(2)
     })
+}
+
+fn warn_of_renamed_subcommand() {
+    let given = std::env::args().nth(1).unwrap_or_default();
+    if let Some((old, new)) = RENAMED_SUBCOMMANDS.iter().find(|(old, _)| *old == given) {
+        warn!("the subcommand `{old}` is deprecated and the next release removes it; use `{new}`");
+    }
 }

@@ -1,4 +1,4 @@
-//! The reference of metrics, `docs/metrics.md`: from what both roles register, with every series that there can be.
+//! The reference of metrics, `docs/metrics.md`: from what the controller and the node agent register, with every possible series.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,9 +12,9 @@ use crate::{cluster, node};
 
 const HEAD: &str = "# Metrics
 
-Made from the code by `manifold-controller metrics`; a test compares them. Both roles answer `/metrics` at their `statusAddress`
-in the text format of OpenMetrics. The chart has a PodMonitor for the Prometheus operator (`podMonitor.enabled`). A label has
-the values that stand beside it and no others. A counter appears with its first count.
+`manifold-controller metrics` generates this page from the code. The controller and the node agent serve `/metrics` at their
+`statusAddress` in the OpenMetrics text format. The chart has a PodMonitor for the Prometheus operator (`podMonitor.enabled`). A label
+has only the values listed beside it. A counter appears with its first count.
 ";
 
 /// Everything that follows a `# HELP` until the next one.
@@ -39,10 +39,10 @@ pub fn page() -> String {
     counts.every();
     let mut page = HEAD.to_owned();
     for (title, about, registry) in [
-        ("The role `node`", "[node.md](node.md)", node),
-        ("The role `cluster`", "[controller.md](controller.md)", cluster),
+        ("The node agent", "[node.md](node.md)", node),
+        ("The controller", "[controller.md](controller.md)", cluster),
     ] {
-        let _ = write!(page, "\n## {title}\nWhat it does: {about}.\n\n{}", table(&described(&registry)));
+        let _ = write!(page, "\n## {title}\nConfiguration and behavior: {about}.\n\n{}", table(&described(&registry)));
     }
     page
 }
@@ -127,8 +127,8 @@ mod tests {
     fn the_page_in_the_documentation_is_what_the_code_registers() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
         let written = std::fs::read_to_string(path).unwrap_or_default();
-        let fix = "write it anew: `cargo run -p manifold-controller -- metrics > docs/metrics.md`";
-        assert!(written == page(), "`docs/metrics.md` is not what the code says; {fix}");
+        let fix = "regenerate it with `cargo run -p manifold-controller -- metrics > docs/metrics.md`";
+        assert!(written == page(), "`docs/metrics.md` differs from the code; {fix}");
     }
 
     /// A family without a series is not encoded at all, so it would be missing without a trace.

@@ -126,7 +126,7 @@ fn where_no_gc_comes_the_idle_sweep_clears_what_killed_writers_left() {
     assert!(pass.candidates(Instant::now() + Duration::from_secs(60), Duration::from_secs(60)).is_empty());
     assert!(old.iter().all(|name| !dir.path().join(name).exists()));
     assert!(kept.iter().all(|name| dir.path().join(name).exists()));
-    // GC and the boot sweep are alone with the ledger's own, and not with the node role's.
+    // GC and the boot sweep are alone with the ledger's own, and not with the node agent's.
     ledger.remove_unfinished_writes();
     assert!(!dir.path().join(kept[0]).exists() && dir.path().join(kept[1]).exists());
 }

@@ -1,7 +1,7 @@
 //! What was put into the node's CNI folders, and what lay there before, so that all of it can be given back.
 //!
-//! The node role writes the record before it changes anything (`.installed`), and keeps a copy of every file that it
-//! replaces (`.found/`). Giving back is done by the node role or by hand (`manifold uninstall`), from the record alone. A
+//! The node agent writes the record before it changes anything (`.installed`), and keeps a copy of every file that it
+//! replaces (`.found/`). Giving back is done by the node agent or by hand (`manifold uninstall`), from the record alone. A
 //! file that somebody changed since is somebody else's: it is left, and named.
 
 use std::fs;
@@ -226,7 +226,7 @@ pub fn below(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-/// The name of the default network that the node role makes itself.
+/// The name of the default network that the node agent makes itself.
 pub const BUILT_IN: &str = "manifold-built-in";
 
 /// Pods with networks that nobody else would take down, as `namespace/name`: those with networks besides the default one, and

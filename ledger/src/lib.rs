@@ -9,7 +9,7 @@
 //! `.locks`, `.gate`, `.spool`, `.damaged`, `.reported`, `.new-…`, `.boot`, `.sweep`, `.idle`, `.installed`, `.found`,
 //! `.versions`.
 //!
-//! Beside it: how many may run at once ([`gate`]), what the node role is told afterwards ([`spool`]), and what it installed
+//! Beside it: how many may run at once ([`gate`]), what the node agent is told afterwards ([`spool`]), and what it installed
 //! ([`installed`]), which versions plugins speak ([`spoken`]).
 //!
 //! This crate decides and keeps books; it runs no delegate and touches no interface.

@@ -1,6 +1,6 @@
 //! Outcomes: one line per finished ADD or DEL, left on disk so that the shim itself posts no event and no metric.
 //!
-//! In: what a call did. Out: for the node role, batches in the order they were written, and how many were dropped
+//! In: what a call did. Out: for the node agent, batches in the order they were written, and how many were dropped
 //! because nobody came for them. Bounded: two files of 8 MiB below `.spool`; when the second is full the first is dropped
 //! and its lines are counted in the new one's first line.
 

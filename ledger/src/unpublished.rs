@@ -51,8 +51,8 @@ impl Unpublished {
 impl fmt::Display for Unpublished {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::StaticPod => write!(to, "{STATIC_POD}: its mirror is published by the node role"),
-            Self::PlainPod => write!(to, "{PLAIN_POD}: published by the node role"),
+            Self::StaticPod => write!(to, "{STATIC_POD}: its mirror is published by the node agent"),
+            Self::PlainPod => write!(to, "{PLAIN_POD}: published by the node agent"),
             Self::Failed(why) => to.write_str(why),
         }
     }

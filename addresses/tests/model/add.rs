@@ -1,4 +1,4 @@
-//! ADD and the node role, in steps.
+//! ADD and the node agent, in steps.
 
 use manifold_addresses::agent::{PoolInUse, tasks};
 use manifold_addresses::claim::{candidates, mode, room_on_node, want};
@@ -152,7 +152,7 @@ impl World {
         self.hold(id, interface, ip);
     }
 
-    // The node role.
+    // The node agent.
 
     pub(crate) fn step_agent(&mut self, n: usize) {
         let Some(mut session) = self.nodes[n].agent.take() else { return self.start_agent(n) };

@@ -1,4 +1,4 @@
-{{/* The two blocks that both roles must be told alike. */}}
+{{/* The two blocks that the controller and the node agent must share. */}}
 {{- define "manifold.networks" -}}
 namespace: {{ .Release.Namespace }}
 defaultNetwork:

@@ -1,6 +1,6 @@
 //! The network-status annotation: made from the results, published with one PATCH that carries the pod's UID.
 //!
-//! A status that cannot be published never fails an ADD: the entry says why, and the node role publishes it later.
+//! A status that cannot be published never fails an ADD: the entry says why, and the node agent publishes it later.
 
 use std::time::Instant;
 

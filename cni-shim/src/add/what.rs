@@ -41,7 +41,7 @@ pub(crate) fn on_disk(config: &Config, wanted: &Wanted) -> Result<Definitions, C
     Ok(found)
 }
 
-/// The default network as the node role wrote it to disk, if that is what is wanted.
+/// The default network as the node agent wrote it to disk, if that is what is wanted.
 fn mirrored(config: &Config, wanted: &Wanted) -> Result<Option<Nad>, CniError> {
     let DefaultNetwork::Cluster(name) = &config.default_network else { return Ok(None) };
     let Ok(reference) = NadRef::new(&config.multus_namespace, name) else { return Ok(None) };
@@ -54,7 +54,7 @@ fn mirrored(config: &Config, wanted: &Wanted) -> Result<Option<Nad>, CniError> {
             "the mirrored default network below `{}` cannot be read: {e}",
             config.state_dir.display()
         );
-        CniError::new(code::TRY_AGAIN, msg).details("fix: none needed, the node role writes it again")
+        CniError::new(code::TRY_AGAIN, msg).details("fix: none needed, the node agent writes it again")
     })?;
     Ok((nad.reference == reference).then_some(nad))
 }

@@ -14,7 +14,7 @@ use super::error::{Kind, SourceError};
 const FILE_MOST: u64 = 1 << 20;
 const FILES_MOST: usize = 256;
 const SUFFIXES: [&str; 3] = ["conf", "conflist", "json"];
-/// The NAD `cluster-wide-network`, as the node role mirrors it below the state folder.
+/// The NAD `cluster-wide-network`, as the node agent mirrors it below the state folder.
 const MIRROR: &str = "cluster-wide-network.json";
 
 /// A configuration file: its name without folder, its bytes.
@@ -55,7 +55,7 @@ pub fn beside(list: &Path, network: &str) -> Result<Vec<ConfFile>, SourceError> 
     read_all(&list.parent().unwrap_or(Path::new("/")).join(network), &["conf"])
 }
 
-/// The mirrored default network, JSON of the NAD, if the node role wrote one.
+/// The mirrored default network, JSON of the NAD, if the node agent wrote one.
 pub fn mirror(state_dir: &Path) -> Result<Option<Vec<u8>>, SourceError> {
     let path = state_dir.join(MIRROR);
     match bounded(&path) {

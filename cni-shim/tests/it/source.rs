@@ -169,7 +169,7 @@ fn a_deleted_account_leaves_the_mark_and_a_renewed_token_is_taken_up() {
     };
     assert_eq!((error.kind, error.code()), (Kind::Unauthorized, 11), "{error}");
     assert!(mark.exists());
-    // Made anew, as the node role does after it has seen the mark.
+    // Made anew, as the node agent does after it has seen the mark.
     let access = bed.namespace.api().shim_access(bed.namespace.name()).unwrap();
     assert_eq!(access.kubeconfig, bed.access.kubeconfig);
     assert_eq!(bed.source().pod(&who, soon()).unwrap().uid, uid);

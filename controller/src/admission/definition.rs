@@ -20,7 +20,7 @@ const COLLECTORS: [&str; 3] = [
     "system:kube-controller-manager",
 ];
 
-/// The account of the cluster role, in the controller's namespace.
+/// The account of the controller, in the controller's namespace.
 const ACCOUNT: &str = "manifold-cluster";
 
 /// A definition as the API server sends it: with whatever somebody put into it.

@@ -1,4 +1,4 @@
-//! What the frame of the cluster role counts. Labels come from the enums below and from nowhere else.
+//! What the frame of the controller counts. Labels come from the enums below and from nowhere else.
 
 use std::sync::atomic::AtomicI64;
 

@@ -1,4 +1,4 @@
-//! The cluster role: two replicas, one of which leads.
+//! The controller: two replicas, one of which leads.
 //!
 //! Both answer admission reviews and say how they are (`status_page.rs`). The leader of the Lease (`election/`) alone keeps the
 //! CRD and the default network as they should be (`keep.rs`), looks after the policies (`policies/`), counts the pods of every
@@ -27,7 +27,7 @@ use crate::context::Stop;
 pub(crate) use serve::Counts;
 pub use serve::serve;
 
-/// `manifold-controller cluster`.
+/// `manifold-controller controller`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
     /// The configuration file (YAML). Without one every key has its default.

@@ -31,7 +31,7 @@ pub struct Arguments {
     /// How to tell what was found.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub format: Format,
-    /// The configuration file of the cluster role, for isolation, limits and which plugins are bundled.
+    /// The configuration file of the controller, for isolation, limits and which plugins are bundled.
     #[arg(long)]
     pub config: Option<PathBuf>,
     /// Warnings count as errors.

@@ -1,4 +1,4 @@
-//! The default network that the node role makes itself: the configuration over the node's pod CIDRs. Pure.
+//! The default network that the node agent makes itself: the configuration over the node's pod CIDRs. Pure.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -1,6 +1,6 @@
-//! The configuration file of the node role: YAML, every key optional, an unknown key refused.
+//! The configuration file of the node agent: YAML, every key optional, an unknown key refused.
 //!
-//! `namespace`, `defaultNetwork` and `networks` are those of the cluster role, so that both are rendered from one source;
+//! `namespace`, `defaultNetwork` and `networks` are those of the controller, so that both are rendered from one source;
 //! what they say goes into the configuration entry of this node (`docs/configuration.md`).
 
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use crate::config;
 
-/// Everything that the node role can be told.
+/// Everything that the node agent can be told.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Config {
@@ -160,7 +160,7 @@ pub struct Limits {
     pub add_seconds: u32,
 }
 
-/// The default network that the node role makes itself.
+/// The default network that the node agent makes itself.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct BuiltIn {

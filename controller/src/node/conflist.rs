@@ -232,7 +232,7 @@ mod tests {
         assert!(!text.contains("token") && !text.contains("/host"), "{text}");
     }
 
-    // What Multus' installer takes as flags, a node role takes from its configuration (docs/from-multus.md).
+    // What Multus' installer takes as flags, a node agent takes from its configuration (docs/from-multus.md).
     // Proves: MLT-INS-1, MLT-INS-2
     #[test]
     fn whatever_could_be_asked_of_multus_installer_reaches_the_configuration_of_the_runtime() {

@@ -238,7 +238,7 @@ fn write(folder: &Path, token: &Token, kubeconfig: &str) -> io::Result<()> {
     durable::put(folder, "kubeconfig", kubeconfig.as_bytes(), 0o600)
 }
 
-/// Whether the files are there, and the token was tried, or says itself that it still lives: what a node role that starts
+/// Whether the files are there, and the token was tried, or says itself that it still lives: what a node agent that starts
 /// while the API server is away can know.
 pub fn on_disk(state_dir: &Path, now: jiff::Timestamp, was_tried: bool) -> bool {
     let folder = state_dir.join("credentials");

@@ -208,7 +208,7 @@ impl Keeper {
         read_mirror(&state)
     }
 
-    /// The cluster role needs a network to start, and it makes the definition: what it will say is known here, so no node
+    /// The controller needs a network to start, and it makes the definition: what it will say is known here, so no node
     /// waits for it. Who keeps the definition by hand is waited for.
     fn before_the_first(&self, told: &Told, known: Option<&Nad>) -> Option<Nad> {
         let default = &self.config.default_network;

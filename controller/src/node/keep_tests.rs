@@ -182,7 +182,7 @@ fn once_written_the_configuration_stays_and_is_restored_whatever_is_missing() {
     let round = node.round();
     assert_eq!((round.missing.len(), node.text()), (3, text.clone()));
     fs::remove_file(node.conf(NAME)).unwrap();
-    // Another life of the node role, that the API server has told nothing yet.
+    // Another life of the node agent, that the API server has told nothing yet.
     let config = node.keeper.config.clone();
     node.keeper = Keeper::new(config).unwrap();
     node.round();
@@ -248,7 +248,7 @@ fn the_built_in_network_does_not_wait_for_its_definition() {
     assert_eq!(node.round(), Round::default());
 }
 
-// The cluster role makes the definition, and may itself wait for a network: that of a Multus which is not there any more.
+// The controller makes the definition, and may itself wait for a network: that of a Multus which is not there any more.
 #[test]
 fn a_network_of_the_nodes_does_not_wait_for_its_definition() {
     for configuration in [None, Some("k8s-pod-network".to_owned())] {

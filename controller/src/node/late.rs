@@ -25,7 +25,7 @@ pub struct Late {
     pub why: String,
     /// It comes from a file of the kubelet: the API server knows its mirror, which has another UID.
     pub is_static: bool,
-    /// It was published, and the cluster role says that it is missing.
+    /// It was published, and the controller says that it is missing.
     pub again: bool,
 }
 
@@ -93,7 +93,7 @@ impl Book {
     pub fn tried(&mut self, one: &Late, published: bool, now: Instant) {
         let Some(tries) = self.0.get_mut(&one.container) else { return };
         let wait = Duration::from_secs(1 << tries.count.min(10)).min(LONGEST);
-        // It takes the cluster role a moment to see it.
+        // It takes the controller a moment to see it.
         tries.next = now + if published { (AGAIN * (tries.count + 1)).min(LONGEST) } else { wait };
         tries.count = tries.count.saturating_add(1);
     }

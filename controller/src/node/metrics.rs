@@ -1,4 +1,4 @@
-//! What the node role counts. Labels come from the enums below; the names of networks are the only others, and at most
+//! What the node agent counts. Labels come from the enums below; the names of networks are the only others, and at most
 //! [`NETWORKS`] of them.
 
 use std::collections::BTreeSet;
@@ -212,7 +212,7 @@ impl Metrics {
         );
         registry.register(
             "manifold_node_statuses",
-            "Statuses that the node role published",
+            "Statuses that the node agent published",
             all.publications.clone(),
         );
         registry.register(

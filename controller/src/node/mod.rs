@@ -1,4 +1,4 @@
-//! The node role: one on each node, a DaemonSet.
+//! The node agent: one on each node, a DaemonSet.
 //!
 //! It installs what the container runtime runs and keeps it so (`keep.rs`: executables, the mirrored default network, the
 //! configuration), gives the shim its credentials (`credentials.rs`), publishes the statuses that the shim could not
@@ -45,7 +45,7 @@ pub use serve::serve;
 /// The name of the executable on the node, and the `type` in configurations.
 pub const EXECUTABLE: &str = "manifold";
 
-/// `manifold-controller node`.
+/// `manifold-controller agent`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
     /// The configuration file (YAML). Without one every key has its default.

@@ -1,4 +1,4 @@
-//! What has to be there before the node role can begin: one sentence for whoever reads the termination message.
+//! What has to be there before the node agent can begin: one sentence for whoever reads the termination message.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};

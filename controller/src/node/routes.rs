@@ -1,5 +1,5 @@
 //! Routes to the pods of the other nodes, of the same subnet. They carry a protocol number of ours, so that the next life of the
-//! node role knows them, and nobody else's route is ever touched.
+//! node agent knows them, and nobody else's route is ever touched.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

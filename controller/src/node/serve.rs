@@ -1,4 +1,4 @@
-//! Puts the parts of the node role together.
+//! Puts the parts of the node agent together.
 
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Sender};

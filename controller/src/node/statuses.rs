@@ -1,5 +1,5 @@
 //! Statuses that are not at the API server: those that the shim left to us (plain pods, static pods), those that it could
-//! not publish, and those that the cluster role says are missing. Each is one PATCH of one annotation, in the shim's name.
+//! not publish, and those that the controller says are missing. Each is one PATCH of one annotation, in the shim's name.
 //!
 //! The ledger says what there is to publish; it is read without a lock, and an entry is locked only to note what became of
 //! it. So nothing here holds up a pod.
@@ -124,7 +124,7 @@ impl Statuses {
             uid: one.uid.clone(),
         };
         let sentence = format!(
-            "the pod is attached, but its `network-status` is not published yet ({}); see the log of the node role on its node",
+            "the pod is attached, but its `network-status` is not published yet ({}); see the log of the node agent on its node",
             one.why
         );
         self.events.tell(&about, Severity::Warning, Reason::NetworkStatusNotPublished, &sentence).await;

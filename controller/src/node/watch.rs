@@ -2,7 +2,7 @@
 //! made anew, an overlay that does not tell) is found by the slow look.
 //!
 //! A node has few instances of inotify for all processes of a user. While none is to be had, the folders are looked at
-//! often instead: the node role does not end for that.
+//! often instead: the node agent does not end for that.
 
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;

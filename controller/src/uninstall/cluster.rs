@@ -52,7 +52,7 @@ async fn annotate(client: &Client, config: &Config, value: &Value) -> Result<(),
     let object: DynamicObject = serde_json::from_value(object).map_err(kube::Error::SerdeError)?;
     let how = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
     match api.create(&how, &object).await {
-        // The cluster role was faster.
+        // The controller was faster.
         Err(kube::Error::Api(status)) if status.code == 409 => {
             patch(&api, name, &json!({"metadata": metadata})).await
         }

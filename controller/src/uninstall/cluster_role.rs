@@ -1,4 +1,4 @@
-//! The cluster role stops before anything else: it would restore what goes, and its pods live in the default network.
+//! The controller stops before anything else: it would restore what goes, and its pods live in the default network.
 
 use std::time::{Duration, Instant};
 
@@ -36,8 +36,8 @@ impl ClusterRole {
 
     /// Returns how many replicas it had when its pods are gone. Those of nodes that are down are not waited for.
     pub(super) async fn stop(&self, nodes: &Nodes, wait: Duration) -> anyhow::Result<i32> {
-        let replicas = self.replicas().await.context("the replicas of the cluster role cannot be read")?;
-        self.scale(0).await.context("the cluster role cannot be stopped")?;
+        let replicas = self.replicas().await.context("the replicas of the controller cannot be read")?;
+        self.scale(0).await.context("the controller cannot be stopped")?;
         let deadline = Instant::now() + wait;
         loop {
             let left = self.pods().await?;
@@ -48,7 +48,7 @@ impl ClusterRole {
             }
             if Instant::now() >= deadline {
                 bail!(
-                    "the pods of the cluster role do not end ({}); see their events, then uninstall again",
+                    "the pods of the controller do not end ({}); see their events, then uninstall again",
                     left.join(", ")
                 );
             }
@@ -58,7 +58,7 @@ impl ClusterRole {
 
     /// Undoes the stop.
     pub(super) async fn start(&self, replicas: i32) -> anyhow::Result<()> {
-        self.scale(replicas).await.context("the cluster role cannot be started again; scale its Deployment")
+        self.scale(replicas).await.context("the controller cannot be started again; scale its Deployment")
     }
 
     async fn pods(&self) -> anyhow::Result<Vec<Pod>> {
@@ -67,7 +67,7 @@ impl ClusterRole {
         let running = "status.phase!=Succeeded,status.phase!=Failed";
         let list = ListParams::default().labels(&format!("{key}={value}")).fields(running);
         let list = self.pods.list(&list).await;
-        Ok(list.context("the pods of the cluster role cannot be listed")?.items)
+        Ok(list.context("the pods of the controller cannot be listed")?.items)
     }
 
     /// 0 where there is no Deployment.

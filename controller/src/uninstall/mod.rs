@@ -2,7 +2,7 @@
 //!
 //! Refused while pods have networks that only Manifold can take down, with their names, and while nodes are down. The cluster
 //! role stops first: its pods may live in the network that goes, so they are gone before any node gives anything back. Then the
-//! definition of the default network carries the mark that every node role watches; each answers in an event. Who does not
+//! definition of the default network carries the mark that every node agent watches; each answers in an event. Who does not
 //! answer in time is named. However it was broken off, the command can be run again and goes on from what it finds.
 
 mod cluster;
@@ -28,7 +28,7 @@ use nodes::Nodes;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
-    /// The configuration file of the node role.
+    /// The configuration file of the node agent.
     #[arg(long)]
     pub config: Option<PathBuf>,
     /// Instead of the service account that the pod has.

@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// seconds.
 const NODE_RETURN_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// The nodes with a node role, and which of them are down.
+/// The nodes with a node agent, and which of them are down.
 pub(super) struct Nodes {
     names: Vec<String>,
     down: BTreeSet<String>,
@@ -51,7 +51,7 @@ impl Nodes {
         let api: Api<Pod> = Api::namespaced(client.clone(), &config.namespace);
         let pods = api.list(&ListParams::default().labels(NODE_ROLE)).await;
         let pods = pods
-            .context("the pods of the node role cannot be listed; grant `list` of pods in the namespace")?;
+            .context("the pods of the node agent cannot be listed; grant `list` of pods in the namespace")?;
         let names: BTreeSet<String> = pods.into_iter().filter_map(|pod| pod.spec?.node_name).collect();
         let all = Api::<Node>::all(client.clone()).list(&ListParams::default()).await;
         let all = all.context("the nodes cannot be listed; grant `list` of nodes")?;
@@ -61,7 +61,7 @@ impl Nodes {
         Ok(Self { names, down, known })
     }
 
-    /// Those with a node role that cannot answer.
+    /// Those with a node agent that cannot answer.
     pub(super) fn down(&self) -> impl Iterator<Item = &String> {
         self.names.iter().filter(|name| self.down.contains(*name))
     }
@@ -104,7 +104,7 @@ fn line(node: &str, answer: Option<&(bool, String)>) -> String {
     match answer {
         Some((_, said)) => format!("{node}: {said}"),
         None => format!(
-            "{node}: no answer; see the node role's log there, or run `manifold uninstall` on that node by hand"
+            "{node}: no answer; see the node agent's log there, or run `manifold uninstall` on that node by hand"
         ),
     }
 }

@@ -13,7 +13,7 @@ const PAGE: u32 = 500;
 const OWN_NETWORK: &str =
     "spec.hostNetwork=false,spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed";
 
-/// Every pod with a network of its own but those of the cluster role, as `namespace/name`.
+/// Every pod with a network of its own but those of the controller, as `namespace/name`.
 pub(super) async fn with_own_network(client: &Client, namespace: &str) -> anyhow::Result<Vec<String>> {
     let api: Api<Pod> = Api::all(client.clone());
     let mut names = Vec::new();

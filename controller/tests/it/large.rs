@@ -1,4 +1,4 @@
-//! What others can do to the cluster role with what they are allowed to write: its memory, and its answer to the kubelet.
+//! What others can do to the controller with what they are allowed to write: its memory, and its answer to the kubelet.
 
 use std::fs;
 

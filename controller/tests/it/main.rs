@@ -16,4 +16,5 @@ mod outage;
 mod quiet;
 mod shared;
 mod stored;
+mod subcommands;
 mod usage;

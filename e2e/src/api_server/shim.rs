@@ -78,7 +78,7 @@ impl ApiServer {
         Ok(())
     }
 
-    /// Asks for a fresh token of an hour, as the node role does when it renews.
+    /// Asks for a fresh token of an hour, as the node agent does when it renews.
     pub fn write_shim_token(&self, namespace: &str, file: &Path) -> anyhow::Result<()> {
         self.write_token(namespace, ACCOUNT, file)
     }

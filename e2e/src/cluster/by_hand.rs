@@ -1,4 +1,4 @@
-//! Manifold put on every node by hand, as the node role would: for tests that bring an executable of their own.
+//! Manifold put on every node by hand, as the node agent would: for tests that bring an executable of their own.
 //!
 //! The executable, the configuration entry, a token bound to the node, and as default network a bridge over the node's pod
 //! CIDR, with routes to the other nodes.
@@ -25,7 +25,7 @@ const DEFAULT_NETWORK: &str = "/etc/cni/manifold/default.conflist";
 const SECRETS: &str = "/etc/cni/net.d/manifold.d";
 
 impl Cluster {
-    /// Definitions, rights and policies, every node, then the cluster role as its manifests have it.
+    /// Definitions, rights and policies, every node, then the controller as its manifests have it.
     pub fn install_by_hand(&self, executables: &Executables) -> anyhow::Result<()> {
         self.load(executables)?;
         for manifest in MANIFESTS {
@@ -42,7 +42,7 @@ impl Cluster {
         self.kubectl(&["apply", "--server-side", "-f", &manifests]).map(drop)
     }
 
-    /// Returns when the nodes are ready and the cluster role answers.
+    /// Returns when the nodes are ready and the controller answers.
     pub fn wait_by_hand(&self) -> anyhow::Result<()> {
         self.wait_ready()?;
         let patience = format!("--timeout={}s", super::PATIENCE.as_secs());

@@ -1,4 +1,4 @@
-//! The manifests of the cluster role, applied as they stand, but for what only a real cluster can run.
+//! The manifests of the controller, applied as they stand, but for what only a real cluster can run.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -74,7 +74,7 @@ impl Replica {
         let log = File::options().create(true).append(true).open(self.log()).context("cannot write a log")?;
         let mut command = Command::new(&self.executable);
         command
-            .arg("cluster")
+            .arg("controller")
             .arg("--config")
             .arg(self.folder.join("config.yaml"))
             .arg("--kubeconfig")

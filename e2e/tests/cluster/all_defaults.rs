@@ -34,7 +34,7 @@ impl Bare {
         self.0.wait_installed().unwrap();
     }
 
-    /// Of the role `cluster`.
+    /// Of the controller.
     fn own_pods(&self) -> Vec<serde_json::Value> {
         let label = "labelSelector=app.kubernetes.io/name=manifold-controller";
         self.0.list(&format!("/api/v1/namespaces/{NAMESPACE}/pods?{label}")).unwrap()

@@ -91,7 +91,7 @@ fn real_secrets(cluster: &Cluster) -> BTreeMap<String, String> {
         let role = Process::wait_node_role(cluster, node);
         let role = role.path("root/var/run/secrets/kubernetes.io/serviceaccount/token");
         let role = fs::read_to_string(role).unwrap();
-        for (whose, token) in [("shim", shim), ("node role", role)] {
+        for (whose, token) in [("shim", shim), ("node agent", role)] {
             // Who has the signature has all.
             let signature = token.trim().rsplit('.').next().unwrap().to_owned();
             found.insert(format!("token of the {whose} of {}", node.name()), signature);

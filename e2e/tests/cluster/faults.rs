@@ -105,7 +105,7 @@ impl Drop for Refusal<'_> {
     }
 }
 
-/// A page of the node role.
+/// A page of the node agent.
 fn metrics(node: &Node) -> anyhow::Result<String> {
     let script = "printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' | busybox nc -w 5 127.0.0.1 9431";
     node.exec(&["sh", "-c", script])

@@ -62,7 +62,7 @@ fn plugins_run_on_the_node_itself_as_the_runtime_started_them() {
     assert_eq!(above.get(..3), Some(&["entered", "manifold", "containerd"][..]), "{told}");
     let role = Process::wait_node_role(space.cluster, node);
     let seen = fs::read_link(role.path("ns/mnt")).unwrap();
-    assert!(!told.contains(seen.to_str().unwrap()), "the node role's container is another place");
+    assert!(!told.contains(seen.to_str().unwrap()), "the node agent's container is another place");
     space.delete("asks");
     fs::remove_file(node.path(TOLD)).unwrap();
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::bed::{leases, ledger, text};
 
-/// The network that the node role makes.
+/// The network that the node agent makes.
 const BUILT_IN: &str = "manifold-built-in";
 const BRIDGE: &str = "mfd0";
 

@@ -1,4 +1,4 @@
-//! The node role is down, now and then or for long: what it put on the node stays, and pods come and go.
+//! The node agent is down, now and then or for long: what it put on the node stays, and pods come and go.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -36,21 +36,21 @@ fn lasting(node: &Node) -> BTreeMap<&'static str, Vec<u8>> {
     files
 }
 
-/// The pod of the node role on a node, when it is ready.
+/// The pod of the node agent on a node, when it is ready.
 fn ready_pod(cluster: &Cluster, node: &Node) -> Value {
     let selector = "labelSelector=app.kubernetes.io/name%3Dmanifold-node";
     let look = || {
         let pods = cluster.list(&format!("/api/v1/namespaces/{NAMESPACE}/pods?{selector}"))?;
         Ok(pods.into_iter().find(|pod| text(pod, "/spec/nodeName") == node.name() && is_ready(pod)))
     };
-    cluster.wait("the node role to be ready", look).unwrap()
+    cluster.wait("the node agent to be ready", look).unwrap()
 }
 
 fn restarts(pod: &Value) -> u64 {
     pod.pointer("/status/containerStatuses/0/restartCount").and_then(Value::as_u64).unwrap()
 }
 
-/// Brings the node role back, whatever happened.
+/// Brings the node agent back, whatever happened.
 struct Away<'a>(&'a Cluster);
 
 impl<'a> Away<'a> {
@@ -64,7 +64,7 @@ impl<'a> Away<'a> {
     fn select(&self, labels: &Value) -> anyhow::Result<()> {
         let patch = json!({"spec": {"template": {"spec": {"nodeSelector": labels}}}}).to_string();
         let words = ["patch", DAEMON_SET, "--namespace", NAMESPACE, "--patch", &patch];
-        self.0.wait("the node role to be sent elsewhere", || self.0.kubectl(&words).map(Some)).map(drop)
+        self.0.wait("the node agent to be sent elsewhere", || self.0.kubectl(&words).map(Some)).map(drop)
     }
 
     fn end(&self) -> anyhow::Result<()> {
@@ -123,7 +123,7 @@ fn pods_come_and_go_while_no_node_role_runs_at_all() {
     }
     let away = Away::everywhere(space.cluster);
     let gone = || Ok(nodes.iter().all(|node| Process::of_node_role(node).is_none()).then_some(()));
-    space.cluster.wait("the node role to be gone", gone).unwrap();
+    space.cluster.wait("the node agent to be gone", gone).unwrap();
     let before: Vec<_> = nodes.iter().map(put_on).collect();
     for (number, node) in nodes.iter().enumerate() {
         space.pod(&format!("new{number}"), node, &space.network("green"));

@@ -13,23 +13,23 @@ use nix::unistd::Pid;
 pub(crate) struct Process(i32);
 
 impl Process {
-    /// The node role on a node; none while it is down.
+    /// The node agent on a node; none while it is down.
     pub(crate) fn of_node_role(node: &Node) -> Option<Self> {
         let own = fs::metadata(node.machine().netns()).unwrap().ino();
-        let mut all = with_words(b"/manifold-controller\0node\0");
+        let mut all = with_words(b"/manifold-controller\0agent\0");
         // It lives in the node's network.
         all.find(|process| fs::metadata(process.path("ns/net")).is_ok_and(|netns| netns.ino() == own))
     }
 
-    /// The replicas of the cluster role with these names.
+    /// The replicas of the controller with these names.
     pub(crate) fn of_cluster_role(pod: &str) -> Option<Self> {
         let own = format!("--replica={pod}");
         let is_own = |process: &Self| process.words().any(|word| word == own);
-        with_words(b"/manifold-controller\0cluster\0").find(is_own)
+        with_words(b"/manifold-controller\0controller\0").find(is_own)
     }
 
     pub(crate) fn wait_node_role(cluster: &Cluster, node: &Node) -> Self {
-        cluster.wait("the node role to run", || Ok(Self::of_node_role(node))).unwrap()
+        cluster.wait("the node agent to run", || Ok(Self::of_node_role(node))).unwrap()
     }
 
     /// A file of `/proc/PID`.

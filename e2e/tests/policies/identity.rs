@@ -14,14 +14,14 @@ pub(crate) enum Who {
     Admin,
     /// Somebody's service account, in the namespace of the pods.
     User,
-    /// The shim's token as the node role mints it, on `node-a`.
+    /// The shim's token as the node agent mints it, on `node-a`.
     Shim,
     /// The same of `node-b`.
     ShimOfB,
     ShimUnbound,
     /// The shim's token, but bound to a pod on `node-a`, as a kubelet would ask for it.
     ShimOfPod,
-    /// The node role on `node-a`, with the token of its pod.
+    /// The node agent on `node-a`, with the token of its pod.
     Node,
     /// The same on `node-b`.
     NodeOfB,

@@ -20,7 +20,7 @@ fn node_with_storage(prefix: &str) -> Node<'static> {
     node
 }
 
-/// What the node role keeps on disk for times like these.
+/// What the node agent keeps on disk for times like these.
 pub(crate) fn mirror(node: &Node<'_>) {
     let nad = json!({
         "apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
@@ -74,15 +74,15 @@ fn a_plain_pod_starts_without_credentials_and_one_with_networks_is_told_who_writ
     let asking = node.sandbox("asking", "storage");
     for cut in cuts {
         fs::write(&node.access.kubeconfig, &kubeconfig[..cut]).unwrap();
-        told_to_try_again(&node, &asking, &["the node role"]);
+        told_to_try_again(&node, &asking, &["the node agent"]);
     }
     fs::remove_file(&node.access.kubeconfig).unwrap();
-    told_to_try_again(&node, &asking, &["node role", &node.access.kubeconfig.display().to_string()]);
+    told_to_try_again(&node, &asking, &["node agent", &node.access.kubeconfig.display().to_string()]);
     node.runtime().add(&plain.pod).unwrap().must_succeed();
     node.runtime().del(&plain.pod).unwrap().must_succeed();
     fs::write(&node.access.kubeconfig, &kubeconfig).unwrap();
     fs::remove_file(&node.access.token_file).unwrap();
-    told_to_try_again(&node, &asking, &["node role", &node.access.token_file.display().to_string()]);
+    told_to_try_again(&node, &asking, &["node agent", &node.access.token_file.display().to_string()]);
 }
 
 /// A pod that meets this on the way to the server is told to try again when the budget ends, and not before.

@@ -126,7 +126,7 @@ fn a_token_that_stays_refused_leaves_the_mark_for_the_node_role() {
     let wall = told_to_try_again(
         &node,
         &sandbox,
-        &["refuses the token of this node (401", "the node role renews it"],
+        &["refuses the token of this node (401", "the node agent renews it"],
     );
     assert!(wall < Duration::from_secs(9), "it was asked for until the budget ended: {wall:?}");
     assert!(node.folder("state/credentials/refused").exists());

@@ -210,7 +210,7 @@ impl<'a> Node<'a> {
         };
         let ours = |name: &String| !name.starts_with('.') || name.starts_with(".new-");
         let mut left: Vec<String> = names("").into_iter().filter(ours).collect();
-        // What the node role keeps there.
+        // What the node agent keeps there.
         left.retain(|name| name != "credentials" && name != "cluster-wide-network.json");
         left.extend(names(".damaged").into_iter().map(|name| format!(".damaged/{name}")));
         left.extend(names(".locks").into_iter().filter(ours).map(|name| format!(".locks/{name}")));

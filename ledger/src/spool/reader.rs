@@ -1,4 +1,4 @@
-//! Taking outcomes out again: the node role, one reader at a time.
+//! Taking outcomes out again: the node agent, one reader at a time.
 
 use std::fs::File;
 use std::io::{self, Read as _};

@@ -2,7 +2,7 @@
 //!
 //! `e2e/bench/bench_meta.py` measures; its header says how. Here its bed is made, and what it found becomes one table
 //! and the project's aims, each met or missed. A column that is not measured is told, never left out in silence.
-//! `bench controller` measures the cluster role instead, in `controller/`; `bench plugins` each plugin alone; `bench
+//! `bench controller` measures the controller instead, in `controller/`; `bench plugins` each plugin alone; `bench
 //! cluster` the start of pods on a whole cluster.
 
 mod bed;
@@ -54,7 +54,7 @@ pub(crate) struct Options {
 
 #[derive(Subcommand, Clone, Debug)]
 enum What {
-    /// Measures the cluster role of the controller: memory, requests and delay with many pods
+    /// Measures the controller: memory, requests and delay with many pods
     Controller(controller::Options),
     /// Measures how long pods take to start on a real cluster, and what their networks cost there
     Cluster(cluster::Options),

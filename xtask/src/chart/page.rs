@@ -10,9 +10,9 @@ use serde_json::{Map, Value};
 const HEAD: &str = "\
 # The chart's values
 
-Made from `charts/manifold/values.schema.json` and `values.yaml` by `cargo xtask manifests`. What is misspelled or of the
-wrong kind is refused by the schema, values that cannot stand together by the chart, with the remedy. How to install:
-[install.md](install.md).
+`cargo xtask manifests` generates this page from `charts/manifold/values.schema.json` and `values.yaml`. The schema rejects
+misspelled values and values of the wrong type. The chart rejects values that contradict each other and says how to fix them. To
+install the chart, see [install.md](install.md).
 ";
 
 /// Objects that Kubernetes defines: one value each.

@@ -84,10 +84,10 @@ fn the_controllers_image_holds_one_executable_and_is_not_roots() {
     let config = &image.config["config"];
     assert_eq!(config["User"], "65532:65532");
     assert_eq!(config["Entrypoint"], json!(["/manifold-controller"]));
-    assert_eq!(config["Cmd"], json!(["cluster"]));
+    assert_eq!(config["Cmd"], json!(["controller"]));
 }
 
-/// The chart names the same image where no registry is given, and the executable where the node role looks for it.
+/// The chart names the same image where no registry is given, and the executable where the node agent looks for it.
 #[test]
 fn the_charts_defaults_name_these_images_and_their_files() {
     let (image, _) = built("node", Arch::here());

@@ -130,7 +130,7 @@ impl Ask {
     pub(super) fn unauthorized(&self, server: &str) -> SourceError {
         let what = format!(
             "the API server `{server}` refuses the token of this node (401 for `{}` of {}); \
-             the node role renews it within seconds, so see that it runs on this node",
+             the node agent renews it within seconds, so see that it runs on this node",
             self.verb, self.object
         );
         SourceError::new(Kind::Unauthorized, what)

@@ -69,13 +69,13 @@ fn from_kubeconfig(path: &Path) -> Result<(Config, TokenFrom), SourceError> {
     let bytes = read(path, "kubeconfig")?;
     let file: Kubeconfig = serde_yaml::from_slice(&bytes).map_err(|e| {
         let line = e.location().map(|l| format!(" at line {}", l.line())).unwrap_or_default();
-        bad(format!("{place} is torn or no kubeconfig{line}; the node role writes it, so see that it runs on this node"))
+        bad(format!("{place} is torn or no kubeconfig{line}; the node agent writes it, so see that it runs on this node"))
     })?;
     let (cluster, user) = chosen(&file, &place)?;
     refuse_unsafe(cluster, user, &place)?;
     let beside = |name: &str| path.parent().unwrap_or(Path::new("/")).join(name);
     let url = cluster.server.as_deref().ok_or_else(|| {
-        bad(format!("{place} names no `server`; add it, or see that the node role writes the file anew"))
+        bad(format!("{place} names no `server`; add it, or see that the node agent writes the file anew"))
     })?;
     let mut config = Config::new(server(url, &place)?);
     config.tls_server_name = cluster.tls_server_name.clone().filter(|n| !n.is_empty());
@@ -109,7 +109,9 @@ fn token(user: &AuthInfo, beside: &dyn Fn(&str) -> PathBuf, place: &str) -> Resu
 fn chosen<'a>(file: &'a Kubeconfig, place: &str) -> Result<(&'a Cluster, &'a AuthInfo), SourceError> {
     let missing = |what: &str, name: &str| {
         let name = printable(name);
-        bad(format!("{place} has no {what} `{name}`; add it, or see that the node role writes the file anew"))
+        bad(format!(
+            "{place} has no {what} `{name}`; add it, or see that the node agent writes the file anew"
+        ))
     };
     let current = file.current_context.as_deref().unwrap_or_default();
     let context = (file.contexts.iter().find(|c| c.name == current))
@@ -159,7 +161,7 @@ fn server(url: &str, place: &str) -> Result<Uri, SourceError> {
 fn read(path: &Path, what: &str) -> Result<Vec<u8>, SourceError> {
     confdir::regular(path, MOST).map_err(|why| {
         bad(format!(
-            "{what} `{}` cannot be read ({why}); the node role writes it, so see that it runs on this node",
+            "{what} `{}` cannot be read ({why}); the node agent writes it, so see that it runs on this node",
             path.display()
         ))
     })

@@ -39,7 +39,7 @@ impl Bearer {
     fn read(path: &Path) -> Result<Self, SourceError> {
         let bad = |why: &str| {
             let what = format!(
-                "token file `{}` {why}; the node role writes it, so see that it runs on this node",
+                "token file `{}` {why}; the node agent writes it, so see that it runs on this node",
                 path.display()
             );
             SourceError::new(Kind::Credentials, what)
@@ -89,7 +89,7 @@ impl Token {
     }
 }
 
-/// Leaves the mark that the node role watches: the server refuses the token. Best effort, the call fails anyway.
+/// Leaves the mark that the node agent watches: the server refuses the token. Best effort, the call fails anyway.
 pub(super) fn mark_refused(state_dir: &Path) {
     let folder = state_dir.join("credentials");
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);

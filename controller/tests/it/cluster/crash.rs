@@ -51,7 +51,7 @@ impl<'a> Bed<'a> {
 
     fn run(&self) -> Running {
         let mut command = Command::new(&self.executable);
-        command.arg("cluster").arg("--config").arg(&self.config).arg("--kubeconfig").arg(&self.kubeconfig);
+        command.arg("controller").arg("--config").arg(&self.config).arg("--kubeconfig").arg(&self.kubeconfig);
         command.args(["--replica", "crash"]).stdin(Stdio::null()).stderr(Stdio::null());
         Arc::new(Mutex::new(manifold_e2e::child::spawn_for_life(command).unwrap()))
     }

@@ -1,4 +1,4 @@
-//! The manifests of the cluster role: a real API server takes them as they stand, and they ask for no privilege.
+//! The manifests of the controller: a real API server takes them as they stand, and they ask for no privilege.
 
 use std::fs;
 use std::time::{Duration, Instant};

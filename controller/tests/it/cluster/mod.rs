@@ -1,4 +1,4 @@
-//! The frame of the cluster role: who leads, what is kept as it should be, what is told.
+//! The frame of the controller: who leads, what is kept as it should be, what is told.
 
 mod bed;
 mod crash;

@@ -1,4 +1,4 @@
-//! A node role as a process beside a real API server, with the token that a kubelet would give its pod and no more rights than
+//! A node agent as a process beside a real API server, with the token that a kubelet would give its pod and no more rights than
 //! `deploy/rbac` and `deploy/policies` give it. A folder stands for the host.
 
 use std::fs::{self, File};
@@ -41,7 +41,7 @@ pub(super) fn server() -> MutexGuard<'static, ApiServer> {
     api
 }
 
-/// A node with its host's folders. Dropped, its node role ends.
+/// A node with its host's folders. Dropped, its node agent ends.
 pub(super) struct Node<'a> {
     pub(super) api: &'a ApiServer,
     pub(super) name: String,
@@ -151,7 +151,7 @@ impl<'a> Node<'a> {
                 command
             }
         };
-        command.arg("node").arg("--config").arg(config).arg("--kubeconfig").arg(&self.kubeconfig);
+        command.arg("agent").arg("--config").arg(config).arg("--kubeconfig").arg(&self.kubeconfig);
         command.env("NODE_NAME", &self.name).env_remove("KUBERNETES_SERVICE_HOST");
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         *self.process() = Some(child::spawn_for_life(command).unwrap());
@@ -286,7 +286,7 @@ pub(super) fn files(folder: &Path) -> Vec<(String, u32, Vec<u8>)> {
     let read = |entry: std::io::Result<fs::DirEntry>| {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        // Files that a node role is just writing, or tries the folder with, come and go.
+        // Files that a node agent is just writing, or tries the folder with, come and go.
         if name.starts_with(".manifold-unfinished-") {
             return None;
         }

@@ -1,4 +1,4 @@
-//! The default network that the node role makes itself: from the Node's pod CIDRs, before there is any definition.
+//! The default network that the node agent makes itself: from the Node's pod CIDRs, before there is any definition.
 
 use std::fs;
 

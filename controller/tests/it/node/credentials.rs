@@ -137,7 +137,7 @@ fn from_the_stolen_token_of_one_node_nothing_of_another_can_be_changed() {
         });
         assert_eq!(send("POST", &path, &request), 403, "{account}");
     }
-    // Nor does the node role's own token make one of another node.
+    // Nor does the node agent's own token make one of another node.
     let own = fs::read_to_string(a.host.path().join("token")).unwrap();
     let node_role = api.client_with_token(&own).unwrap();
     for bound in [json!({"apiVersion": "v1", "kind": "Node", "name": "node-b"}), Value::Null] {

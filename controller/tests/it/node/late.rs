@@ -1,4 +1,4 @@
-//! Statuses that the shim left to the node role, or could not publish, from the ledger.
+//! Statuses that the shim left to the node agent, or could not publish, from the ledger.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! The node role as a process, against a real API server.
+//! The node agent as a process, against a real API server.
 
 mod answers;
 mod bed;

@@ -72,7 +72,7 @@ fn the_command_waits_for_the_nodes_names_the_silent_and_lets_the_cluster_go() {
     // A network of somebody that pods use.
     let shop = api.namespace("hook").unwrap();
     let all = format!("/apis/k8s.cni.cncf.io/v1/namespaces/{}/network-attachment-definitions", shop.name());
-    // Only the cluster role may add the finalizer; what is restored from a backup may have it.
+    // Only the controller may add the finalizer; what is restored from a backup may have it.
     let definition = json!({
         "apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
         "metadata": {"name": "left", "finalizers": ["manifold.network/in-use"]},

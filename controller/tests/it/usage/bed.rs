@@ -122,7 +122,7 @@ fn lead(options: &Options, kubeconfig: &std::path::Path, metrics: Metrics, term:
         let client = connect::client(Some(kubeconfig)).await.unwrap();
         let context = Context::new(client, config).unwrap();
         let events = context.events.clone();
-        // As a task, for that is how it runs in the cluster role.
+        // As a task, for that is how it runs in the controller.
         let (ended, waiting) = mpsc::channel();
         tokio::spawn(async move { ended.send(usage::run_at(pace, context, metrics, term, stop).await) })
             .await

@@ -67,16 +67,16 @@ pub(super) fn made() -> Vec<Case> {
         ),
         case("an event of no node", make(Who::Node, NEW, event(OURS, "x")), own()),
         case("an event by a token of no node", make(Who::NodeUnbound, NEW, event(OURS, NODE_A)), own()),
-        case("a kubelet's event by the node role", make(Who::Node, NEW, event("kubelet", NODE_A)), own()),
-        case("a kubelet's event by the node role, the old way", make(Who::Node, OLD, posing), old_own()),
+        case("a kubelet's event by the node agent", make(Who::Node, NEW, event("kubelet", NODE_A)), own()),
+        case("a kubelet's event by the node agent, the old way", make(Who::Node, OLD, posing), old_own()),
         case("an event about another node", of_node(Who::Node, NODE_B), of_node(Who::Node, NODE_A)),
         case(
-            "an event of the node role about something else",
+            "an event of the node agent about something else",
             make(Who::Node, NEW, about("Secret", "shop", "x")),
             own(),
         ),
         case(
-            "an event of the node role about another network",
+            "an event of the node agent about another network",
             make(Who::Node, NEW, about("NetworkAttachmentDefinition", "shop", "x")),
             make(
                 Who::Node,
@@ -132,13 +132,13 @@ pub(super) fn changed() -> Vec<Case> {
         ),
         Case::new(
             K,
-            "a kubelet's event changed by the node role",
+            "a kubelet's event changed by the node agent",
             by(Who::Node, forged()),
             by(Who::User, forged()),
         ),
         Case::new(
             K,
-            "a kubelet's event made one of the node role",
+            "a kubelet's event made one of the node agent",
             by(Who::Node, stolen()),
             by(Who::User, forged()),
         ),

@@ -1,4 +1,4 @@
-//! Tokens that the node role may ask for (F), and Secrets that the controller may create (G).
+//! Tokens that the node agent may ask for (F), and Secrets that the controller may create (G).
 
 use serde_json::{Value, json};
 
@@ -24,25 +24,31 @@ pub(super) fn node_role() -> Vec<Case> {
     let denied = |name: &str, denied: Attempt| Case::new(F, name, denied, shim(Who::Node, own()));
     let cases = [
         denied(
-            "the node role asks for a token of another node",
+            "the node agent asks for a token of another node",
             shim(Who::Node, token_request(3600, bound_to("Node", NODE_B))),
         ),
-        denied("the node role asks for a token bound to nothing", shim(Who::Node, token_request(3600, None))),
+        denied(
+            "the node agent asks for a token bound to nothing",
+            shim(Who::Node, token_request(3600, None)),
+        ),
         denied(
             "a token bound to a pod",
             shim(Who::Node, token_request(3600, bound_to("Pod", "manifold-shim-node-a"))),
         ),
         denied(
-            "the node role asks for a token of the node role itself",
+            "the node agent asks for a token of the node agent itself",
             ask(Who::Node, "manifold-system", "manifold-node", own()),
         ),
         denied(
-            "the node role asks for a token of the controller",
+            "the node agent asks for a token of the controller",
             ask(Who::Node, "manifold-system", "manifold-cluster", own()),
         ),
-        denied("the node role asks for a token of somebody's account", ask(Who::Node, "shop", "user", own())),
         denied(
-            "the node role asks for a token of the same name elsewhere",
+            "the node agent asks for a token of somebody's account",
+            ask(Who::Node, "shop", "user", own()),
+        ),
+        denied(
+            "the node agent asks for a token of the same name elsewhere",
             ask(Who::Node, "other", "manifold-shim", own()),
         ),
         denied(
@@ -50,7 +56,7 @@ pub(super) fn node_role() -> Vec<Case> {
             shim(Who::Node, token_request(86_401, bound_to("Node", NODE_A))),
         ),
         denied(
-            "the node role asks for a token asked for without a pod on the node",
+            "the node agent asks for a token asked for without a pod on the node",
             shim(Who::NodeUnbound, own()),
         ),
     ];

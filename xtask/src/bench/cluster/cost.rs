@@ -17,9 +17,9 @@ const TICKS: f64 = 100.0;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Watched {
     pub(super) runtime: u32,
-    /// On the node: the role `node`, or the daemon of Multus.
+    /// On the node: the node agent, or the daemon of Multus.
     pub(super) daemons: Vec<u32>,
-    /// Both replicas of the role `cluster`.
+    /// Both replicas of the controller.
     pub(super) cluster_role: Vec<u32>,
     /// API server and etcd.
     pub(super) servers: Vec<u32>,

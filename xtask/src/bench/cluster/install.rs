@@ -146,14 +146,14 @@ impl Bed {
         let of = |role: &'static str| roles.iter().copied().filter(move |pid| is_role(*pid, role));
         Ok(Watched {
             runtime: runs("containerd", self.node().daemon("containerd").pid())?,
-            daemons: of("node").chain(self.node().daemon(multus::DAEMON).pid()).collect(),
-            cluster_role: of("cluster").collect(),
+            daemons: of("agent").chain(self.node().daemon(multus::DAEMON).pid()).collect(),
+            cluster_role: of("controller").collect(),
             servers: vec![server("kube-apiserver")?, server("etcd")?],
         })
     }
 }
 
-/// Whether a process is this role of the controller.
+/// Whether a process is this subcommand of `manifold-controller`.
 fn is_role(pid: u32, role: &str) -> bool {
     let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let mut words = words.split(|byte| *byte == 0);

@@ -81,7 +81,7 @@ pub(super) fn print(all: &[Measured], pods: usize, kinds: &[Kind]) -> bool {
     costs(all).print();
     let notes = [
         format!("CPU: seconds for {pods} pods, started and deleted. plugins: all that the runtime, or a daemon, executes and waits for,"),
-        "with descendants; daemons: role `node`, or Multus' daemon; cluster: two replicas of the role `cluster`; added: the sum of".into(),
+        "with descendants; daemons: node agent, or Multus' daemon; cluster: two replicas of the controller; added: the sum of".into(),
         "the three beside the default network alone. API: API server and etcd; machine: everybody, Kubernetes included".into(),
         format!("MiB while {WARM} pods start and end: all plugins at one moment; the daemon's peak; the two replicas' peaks"),
     ];

@@ -1,4 +1,4 @@
-//! `cargo xtask bench controller`: what the cluster role costs with many pods, and how far its statuses are behind.
+//! `cargo xtask bench controller`: what the controller costs with many pods, and how far its statuses are behind.
 //!
 //! A real API server, the release executable in two replicas, and a cluster's worth of objects in steps. At each step
 //! the replicas' memory is read at rest; then pods are replaced at a steady pace, and every change is timed until the

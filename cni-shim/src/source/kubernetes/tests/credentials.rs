@@ -62,7 +62,7 @@ fn a_missing_file_is_told_with_who_writes_it() {
         std::fs::remove_file(node.path(name)).unwrap();
         let error = node.source().pod(&who(), soon(5000)).unwrap_err();
         assert_eq!((error.kind, error.code()), (Kind::Credentials, 11), "{error}");
-        assert!(error.what.contains("the node role writes it"), "{error}");
+        assert!(error.what.contains("the node agent writes it"), "{error}");
         assert!(error.what.contains(name), "{error}");
     }
     assert_eq!(server.connections(), 0);
