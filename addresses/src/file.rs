@@ -17,16 +17,18 @@ pub const MAX_BYTES: usize = 4 << 20;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
     /// Cut off, changed, or never one of ours.
-    #[error("its bytes are not those that were written (cut off or changed); it is set aside and made anew")]
+    #[error(
+        "its bytes are not those that were written (cut off or changed); it is set aside and created again"
+    )]
     Torn,
     /// The bytes are right.
-    #[error("it is no file of {0}, although its checksum is right; it is set aside and made anew")]
+    #[error("it is not a file of {0}, although its checksum is right; it is set aside and created again")]
     Alien(&'static str),
     /// Written by a newer release.
     #[error("it is of format {0} and this release reads up to format {FORMAT}; go back to the newer release")]
     Newer(u32),
     /// The checksum is right and the content makes no sense.
-    #[error("line {0} of it makes no sense to this release; it is set aside and made anew")]
+    #[error("line {0} of it cannot be understood by this release; it is set aside and created again")]
     Line(usize),
 }
 

@@ -52,7 +52,7 @@ pub struct PoolProblem {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NeverGiven {
     /// Of another subnet, or the subnet's own address, or its broadcast address.
-    #[error("is no address of an interface in the pool's subnet; ask for another one")]
+    #[error("is not an address of an interface in the pool's subnet; ask for another one")]
     Outside,
     /// It is the gateway.
     #[error("is the pool's gateway; ask for another one")]
@@ -133,11 +133,11 @@ fn problem(field: impl Into<String>, sentence: impl Into<String>) -> PoolProblem
 fn subnet(raw: &str) -> Result<IpNet, PoolProblem> {
     let at = |sentence: String| problem("subnet", sentence);
     if raw.is_empty() {
-        return Err(at("a pool needs a `subnet`; give one such as `10.1.0.0/24`".to_owned()));
+        return Err(at("a pool needs a `subnet`; use one such as `10.1.0.0/24`".to_owned()));
     }
     let net: IpNet = raw
         .parse()
-        .map_err(|_| at(format!("`{}` is no subnet; write one such as `10.1.0.0/24`", printable(raw))))?;
+        .map_err(|_| at(format!("`{}` is not a subnet; write one such as `10.1.0.0/24`", printable(raw))))?;
     unmapped(net.addr()).map_err(|why| at(format!("`{net}` {why}")))?;
     if net.addr() != net.network() {
         return Err(at(format!("`{net}` has host bits set; write `{}`", net.trunc())));
@@ -180,7 +180,7 @@ fn complement(set: &AddressSet, subnet: &IpNet) -> AddressSet {
 
 fn inside(raw: &str, subnet: &IpNet, field: &str) -> Result<IpAddr, PoolProblem> {
     let ip: IpAddr = raw.parse().map_err(|_| {
-        problem(field, format!("`{}` is no IP address; write one of `{subnet}`", printable(raw)))
+        problem(field, format!("`{}` is not an IP address; write one of `{subnet}`", printable(raw)))
     })?;
     if subnet.contains(&ip) {
         Ok(ip)
@@ -195,7 +195,7 @@ fn set(ranges: &[RangeSpec], subnet: &IpNet, field: &str) -> Result<AddressSet, 
         let start = inside(&range.start, subnet, &format!("{field}[{n}].start"))?;
         let end = inside(&range.end, subnet, &format!("{field}[{n}].end"))?;
         if start > end {
-            let why = format!("`start` `{start}` is above `end` `{end}`; exchange them");
+            let why = format!("`start` `{start}` is above `end` `{end}`; swap them");
             return Err(problem(format!("{field}[{n}]"), why));
         }
         if set.touches(start, end) {

@@ -43,7 +43,7 @@ fn on_threads<I: Sync, T: Send>(
             match builder().spawn_scoped(scope, wait) {
                 Ok(thread) => ready.push((begin, thread)),
                 Err(e) => {
-                    tracing::warn!("one thread does all, as the node gives no more: {e}");
+                    tracing::warn!("the node has no more threads, so one thread does all the work: {e}");
                     return None;
                 }
             }
@@ -63,7 +63,7 @@ pub(crate) fn caught<T>(work: impl FnOnce() -> Result<T, CniError>) -> Result<T,
         let words = words.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
         let words = manifold_cni::name::one_line(words.unwrap_or("no message"));
         Err(CniError::new(code::PANICKED, format!("Manifold panicked: {words}"))
-            .details("this is a defect of Manifold; report it with the pod's annotations and its networks"))
+            .details("this is a bug in Manifold; report it with the pod's annotations and its networks"))
     })
 }
 

@@ -156,8 +156,8 @@ fn below_itself(target: &Target) -> Result<(), CniError> {
 #[expect(clippy::print_stderr, reason = "a person started it by hand and is told what it is")]
 fn about() -> Result<(), CniError> {
     eprintln!(
-        "manifold {}: gives a pod all its networks. A container runtime runs it with CNI_COMMAND set.\n\
-         CNI versions: {}\nUnder the name of a plugin it is that plugin: {}",
+        "manifold {}: attaches a pod to all its networks. A container runtime runs it with CNI_COMMAND set.\n\
+         CNI versions: {}\nUnder a plugin's name it acts as that plugin: {}",
         env!("CARGO_PKG_VERSION"),
         Version::ALL.map(Version::as_str).join(", "),
         manifold_plugins::TYPES.join(", ")

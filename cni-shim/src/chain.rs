@@ -44,13 +44,13 @@ impl Setting<'_> {
             Ok(lock) => Ok(Some(lock)),
             Err(LockError::Busy { seconds, .. }) => {
                 let msg = format!("GC of network `{network}` has not ended after {seconds} s");
-                Err(CniError::new(code::TRY_AGAIN, msg).details("fix: none needed, the runtime tries again"))
+                Err(CniError::new(code::TRY_AGAIN, msg).details("fix: none needed; the runtime retries"))
             }
             // GC may have read the entries before this one was written, and would take its addresses away.
             Err(disk) if verb == Verb::Add => Err(disk.into()),
             // A full disk must not hold up a DEL (F-DSK-2).
             Err(LockError::Disk(e)) => {
-                tracing::warn!("GC of network `{network}` is not kept out: {e}");
+                tracing::warn!("GC of network `{network}` cannot be excluded: {e}");
                 Ok(None)
             }
         }
@@ -112,7 +112,7 @@ impl<'a> Chain<'a> {
             && is_its_own
             && is_the_same();
         if owes_nothing {
-            tracing::info!(container = %self.setting.container, "nothing is owed: {}", stopped.error);
+            tracing::info!(container = %self.setting.container, "nothing to undo: {}", stopped.error);
         }
         owes_nothing
     }
@@ -200,7 +200,7 @@ fn delegate(plugin: &RecordedPlugin, setting: &Setting<'_>) -> Result<Arc<dyn De
                     "plugin `{}` was bundled when this sandbox was attached and is no longer",
                     plugin.kind
                 );
-                Err(CniError::new(code::FAILED, msg).details("fix: put back the release that attached it"))
+                Err(CniError::new(code::FAILED, msg).details("fix: reinstall the release that attached it"))
             }
         },
     }

@@ -77,5 +77,5 @@ fn same_netns(entry: &Entry, at: &Attachment) -> Result<(), CniError> {
         at.netns.display(),
         at.container
     );
-    Err(CniError::check(msg).details("fix: delete the pod; the runtime will make its sandbox anew"))
+    Err(CniError::check(msg).details("fix: delete the pod; the runtime will create a new sandbox"))
 }

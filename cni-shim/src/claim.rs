@@ -89,7 +89,7 @@ fn not_had(id: &ContainerId, waited: Duration, holders: &Holders, verdict: &Verd
     );
     let fix = match verdict {
         Verdict::Left(left) => format!(
-            "fix: none needed, they may be plugins at work; the runtime tries again, and in {} s they are no longer waited for",
+            "fix: none needed; they may be plugins that still run. The runtime retries, and Manifold stops waiting for them in {} s",
             left.as_secs()
         ),
         _ => "fix: end these processes".to_owned(),

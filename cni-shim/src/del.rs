@@ -76,7 +76,7 @@ fn answer(done: Undone, parked: bool) -> Result<(), CniError> {
     match done {
         Undone::Clean => Ok(()),
         Undone::Left(error) if parked => {
-            tracing::error!("the sandbox is let go, what is left of it is tried again hourly: {error}");
+            tracing::error!("the sandbox is released; the rest is retried every hour: {error}");
             Ok(())
         }
         Undone::Left(error) => Err(error),

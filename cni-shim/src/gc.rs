@@ -38,7 +38,7 @@ pub fn gc(shim: &Shim) -> Result<(), CniError> {
     let (young, judged): (Vec<&Entry>, Vec<&Entry>) =
         before.iter().partition(|entry| entry.is_younger_than_list(&boot, began));
     for entry in young {
-        tracing::debug!(container = %entry.container, "left alone, as it may be younger than the list");
+        tracing::debug!(container = %entry.container, "skipped because it may be newer than the runtime's list");
     }
     let mut errors = clear_dead(shim, &ledger, &alive, &judged, deadline);
     errors.extend(tell_plugins(shim, &ledger, &alive, &before, deadline)?);
@@ -86,8 +86,8 @@ fn clear_dead(
 
 /// A plugin that is called after the end would be stopped, and its failure counted, at once.
 fn out_of_time() -> CniError {
-    CniError::new(code::TRY_AGAIN, "GC has not come to every sandbox and network in its time")
-        .details("fix: none needed, the runtime calls GC again")
+    CniError::new(code::TRY_AGAIN, "GC did not reach every sandbox and network in time")
+        .details("fix: none needed; the runtime calls GC again")
 }
 
 /// A sandbox that a call works on is passed over, and so is one whose ADD has ended since: the list cannot know of it.
@@ -162,10 +162,10 @@ fn alone(
 fn gave_way(e: LockError, network: &Recorded) -> CniError {
     let LockError::Busy { seconds, .. } = e else { return e.into() };
     let msg = format!(
-        "network `{}` is not cleared: an ADD or DEL of it still ran after {seconds} s, and GC gave way",
+        "network `{}` is not cleared: an ADD or DEL of it still ran after {seconds} s, so GC skipped it",
         network.display
     );
-    CniError::new(code::TRY_AGAIN, msg).details("fix: none needed, the runtime calls GC again")
+    CniError::new(code::TRY_AGAIN, msg).details("fix: none needed; the runtime calls GC again")
 }
 
 fn tell(shim: &Shim, network: &Recorded, keep: &[AttachmentId], deadline: Instant) -> Result<(), CniError> {

@@ -57,10 +57,11 @@ impl From<BadState> for CniError {
     fn from(e: BadState) -> Self {
         if e.passes {
             return Self::new(code::TRY_AGAIN, e.to_string())
-                .details("fix: none needed, the runtime tries again");
+                .details("fix: none needed; the runtime retries");
         }
-        Self::new(code::FAILED, e.to_string())
-            .details("fix: see what the pod left behind (addresses, host interfaces), then remove that file")
+        Self::new(code::FAILED, e.to_string()).details(
+            "fix: check what the pod left behind (addresses, host interfaces), then remove that file",
+        )
     }
 }
 
@@ -94,7 +95,7 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     };
     let meta = file.metadata()?;
     if !meta.is_file() {
-        return Err(io::Error::other("it is no plain file"));
+        return Err(io::Error::other("it is not a regular file"));
     }
     if let Some(why) = foreign(&meta) {
         return Err(io::Error::other(why));

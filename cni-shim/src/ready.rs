@@ -43,7 +43,7 @@ fn missing(file: &Path, code: u32, when: &str) -> CniError {
         file.display()
     );
     CniError::new(code, msg)
-        .details("fix: look why the default network's own agent has not started on this node")
+        .details("fix: check why the default network's own agent has not started on this node")
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ pub fn after_boot(shim: &Shim, ledger: &Ledger, boot: &BootId) -> Result<(), Cni
         BootSweep::Sweeping { done, all } => {
             let msg =
                 format!("sweeping {done} of {all} sandboxes that the last boot left; nothing is touched yet");
-            Err(CniError::new(code::TRY_AGAIN, msg).details("fix: none needed, the runtime tries again"))
+            Err(CniError::new(code::TRY_AGAIN, msg).details("fix: none needed; the runtime retries"))
         }
     }
 }
@@ -88,7 +88,7 @@ fn one(shim: &Shim, ledger: &Ledger, id: &ContainerId, deadline: Instant, hung: 
         Err(e) => return tracing::warn!(container = %id, "not swept: {e}"),
     };
     if ledger.read(id).is_ok_and(|entry| entry.is_some_and(|entry| hung.is_owed_by(&entry))) {
-        return tracing::warn!(container = %id, "not swept now: a network of it hangs");
+        return tracing::warn!(container = %id, "not swept now: one of its networks hangs");
     }
     let end = Instant::now() + BOOT_EACH;
     locked(shim, ledger, &lock, end);
@@ -125,7 +125,7 @@ pub fn idle(shim: &Shim, ledger: &Ledger) {
     if !due.is_empty()
         && let Err(e) = start_undo(shim, &due)
     {
-        tracing::warn!("sandboxes that nobody deletes are left for the next look: {e}");
+        tracing::warn!("sandboxes that were never deleted are left for the next sweep: {e}");
     }
 }
 

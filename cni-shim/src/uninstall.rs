@@ -34,7 +34,7 @@ pub fn run(words: &[&str]) -> anyhow::Result<String> {
         bail!("{}", refusal(&pods));
     }
     let done = record.give_back(&state, &root).with_context(|| {
-        format!("the folders cannot be given back; see that `{}` can be written", state.display())
+        format!("the folders cannot be restored; check that `{}` can be written", state.display())
     })?;
     let mut told: Vec<String> = Vec::new();
     told.extend(done.removed.iter().map(|path| format!("removed `{}`", path.display())));

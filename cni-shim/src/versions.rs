@@ -44,7 +44,7 @@ fn ask(shim: &Shim, executable: &ExecutableFile) -> Option<Speaker> {
         None => {
             let said = answer(shim, executable, &name)?;
             if let Err(e) = cache.put(executable, &said) {
-                tracing::debug!("what `{name}` speaks is not remembered: {e}");
+                tracing::debug!("the CNI versions of `{name}` cannot be cached: {e}");
             }
             said
         }
@@ -61,7 +61,7 @@ fn answer(shim: &Shim, executable: &ExecutableFile, name: &str) -> Option<Answer
     match probe::supported(&plugin, &shim.folders, deadline) {
         Ok(versions) => Some(Answer::Versions(versions)),
         Err(e) => {
-            tracing::warn!("plugin `{name}` does not say which CNI versions it speaks: {e}");
+            tracing::warn!("plugin `{name}` does not report which CNI versions it supports: {e}");
             (Instant::now() < deadline).then_some(Answer::Unusable)
         }
     }
@@ -70,17 +70,16 @@ fn answer(shim: &Shim, executable: &ExecutableFile, name: &str) -> Option<Answer
 fn nothing_in_common(speakers: &[Speaker], most: Version) -> CniError {
     let said = |s: &Speaker| {
         let versions: Vec<&str> = s.versions.iter().map(|v| v.as_str()).collect();
-        let versions =
-            if versions.is_empty() { "none that is known here".to_owned() } else { versions.join(", ") };
+        let versions = if versions.is_empty() { "no known version".to_owned() } else { versions.join(", ") };
         format!("`{}` speaks {versions}", s.name)
     };
     let said: Vec<String> = speakers.iter().map(said).collect();
     let msg = format!(
-        "the configuration says no `cniVersion`, and its plugins have none in common up to {most}: {}",
+        "the configuration says no `cniVersion`, and its plugins have no version in common up to {most}: {}",
         said.join("; ")
     );
     CniError::new(code::INCOMPATIBLE_VERSION, msg)
-        .details("fix: install releases of the plugins that speak a common version, or set `cniVersion`")
+        .details("fix: install releases of the plugins that support a common version, or set `cniVersion`")
 }
 
 #[cfg(test)]

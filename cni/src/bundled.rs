@@ -41,7 +41,7 @@ fn panicked(plugin: &dyn Plugin, panic: &(dyn Any + Send)) -> CniError {
         crate::name::printable(words.unwrap_or("no message"))
     );
     CniError::new(code::PANICKED, msg)
-        .details("this is a defect of the plugin; report it with its configuration")
+        .details("this is a bug in the plugin; report it with its configuration")
 }
 
 fn request(invocation: &Invocation<'_>) -> Result<Request, CniError> {

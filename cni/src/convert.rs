@@ -60,7 +60,7 @@ impl CniResult {
             return Ok(Some(result));
         }
         let msg = format!(
-            "`prevResult` has CNI version `{version}`, which cannot stand in a configuration of `{config}`"
+            "`prevResult` has CNI version `{version}`, which does not fit a configuration of version `{config}`"
         );
         Err(CniError::new(code::INCOMPATIBLE_VERSION, msg))
     }

@@ -76,12 +76,12 @@ fn complaint(place: &Path) -> Option<String> {
 /// Who but root and the user of this process could replace a file with this owner, group and mode.
 fn find_other_writer(owner: u32, group: u32, mode: u32, user: u32) -> Option<String> {
     if owner != 0 && owner != user {
-        return Some(format!("belongs to user {owner}, who could replace it; mend with `chown 0:0`"));
+        return Some(format!("belongs to user {owner}, who could replace it; fix it with `chown 0:0`"));
     }
     // Members of group 0 are root's own.
     if mode & 0o002 != 0 || (mode & 0o020 != 0 && group != 0) {
         return Some(format!(
-            "has mode {:o}, so others than root can write it; mend with `chmod go-w`",
+            "has mode {:o}, so others than root can write it; fix it with `chmod go-w`",
             mode & 0o7777
         ));
     }

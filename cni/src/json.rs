@@ -185,9 +185,9 @@ mod tests {
         }
         let deep = format!("{}1{}", "{\"a\":".repeat(10_000), "}".repeat(10_000));
         check(&deep, "nested deeper than 32 levels");
-        check(r#"{"a":1,"a":2}"#, "key `a` stands there twice");
-        check(r#"{"a":{"b":[{"c":1,"c":1}]}}"#, "key `c` stands there twice");
-        check(r#"{"a":1,"\u0061":2}"#, "twice");
+        check(r#"{"a":1,"a":2}"#, "duplicate key `a`");
+        check(r#"{"a":{"b":[{"c":1,"c":1}]}}"#, "duplicate key `c`");
+        check(r#"{"a":1,"\u0061":2}"#, "duplicate key");
         check("{\"a\":\"\\ud800\"}", "(line 1");
         check("\u{feff}{}", "line 1, column 1");
         check("{} {}", "trailing characters");

@@ -99,7 +99,7 @@ name_type!(
         _ if raw.len() > 15 => Some("it is longer than 15 bytes"),
         _ if raw.chars().any(|c| c == '/' || c == ':' || c.is_whitespace() || c.is_control()) =>
             Some("it has `/`, `:`, a space or a control character"),
-        _ if raw.contains('%') => Some("it has `%`, with which the kernel makes up another name"),
+        _ if raw.contains('%') => Some("it has `%`, which the kernel expands into another name"),
         _ => None,
     }
 );

@@ -23,7 +23,7 @@ pub struct Selected {
 
 /// A file that is no configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("file `{}` was passed over: {why}", printable(.file))]
+#[error("file `{}` was skipped: {why}", printable(.file))]
 pub struct Note {
     /// Its name.
     pub file: String,

@@ -50,7 +50,9 @@ pub fn watch(end: Instant, overdue: impl FnOnce() -> u8 + Send + 'static) -> Wat
     } else {
         let started = start("watchdog", || WATCHDOG.guard());
         if let Err(error) = &started {
-            tracing::warn!("nothing ends a plugin that hangs, there is no thread: {error}");
+            tracing::warn!(
+                "a plugin that hangs cannot be stopped, because no thread can be started: {error}"
+            );
         }
         works.has_thread = started.is_ok();
     }

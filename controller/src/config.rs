@@ -224,7 +224,7 @@ impl Config {
         let Admission { client_authority, client_names, .. } = &config.admission;
         if client_authority.is_none() && !client_names.is_empty() {
             bail!(
-                "`admission.clientNames` is only for `admission.clientAuthority`; name that file, or take out the names"
+                "`admission.clientNames` is only for `admission.clientAuthority`; name that file, or remove the names"
             );
         }
         if config.policies.check_seconds == 0 {
@@ -271,9 +271,7 @@ impl Config {
             // Each node takes the first configuration that it has from somebody else.
             (DefaultSource::Existing, None) => {}
             (_, Some(_)) => {
-                bail!(
-                    "`defaultNetwork.configuration` is only for `source: existing`; take out one of the two"
-                )
+                bail!("`defaultNetwork.configuration` is only for `source: existing`; remove one of the two")
             }
             (_, None) => {}
         }

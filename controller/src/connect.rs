@@ -26,7 +26,7 @@ pub async fn config(kubeconfig: Option<&Path>) -> anyhow::Result<Config> {
     let mut config = match kubeconfig {
         Some(path) => from_file(path).await.with_context(|| format!("kubeconfig `{}`", path.display()))?,
         None => Config::incluster()
-            .context("this is no pod with a service account; name a kubeconfig with `--kubeconfig`")?,
+            .context("this is not a pod with a service account; set a kubeconfig with `--kubeconfig`")?,
     };
     config.connect_timeout = Some(CONNECT);
     config.read_timeout = Some(READ);
@@ -42,7 +42,7 @@ async fn from_file(path: &Path) -> anyhow::Result<Config> {
 /// In a pod: the pod's name.
 pub fn host_name() -> anyhow::Result<String> {
     let name = fs::read_to_string("/proc/sys/kernel/hostname")
-        .context("the host's name cannot be read; name this replica with `--replica`")?;
+        .context("the host's name cannot be read; set the name of this replica with `--replica`")?;
     Ok(name.trim().to_owned())
 }
 

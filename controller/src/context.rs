@@ -52,7 +52,7 @@ impl Stop {
                 _ = term.recv() => {}
                 _ = int.recv() => {}
             }
-            tracing::info!("told to stop");
+            tracing::info!("received a signal to stop");
             asked.send_replace(true);
             // Held until the process ends: a sender that is gone means "stop" as well.
             std::future::pending::<()>().await;

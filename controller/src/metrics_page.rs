@@ -42,7 +42,11 @@ pub fn page() -> String {
         ("The node agent", "[node.md](node.md)", node),
         ("The controller", "[controller.md](controller.md)", cluster),
     ] {
-        let _ = write!(page, "\n## {title}\nConfiguration and behavior: {about}.\n\n{}", table(&described(&registry)));
+        let _ = write!(
+            page,
+            "\n## {title}\nConfiguration and behavior: {about}.\n\n{}",
+            table(&described(&registry))
+        );
     }
     page
 }

@@ -210,7 +210,7 @@ fn unusable(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(v4) if v4.is_broadcast() => Some("is the broadcast address"),
         IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => {
-            Some("is an IPv4 address in IPv6 clothing; write it as IPv4")
+            Some("is an IPv4 address in IPv6 form; write it as IPv4")
         }
         _ => None,
     }

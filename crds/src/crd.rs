@@ -76,10 +76,10 @@ fn spec() -> Value {
 fn status() -> Value {
     json!({
         "type": "object",
-        "description": "What the controller knows of the network. Nobody else writes it.",
+        "description": "What the controller reports about the network. Only the controller writes it.",
         "properties": {
-            "observedGeneration": integer("The metadata.generation that all of this is about."),
-            "type": text("The plugin types in their order, joined by `+`; `node` where the configuration lies on the nodes."),
+            "observedGeneration": integer("The metadata.generation that this status describes."),
+            "type": text("The plugin types in their order, joined by `+`; `node` where the configuration is on the nodes."),
             "pods": integer("How many pods use the network. While there are any, it cannot be changed, and once deleted it stays until they have gone."),
             "podNames": {
                 "type": "array",
@@ -119,7 +119,7 @@ pub(crate) fn condition() -> Value {
             "type": text("What it is about."),
             "status": { "type": "string", "enum": ["True", "False", "Unknown"] },
             "reason": text("Why, in one word."),
-            "message": text("Why, in a sentence: where it is wrong and how to mend it."),
+            "message": text("Why, in a sentence: where it is wrong and how to fix it."),
             "lastTransitionTime": {
                 "type": "string",
                 "format": "date-time",

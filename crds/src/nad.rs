@@ -177,7 +177,7 @@ impl TryFrom<Object> for Nad {
         {
             if !value.is_empty() && value != expected {
                 let value = manifold_cni::name::printable(value);
-                return Err(format!("`{key}` is `{value}`, and a definition has `{expected}`"));
+                return Err(format!("`{key}` is `{value}`, but a definition needs `{expected}`"));
             }
         }
         let Metadata { name, namespace, uid, annotations, finalizers, deletion_timestamp } = object.metadata;

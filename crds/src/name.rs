@@ -34,7 +34,7 @@ name_type!(
             return Some("it is longer than 128 bytes");
         }
         let bad = raw.bytes().any(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')));
-        bad.then_some("only letters, digits, `-`, `_` and `.` may stand in it")
+        bad.then_some("only letters, digits, `-`, `_` and `.` are allowed")
     }
 );
 
@@ -65,7 +65,7 @@ name_type!(
         }
         let ok = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b':' | b'.' | b'_' | b'-' | b'@' | b'+' | b'=');
         if !raw.bytes().all(ok) {
-            return Some("only letters, digits and `:._-@+=` may stand in it");
+            return Some("only letters, digits and `:._-@+=` are allowed");
         }
         raw.bytes().all(|b| b == b'.').then_some("it has only dots")
     }
@@ -84,7 +84,7 @@ pub(crate) fn label(raw: &str, most: usize) -> Option<&'static str> {
         });
     }
     if !bytes.iter().all(|b| alphanumeric(b) || *b == b'-') {
-        return Some("only lower-case letters, digits and `-` may stand in it");
+        return Some("only lower-case letters, digits and `-` are allowed");
     }
     (!alphanumeric(first) || !alphanumeric(last)).then_some("it must begin and end with a letter or a digit")
 }

@@ -40,9 +40,9 @@ impl Default for Patience {
 
 #[derive(Debug, thiserror::Error)]
 pub enum AcquireError {
-    #[error("no DHCP server answered within {0} s; no more tries")]
+    #[error("no DHCP server answered within {0} s; giving up")]
     Silent(u64),
-    #[error("the lease is not wanted any more")]
+    #[error("the lease is no longer needed")]
     Stopped,
     #[error(transparent)]
     Reply(#[from] BadReply),
@@ -118,7 +118,7 @@ impl Acquisition<'_> {
         if own || !self.wire.is_taken(ack.address, PROBE_WAIT)? {
             return Ok(Some(ack));
         }
-        tracing::warn!(lease = %self.holder.id, address = %ack.address, "somebody else uses the address; it is declined");
+        tracing::warn!(lease = %self.holder.id, address = %ack.address, "another host uses the address; it is declined");
         say(Saying::Decline { address: ack.address, server })?;
         Ok(None)
     }

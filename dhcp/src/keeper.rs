@@ -175,7 +175,7 @@ pub fn release(lease: &Lease, patience: &Patience) {
         wire.tell_server(&client, saying, (lease.address.addr(), lease.server), None).map(drop)
     };
     if let Err(e) = told() {
-        tracing::info!(lease = %lease.id, "the server was not told of the end: {e}");
+        tracing::info!(lease = %lease.id, "the server was not notified of the release: {e}");
     }
 }
 

@@ -41,11 +41,11 @@ pub struct Lease {
 /// A reply that cannot become a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadReply {
-    #[error("the DHCP server gave an address without a subnet mask; have it send option 1")]
+    #[error("the DHCP server gave an address without a subnet mask; configure it to send option 1")]
     NoMask,
-    #[error("the DHCP server gave a subnet mask that is none")]
+    #[error("the DHCP server gave an invalid subnet mask")]
     BadMask,
-    #[error("the DHCP server does not say who it is; have it send option 54")]
+    #[error("the DHCP server does not identify itself; configure it to send option 54")]
     NoServer,
 }
 

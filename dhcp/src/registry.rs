@@ -68,7 +68,7 @@ impl Registry {
         let lease = acquired.map_err(not_leased).and_then(|lease| {
             self.store.put(&lease).map_err(|e| {
                 keeper::release(&lease, &self.patience);
-                CniError::io(&e, format!("the lease cannot be written down ({e})"))
+                CniError::io(&e, format!("the lease cannot be saved ({e})"))
             })?;
             Ok(lease)
         });
@@ -107,7 +107,7 @@ impl Registry {
         if let Some(kept) = leases.get(id) {
             match kept.lease() {
                 None => {
-                    let msg = format!("the lease `{id}` is being asked for already");
+                    let msg = format!("the lease `{id}` is already being requested");
                     return Err(CniError::new(code::TRY_AGAIN, msg));
                 }
                 // Of this very namespace, and not over.
@@ -150,7 +150,7 @@ impl Registry {
                         return keeper::release(&new, &self.patience);
                     }
                     if let Err(e) = self.store.put(&new) {
-                        tracing::warn!(lease = %kept.id, "the renewed lease cannot be written down: {e}");
+                        tracing::warn!(lease = %kept.id, "the renewed lease cannot be saved: {e}");
                     }
                     if kept.is_stopped() {
                         return self.wipe(&kept.id);

@@ -57,7 +57,7 @@ pub enum CallError {
     NobodyListens { socket: PathBuf, source: io::Error },
     #[error("the DHCP daemon at `{}` did not answer in time", .0.display())]
     Late(PathBuf),
-    #[error("the DHCP daemon at `{}` cannot be asked ({source}); see its log", socket.display())]
+    #[error("the DHCP daemon at `{}` cannot be asked ({source}); check its log", socket.display())]
     Broken { socket: PathBuf, source: io::Error },
     /// Its own words.
     #[error(transparent)]

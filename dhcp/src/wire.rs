@@ -20,7 +20,7 @@ const FRAME: usize = 9216;
 pub enum WireError {
     #[error("{0}")]
     Namespace(#[from] NetnsError),
-    #[error("the network namespace at that path is another one by now")]
+    #[error("the network namespace at that path was replaced by another one")]
     Reused,
     #[error("the network namespace is the daemon's own, not that of a pod")]
     Own,
@@ -30,7 +30,7 @@ pub enum WireError {
     NoMac(String),
     #[error("{0}")]
     Net(#[from] NetError),
-    #[error("the link does not take packets ({0})")]
+    #[error("the link does not accept packets ({0})")]
     Socket(#[from] io::Error),
 }
 

@@ -40,7 +40,7 @@ pub enum Fault {
     #[error("its bytes are not those that were written (checksum of the plan)")]
     Changed,
     #[error(
-        "its checksum is right but its content makes no sense to this release ({0}); go back to the release that wrote it"
+        "its checksum is right but its content cannot be understood by this release ({0}); go back to the release that wrote it"
     )]
     NotUnderstood(String),
     #[error(
@@ -49,7 +49,7 @@ pub enum Fault {
     Future(u32),
     #[error("it is the entry of sandbox `{0}`, under the wrong name")]
     WrongName(String),
-    #[error("it is {0}, and nothing of ours")]
+    #[error("it is {0}, which Manifold did not create")]
     Alien(String),
     /// The system did not let us read it now. That says nothing of what stands in it.
     #[error("it cannot be read now: {}", super::error::words(*.0))]

@@ -27,9 +27,10 @@ fn put_content(folder: &Path, name: &str, content: Content<'_>, mode: u32) -> io
     // A disk or an overlay that does not keep what it is given is told about here, and not by a pod.
     match content.is_at(&folder.join(name))? {
         true => Ok(()),
-        false => {
-            Err(io::Error::new(io::ErrorKind::InvalidData, "what was written does not come back as it was"))
-        }
+        false => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the data read back differs from the data written",
+        )),
     }
 }
 

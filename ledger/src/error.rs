@@ -37,11 +37,11 @@ impl LedgerError {
             Some(Errno::EAGAIN) => {
                 "raise the limit of processes and threads (TasksMax, pids cgroup, ulimit -u)"
             }
-            Some(Errno::EIO) => "the disk is failing; see the kernel log",
+            Some(Errno::EIO) => "the disk is failing; check the kernel log",
             None if self.is_too_long() => {
-                "have the networks' plugins answer with shorter results, or ask for fewer networks"
+                "make the networks' plugins return shorter results, or ask for fewer networks"
             }
-            _ => "see that the folder belongs to root and can be written",
+            _ => "check that the folder belongs to root and can be written",
         }
     }
 }
@@ -80,7 +80,7 @@ impl From<Unreadable> for CniError {
     fn from(e: Unreadable) -> Self {
         if e.fault.may_pass() {
             return Self::new(code::TRY_AGAIN, e.to_string())
-                .details("nothing of it was changed; fix: none needed, the runtime tries again; if it stays so, see the kernel log");
+                .details("nothing of it was changed; fix: none needed; the runtime retries. If this persists, check the kernel log");
         }
         if matches!(e.fault, Fault::Future(_) | Fault::NotUnderstood(_)) {
             return Self::new(code::FAILED, e.to_string()).details("it is kept as it is");

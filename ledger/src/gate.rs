@@ -90,7 +90,7 @@ impl From<NoPlace> for CniError {
     fn from(e: NoPlace) -> Self {
         match e {
             NoPlace::Crowded { .. } => Self::new(code::TRY_AGAIN, e.to_string()).details(
-                "nothing was touched; fix: none needed, the runtime tries again; if it stays so, look for a plugin that hangs",
+                "nothing was touched; fix: none needed; the runtime retries. If this persists, look for a plugin that hangs",
             ),
             NoPlace::GaveUp(error) => error,
         }
@@ -135,7 +135,7 @@ impl Gate {
         let wait = Wait { begun: Instant::now(), deadline, go_on };
         let lane = self.lane(networks.is_empty());
         lane.enter(&folder, networks, self.places_of_one_network(), &wait).unwrap_or_else(|error| {
-            tracing::warn!(%error, "the gate for {} cannot be used and is passed", lane.whose);
+            tracing::warn!(%error, "the gate for {} cannot be used and is skipped", lane.whose);
             Ok(Pass(Vec::new()))
         })
     }

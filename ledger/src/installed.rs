@@ -145,7 +145,7 @@ impl Installed {
             let path = below(root, self.folder(put.folder)).join(&put.name);
             if let Err(why) = give_back_one(&put, &path, state_dir, &mut done) {
                 done.left.push(format!(
-                    "`{}` cannot be given back ({why}); mend that and uninstall again",
+                    "`{}` cannot be restored ({why}); fix that and uninstall again",
                     path.display()
                 ));
                 left.push(put);
@@ -189,7 +189,7 @@ fn give_back_one(put_: &Put, path: &Path, state_dir: &Path, done: &mut GivenBack
     };
     if now.is_some_and(|found| !put_.is(found)) {
         done.left
-            .push(format!("`{}` was changed by somebody else since, and was left as it is", path.display()));
+            .push(format!("`{}` was changed after the installation and was left as it is", path.display()));
         return Ok(());
     }
     let folder = path.parent().unwrap_or(Path::new("/"));

@@ -34,7 +34,7 @@ impl Ledger {
             match (text.and_then(|t| t.parse().ok()), alien(&stat)) {
                 (Some(id), None) => listing.entries.push(id),
                 (_, what) => {
-                    let what = what.unwrap_or_else(|| "a file whose name is no container id".to_owned());
+                    let what = what.unwrap_or_else(|| "a file whose name is not a container id".to_owned());
                     listing.aliens.push(Alien { name, what, inode: stat.st_ino });
                 }
             }
@@ -47,7 +47,7 @@ impl Ledger {
         let listing = self.list()?;
         for alien in listing.aliens.iter().filter(|a| self.reports(a)) {
             let name = manifold_cni::name::printable(&alien.name.to_string_lossy());
-            tracing::warn!(%name, what = alien.what, "the ledger folder holds something that is not ours; it was left alone");
+            tracing::warn!(%name, what = alien.what, "the ledger folder holds a foreign file; it was left alone");
         }
         Ok(listing.entries)
     }

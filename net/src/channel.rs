@@ -96,7 +96,7 @@ impl Channel {
         let round = read.map_err(|why| NetError::new(what(), why))?;
         if let Some(text) = round.undecoded {
             // Someone else's exotic object must not keep us from ours.
-            tracing::warn!(listing = what(), reason = text, "passed over an object that cannot be read");
+            tracing::warn!(listing = what(), reason = text, "skipped an object that cannot be read");
         }
         Ok(round.answers)
     }

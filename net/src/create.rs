@@ -208,7 +208,8 @@ impl Net {
     }
 
     fn created(&self, what: impl Fn() -> String, name: &str) -> Result<Link, NetError> {
-        self.link(name)?.ok_or_else(|| NetError::new(what(), refused(Errno::ENODEV, "it vanished at once")))
+        self.link(name)?
+            .ok_or_else(|| NetError::new(what(), refused(Errno::ENODEV, "it disappeared immediately")))
     }
 }
 

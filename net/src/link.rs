@@ -205,5 +205,5 @@ pub(crate) fn check_name(name: &str) -> Result<(), Why> {
         _ if name.contains('\0') => "contains a NUL byte",
         _ => return Ok(()),
     };
-    Err(Why::Input(format!("the interface name {reason}; give one of 1 to 15 bytes")))
+    Err(Why::Input(format!("the interface name {reason}; use one of 1 to 15 bytes")))
 }

@@ -97,5 +97,5 @@ fn address(index: u32, protocol: u16, mac: Option<Mac>) -> io::Result<LinkAddr> 
     let length = libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).map_err(io::Error::other)?;
     // SAFETY: `raw` is a whole `sockaddr_ll` of the right family, alive during the call, and is copied.
     let address = unsafe { LinkAddr::from_raw((&raw const raw).cast(), Some(length)) };
-    address.ok_or_else(|| io::Error::other("the kernel's link-layer address has another shape"))
+    address.ok_or_else(|| io::Error::other("the kernel's link-layer address is malformed"))
 }

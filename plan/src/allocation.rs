@@ -106,7 +106,7 @@ impl<'a> Allocator<'a> {
         };
         if !self.used.insert(identity) {
             return Err(NoDevice::from(Refusal::new(
-                format!("device `{}` is asked for twice by this pod", request.device),
+                format!("this pod asks twice for device `{}`", request.device),
                 "name each `deviceID` in one element of the pod's annotation",
             )));
         }
@@ -127,7 +127,7 @@ impl<'a> Allocator<'a> {
         let Some(allocation) = self.allocation else {
             return Err(short(Refusal::new(
                 format!(
-                    "it uses devices of resource `{resource}`, and nobody asked the kubelet which ones the pod has"
+                    "it uses devices of resource `{resource}`, but the kubelet was not asked which ones the pod has"
                 ),
                 "let the container runtime name the pod in `CNI_ARGS`, as every Kubernetes runtime does",
             )));

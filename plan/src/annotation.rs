@@ -68,7 +68,7 @@ pub fn of_pod_keys<'a>(
 /// An annotation that nobody reads and that was probably meant to be one of `known`.
 pub(crate) fn misspelt(key: &str, known: &[&'static str]) -> Option<Slip> {
     let meant = meant(key, known)?;
-    let what = format!("nobody reads the annotation `{}`, so it has no effect", printable(key));
+    let what = format!("the annotation `{}` is unknown and has no effect", printable(key));
     Some(Slip::new(key, Severity::Warning, what, format!("did you mean `{meant}`?")))
 }
 
@@ -87,7 +87,7 @@ fn meant(key: &str, known: &[&'static str]) -> Option<&'static str> {
 }
 
 fn as_label(key: &str) -> Option<Slip> {
-    let what = format!("`{key}` is a label here, and has an effect as an annotation only");
+    let what = format!("`{key}` is a label here, but has an effect only as an annotation");
     OF_PODS.contains(&key).then(|| Slip::new(key, Severity::Warning, what, "move it to `annotations`"))
 }
 

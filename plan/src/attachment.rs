@@ -177,7 +177,8 @@ impl<'a> Maker<'a> {
             "the pod has no device of resource `{resource}` for it, and no plugin of the network needs one, so it is attached \
              without a device"
         );
-        let fix = format!("see that the pod's containers have a limit of `{resource}` if it should have one");
+        let fix =
+            format!("check that the pod's containers have a limit of `{resource}` if it should have one");
         self.odd.push(Refusal::new(what, fix).about(&want.source));
         Ok(None)
     }

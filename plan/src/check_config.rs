@@ -95,7 +95,7 @@ fn annotations(nad: &Nad) -> Vec<Finding> {
         nad.annotations.keys().filter_map(|key| annotation::misspelt(key, annotation::OF_DEFINITIONS));
     let mut findings: Vec<Finding> = misspelt
         .map(|slip| {
-            let what = "nobody reads it, so it has no effect";
+            let what = "it is unknown and has no effect";
             Finding::annotation(&slip.key, slip.severity, what, &slip.refusal.fix)
         })
         .collect();
@@ -115,7 +115,7 @@ fn annotations(nad: &Nad) -> Vec<Finding> {
             (Ok(_), Some(_)) => (
                 Severity::Warning,
                 "it has no effect, because the definition has a `config` of its own".to_owned(),
-                "take out one of the two",
+                "remove one of the two",
             ),
             (Ok(_), None) => return findings,
         };

@@ -47,7 +47,7 @@ fn refuse(guard: Option<&LeftToPods>, key: &str, reader: &PluginConf, list: &Net
         return None;
     }
     Some(Refusal::new(
-        format!("the pod asks for `{key}` in `cni-args`, and the network lets no pod choose it"),
+        format!("the pod asks for `{key}` in `cni-args`, but the network does not let pods choose it"),
         format!(
             "add `\"capabilities\": {{\"{key}\": true}}` to plugin `{}` of the definition, or drop `{key}` from `cni-args`",
             reader.kind

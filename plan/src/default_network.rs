@@ -54,7 +54,7 @@ impl Request {
 
 /// A word that names no request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is nothing that can be left to pods; give `portMappings`, `ips`, `mac` or `infiniband-guid`", printable(.0))]
+#[error("`{}` cannot be left to pods; use `portMappings`, `ips`, `mac` or `infiniband-guid`", printable(.0))]
 pub struct BadRequest(String);
 
 impl FromStr for Request {
@@ -79,12 +79,12 @@ impl LeftToPods {
             return None;
         }
         let instead = match request {
-            Request::PortMappings => "take the key out and give the pod's containers a `hostPort`",
-            _ => "take the key out",
+            Request::PortMappings => "remove the key and give the pod's containers a `hostPort`",
+            _ => "remove the key",
         };
         Some(Refusal::new(
             format!(
-                "the pod asks for `{key}` on its default network, where the container runtime alone decides that"
+                "the pod asks for `{key}` on its default network, which only the container runtime may set"
             ),
             format!("{instead}, or let the node's administrator add `{key}` to `defaultNetworkRequests`"),
         ))
@@ -110,7 +110,7 @@ pub(crate) fn asked(pod: &Pod, policy: &Policy, odd: &mut Vec<Refusal>) -> Resul
     if selection.ipam_claim_reference.is_some() {
         return Err(Refusal::new(
             "the default network was asked for with `ipam-claim-reference`, which only further networks can have",
-            format!("take the key out of the pod's annotation `{}`", keys::DEFAULT_NETWORK),
+            format!("remove the key from the pod's annotation `{}`", keys::DEFAULT_NETWORK),
         )
         .about(network));
     }

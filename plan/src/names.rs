@@ -61,7 +61,7 @@ fn free(name: &IfName, want: &Want, names: &[Option<IfName>], wants: &[Want]) ->
         "lo" => return refuse("which every pod has already".to_owned()),
         // `net.ipv6.conf.all` is every interface of the pod, and `…default` every later one.
         "all" | "default" => {
-            return refuse("by which the kernel calls the settings of all interfaces".to_owned());
+            return refuse("which the kernel uses for the settings of all interfaces".to_owned());
         }
         _ => {}
     }

@@ -102,7 +102,7 @@ fn fits(bytes: &[u8], limit: usize) -> Result<(), Refusal> {
     }
     Err(Refusal::new(
         format!("the configuration has {} bytes, and {limit} are allowed", bytes.len()),
-        "take out what the plugins do not need",
+        "remove what the plugins do not need",
     ))
 }
 
@@ -115,7 +115,7 @@ fn not_ourselves(list: &NetworkList) -> Result<(), Refusal> {
     match list.plugins.iter().find_map(delegating) {
         None => Ok(()),
         Some((kind, _)) => Err(Refusal::new(
-            format!("the configuration has the plugin type `{kind}`, which would call itself for ever"),
+            format!("the configuration has the plugin type `{kind}`, which would call itself forever"),
             "name the plugins that make the network, not the one that delegates to them",
         )),
     }
@@ -230,7 +230,7 @@ pub(crate) fn missing(reference: &NadRef, unread: &[String]) -> Refusal {
 
 fn nowhere(nad: Option<&NadRef>, name: &NetworkName, on_disk: Refusal) -> Refusal {
     let definition = nad.map_or_else(
-        || format!("`{name}` can be no definition's name"),
+        || format!("`{name}` is not a valid name of a definition"),
         |r| format!("there is no NetworkAttachmentDefinition `{r}`"),
     );
     Refusal { what: format!("{definition}, and on the node {}", on_disk.what), ..on_disk }

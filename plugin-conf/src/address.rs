@@ -46,7 +46,7 @@ fn usable(ip: IpAddr) -> Result<(), String> {
         IpAddr::V4(v4) if v4.is_broadcast() => "is the broadcast address",
         _ => return Ok(()),
     };
-    Err(format!("`{ip}` {why}; give one that a single interface can have"))
+    Err(format!("`{ip}` {why}; use one that a single interface can have"))
 }
 
 fn unmapped(ip: IpAddr) -> Result<(), String> {

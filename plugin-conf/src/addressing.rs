@@ -64,7 +64,7 @@ fn broadcast(address: IpNet) -> Option<Note> {
     is_one.then(|| Note {
         pointer: "/ipam/addresses".into(),
         sentence: format!(
-            "`{address}` is the broadcast address of its subnet, so its neighbours do not reach it; give another address, or \
+            "`{address}` is the broadcast address of its subnet, so its neighbours do not reach it; use another address, or \
              the mask `/32` with a gateway"
         ),
     })

@@ -64,16 +64,15 @@ fn limit(place: &str, way: &str, rate: u64, burst: u64) -> Result<Option<Limit>,
     let wrong = |what: &str, text: String| Err(Problem::new(format!("{place}/{way}{what}"), text));
     match (rate, burst) {
         (0, 0) => Ok(None),
-        (_, 0) => wrong("Rate", format!("`{way}Rate` stands without `{way}Burst`; give both")),
-        (0, _) => wrong("Burst", format!("`{way}Burst` stands without `{way}Rate`; give both")),
+        (_, 0) => wrong("Rate", format!("`{way}Rate` is set without `{way}Burst`; set both")),
+        (0, _) => wrong("Burst", format!("`{way}Burst` is set without `{way}Rate`; set both")),
         (_, 1..8) => {
-            wrong("Burst", format!("`{way}Burst` {burst} is less than a byte; give at least a packet's bits"))
+            wrong("Burst", format!("`{way}Burst` {burst} is less than a byte; use at least a packet's bits"))
         }
-        (1..8, _) => wrong("Rate", format!("`{way}Rate` {rate} is less than a byte a second; give more")),
-        _ if burst / 8 >= u64::from(u32::MAX) => wrong(
-            "Burst",
-            format!("`{way}Burst` {burst} is 4 GB or more, which no queue can hold; give less"),
-        ),
+        (1..8, _) => wrong("Rate", format!("`{way}Rate` {rate} is less than a byte a second; use more")),
+        _ if burst / 8 >= u64::from(u32::MAX) => {
+            wrong("Burst", format!("`{way}Burst` {burst} is 4 GB or more, which no queue can hold; use less"))
+        }
         _ => Ok(Some(Limit { rate, burst })),
     }
 }

@@ -108,8 +108,9 @@ impl TryFrom<serde_json::Value> for Milliseconds {
             other => other.as_u64(),
         };
         let fits = number.and_then(|n: u64| u32::try_from(n).ok()).filter(|n| i32::try_from(*n).is_ok());
-        let why =
-            || format!("{} is no number of milliseconds; give a whole number", printable(&value.to_string()));
+        let why = || {
+            format!("{} is not a number of milliseconds; use a whole number", printable(&value.to_string()))
+        };
         fits.map(|n| Self(Some(n))).ok_or_else(why)
     }
 }
@@ -130,7 +131,7 @@ fn position(names: &[&str], raw: &str) -> Option<u8> {
 }
 
 fn not_one_of(what: &str, raw: &str, names: &[&str]) -> String {
-    format!("`{}` is no {what}; give one of {}", printable(raw), names.join(", "))
+    format!("`{}` is not a {what}; use one of {}", printable(raw), names.join(", "))
 }
 
 impl BondConf {
@@ -140,7 +141,7 @@ impl BondConf {
             return Err(Problem::new("/ipam/type", "bond gives no addresses; name an IPAM plugin"));
         }
         let mode = written.mode.ok_or_else(|| {
-            Problem::new("/mode", format!("bond needs a `mode`; give one of {}", MODES.join(", ")))
+            Problem::new("/mode", format!("bond needs a `mode`; use one of {}", MODES.join(", ")))
         })?;
         if written.mtu.get().is_some_and(|mtu| mtu < LEAST_MTU) {
             return Err(Problem::new("/mtu", format!("`mtu` is below {LEAST_MTU}, so IPv4 cannot use it")));
@@ -150,7 +151,7 @@ impl BondConf {
             return Err(Problem::new("/tlbDynamicLb", why));
         }
         if written.fail_over_mac.is_some_and(|n| n > 2) {
-            return Err(Problem::new("/failOverMac", "give 0 (none), 1 (active) or 2 (follow)"));
+            return Err(Problem::new("/failOverMac", "use 0 (none), 1 (active) or 2 (follow)"));
         }
         Ok(Self {
             mode,
@@ -183,7 +184,7 @@ fn members(links: Vec<Member>) -> Result<Vec<IfName>, Problem> {
     }
     for (n, name) in names.iter().enumerate() {
         if names.iter().take(n).any(|before| before == name) {
-            return Err(Problem::new(format!("/links/{n}"), format!("`{name}` is there twice; remove one")));
+            return Err(Problem::new(format!("/links/{n}"), format!("`{name}` is listed twice; remove one")));
         }
     }
     Ok(names)
@@ -194,7 +195,7 @@ fn switch(key: &str, written: Option<u8>) -> Result<Option<bool>, Problem> {
         None => Ok(None),
         Some(0) => Ok(Some(false)),
         Some(1) => Ok(Some(true)),
-        Some(n) => Err(Problem::new(format!("/{key}"), format!("`{key}` is {n}; give 0 or 1"))),
+        Some(n) => Err(Problem::new(format!("/{key}"), format!("`{key}` is {n}; use 0 or 1"))),
     }
 }
 

@@ -195,13 +195,13 @@ mod tests {
     #[test]
     fn every_broken_rule_names_its_key() {
         refused(r#"{"hairpinMode":true,"promiscMode":true}"#, "/hairpinMode", "turn one of them off");
-        refused(r#"{"vlan":-1}"#, "/vlan", "-1 is no VLAN id");
-        refused(r#"{"vlan":4095}"#, "/vlan", "4095 is no VLAN id");
+        refused(r#"{"vlan":-1}"#, "/vlan", "-1 is not a VLAN id");
+        refused(r#"{"vlan":4095}"#, "/vlan", "4095 is not a VLAN id");
         refused(r#"{"vlanTrunk":[{"id":4095}]}"#, "/vlanTrunk", "entry 0");
         let both = r#"{"disableContainerInterface":true,"ipam":{"type":"host-local"}}"#;
         refused(both, "/disableContainerInterface", "remove `ipam`");
-        refused(r#"{"ipMasqBackend":"ipchains"}"#, "/ipMasqBackend", "`ipchains` is no backend");
-        refused(r#"{"mtu":-1}"#, "/mtu", "-1 is no MTU");
+        refused(r#"{"ipMasqBackend":"ipchains"}"#, "/ipMasqBackend", "`ipchains` is not a backend");
+        refused(r#"{"mtu":-1}"#, "/mtu", "-1 is not a MTU");
         refused(r#"{"mtu":"1500"}"#, "/mtu", "takes a whole number");
         refused(r#"{"isGateway":"yes"}"#, "/isGateway", "takes `true` or `false`");
         refused(r#"{"bridge":"a-name-of-16-byt"}"#, "/bridge", "15 bytes");

@@ -206,7 +206,7 @@ fn host_local_notes(config: &RawObject) -> Result<Vec<Note>, Problem> {
         let idle = ["rangeStart", "rangeEnd", "gateway"].into_iter().filter(|k| section.contains(k));
         notes.extend(idle.map(|key| Note {
             pointer: format!("/ipam/{key}"),
-            sentence: format!("`{key}` has no `subnet` beside it, so it has no effect; move it into a range"),
+            sentence: format!("`{key}` has no `subnet`, so it has no effect; move it into a range"),
         }));
     }
     let sets: Vec<Vec<RawObject>> = section.get_as("ranges").ok().flatten().unwrap_or_default();

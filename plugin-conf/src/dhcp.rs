@@ -97,7 +97,7 @@ impl TryFrom<serde_json::Value> for Code {
         code.filter(|code| (1..=254).contains(code)).map(|code| Self(Some(code))).ok_or_else(|| {
             let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
             format!(
-                "{} is no DHCP option; give a number from 1 to 254, or one of {}",
+                "{} is not a DHCP option; use a number from 1 to 254, or one of {}",
                 printable(&value.to_string()),
                 names.join(", ")
             )
@@ -243,9 +243,9 @@ mod tests {
     // Shows part of: PLG-DHCP-1
     #[test]
     fn every_broken_rule_names_its_key() {
-        refused(r#","request":[{"option":"colour"}]"#, "/ipam/request", "no DHCP option");
-        refused(r#","request":[{"option":256}]"#, "/ipam/request", "no DHCP option");
-        refused(r#","request":[{"option":0}]"#, "/ipam/request", "no DHCP option");
+        refused(r#","request":[{"option":"colour"}]"#, "/ipam/request", "not a DHCP option");
+        refused(r#","request":[{"option":256}]"#, "/ipam/request", "not a DHCP option");
+        refused(r#","request":[{"option":0}]"#, "/ipam/request", "not a DHCP option");
         let long = format!(r#","provide":[{{"option":12,"value":"{}"}}]"#, "x".repeat(256));
         refused(&long, "/ipam/provide/0", "255 bytes");
         refused(r#","daemonSocketPath":"run/x""#, "/ipam/daemonSocketPath", "not absolute");

@@ -17,7 +17,7 @@ impl DummyConf {
             Some(_) => Ok(Self),
             None => Err(Problem::new(
                 "/ipam",
-                "dummy is there for its addresses, so it needs an `ipam` with a `type`; add one",
+                "dummy exists for its addresses, so it needs an `ipam` with a `type`; add one",
             )),
         }
     }

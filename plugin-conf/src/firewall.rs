@@ -49,7 +49,7 @@ impl FromStr for IngressPolicy {
             "same-bridge" => Ok(Self::SameBridge),
             "isolated" => Ok(Self::Isolated),
             _ => Err(format!(
-                "`{}` is no ingress policy; give `open`, `same-bridge` or `isolated`",
+                "`{}` is not an ingress policy; use `open`, `same-bridge` or `isolated`",
                 printable(raw)
             )),
         }
@@ -90,7 +90,7 @@ impl FirewallConf {
         let note = |raw: String| Note {
             pointer: "/backend".into(),
             sentence: format!(
-                "`{}` is no backend, so the host's own is taken; give `iptables`, `nftables` or `firewalld`",
+                "`{}` is not a backend, so the host's default is used; use `iptables`, `nftables` or `firewalld`",
                 printable(&raw)
             ),
         };

@@ -56,7 +56,7 @@ impl std::str::FromStr for KernelPath {
         if plain && path.starts_with("/sys/devices") && path.components().count() > 3 {
             return Ok(Self(path.to_owned()));
         }
-        Err(format!("`{}` is no device; give an absolute path below `/sys/devices/`", printable(raw)))
+        Err(format!("`{}` is not a device; use an absolute path below `/sys/devices/`", printable(raw)))
     }
 }
 
@@ -64,7 +64,7 @@ impl HostDeviceConf {
     pub fn read(config: &RawObject) -> Result<Self, Problem> {
         let (selector, dns) = read(config)?;
         let selector = selector.ok_or_else(|| {
-            let why = "no device is chosen; give `device`, `hwaddr`, `kernelpath` or `pciBusID`";
+            let why = "no device is chosen; set `device`, `hwaddr`, `kernelpath` or `pciBusID`";
             Problem::new("", why)
         })?;
         Ok(Self { selector, dns })
@@ -76,8 +76,7 @@ pub(crate) fn notes(config: &RawObject) -> Result<Option<Note>, Problem> {
     let (selector, _) = read(config)?;
     Ok(selector.is_none().then(|| Note {
         pointer: "/device".into(),
-        sentence: "no device is chosen, so every pod must be given one by a resource; \
-                   give `device`, `hwaddr`, `kernelpath` or `pciBusID` otherwise"
+        sentence: "no device is chosen, so every pod must be given one by a resource; otherwise set `device`, `hwaddr`, `kernelpath` or `pciBusID`"
             .into(),
     }))
 }
@@ -105,7 +104,7 @@ fn device_id(raw: String) -> Result<Selector, Problem> {
     if fine {
         return Ok(Selector::DeviceId(raw));
     }
-    let why = format!("`{}` is no device; give a PCI address such as `0000:03:00.1`", printable(&raw));
+    let why = format!("`{}` is not a device; use a PCI address such as `0000:03:00.1`", printable(&raw));
     Err(Problem::new("/runtimeConfig/deviceID", why))
 }
 
@@ -155,9 +154,9 @@ mod tests {
         refused(r#"{"kernelpath":"devices/x"}"#, "/kernelpath", "below `/sys/devices/`");
         refused(r#"{"kernelpath":"/sys/devices/../../etc/x"}"#, "/kernelpath", "below `/sys/devices/`");
         refused(r#"{"kernelpath":"/sys/devices"}"#, "/kernelpath", "below `/sys/devices/`");
-        refused(r#"{"pciBusID":"3:0.1"}"#, "/pciBusID", "is no PCI address");
+        refused(r#"{"pciBusID":"3:0.1"}"#, "/pciBusID", "is not a PCI address");
         refused(r#"{"hwaddr":"zz"}"#, "/hwaddr", "cannot be a MAC address");
         refused(r#"{"device":"a/b"}"#, "/device", "cannot be used");
-        refused(r#"{"runtimeConfig":{"deviceID":"../x"}}"#, "/runtimeConfig/deviceID", "is no device");
+        refused(r#"{"runtimeConfig":{"deviceID":"../x"}}"#, "/runtimeConfig/deviceID", "is not a device");
     }
 }

@@ -195,7 +195,7 @@ fn path(section: &RawObject, key: &str) -> Result<Option<PathBuf>, Problem> {
         _ if raw.starts_with('/') => Ok(Some(raw.into())),
         _ => {
             let why = format!(
-                "`{key}` `{}` is relative; give a path that begins with `/`",
+                "`{key}` `{}` is relative; use a path that begins with `/`",
                 manifold_cni::name::printable(&raw)
             );
             Err(Problem::new(format!("/ipam/{key}"), why))

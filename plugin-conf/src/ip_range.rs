@@ -95,7 +95,7 @@ impl IpRange {
             }
         }
         if start > end {
-            let why = format!("`rangeStart` `{start}` is above `rangeEnd` `{end}`; exchange them");
+            let why = format!("`rangeStart` `{start}` is above `rangeEnd` `{end}`; swap them");
             return Err(Problem::new("/rangeStart", why));
         }
         Ok(Self { subnet, start, end, gateway })
@@ -178,7 +178,7 @@ pub(crate) fn overlap(one: &IpRange, other: &IpRange) -> String {
 fn subnet(raw: &RawObject) -> Result<IpNet, Problem> {
     let at = |why: String| Problem::new("/subnet", why);
     let text = text(raw, "subnet")?
-        .ok_or_else(|| at("a range needs a `subnet`; give one such as `10.1.0.0/24`".into()))?;
+        .ok_or_else(|| at("a range needs a `subnet`; use one such as `10.1.0.0/24`".into()))?;
     if text == "usePodCidr" || text == "usePodCidrIPv6" {
         return Err(at(format!(
             "`subnet` is `{text}`, a placeholder that only the calico plugin fills in; write the node's pod CIDR"

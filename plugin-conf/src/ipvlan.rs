@@ -53,7 +53,7 @@ impl FromStr for IpvlanMode {
             "l2" => Ok(Self::L2),
             "l3" => Ok(Self::L3),
             "l3s" => Ok(Self::L3s),
-            _ => Err(format!("`{}` is no ipvlan mode; give `l2`, `l3` or `l3s`", printable(raw))),
+            _ => Err(format!("`{}` is not an ipvlan mode; use `l2`, `l3` or `l3s`", printable(raw))),
         }
     }
 }
@@ -66,7 +66,9 @@ impl FromStr for IpvlanFlag {
             "bridge" => Ok(Self::Bridge),
             "private" => Ok(Self::Private),
             "vepa" => Ok(Self::Vepa),
-            _ => Err(format!("`{}` is no ipvlan flag; give `bridge`, `private` or `vepa`", printable(raw))),
+            _ => {
+                Err(format!("`{}` is not an ipvlan flag; use `bridge`, `private` or `vepa`", printable(raw)))
+            }
         }
     }
 }
@@ -76,7 +78,8 @@ impl IpvlanConf {
         let conf: Self = fit::fit(config)?;
         let by_dhcp = ipam::ipam_type(config)?.is_some_and(|kind| kind.as_str() == "dhcp");
         if by_dhcp && conf.mode != IpvlanMode::L2 {
-            let why = "DHCP needs broadcasts, which only mode `l2` carries; take that mode, or another IPAM";
+            let why =
+                "DHCP needs broadcasts, which only mode `l2` carries; use that mode, or another IPAM plugin";
             return Err(Problem::new("/mode", why));
         }
         Ok(conf)
@@ -125,10 +128,10 @@ mod tests {
     // Proves: PLG-IPVLAN-2
     #[test]
     fn every_broken_rule_names_its_key() {
-        refused(r#"{"mode":"bridge"}"#, "/mode", "`bridge` is no ipvlan mode");
-        refused(r#"{"mode":"L2"}"#, "/mode", "is no ipvlan mode");
-        refused(r#"{"flag":"l2"}"#, "/flag", "is no ipvlan flag");
-        refused(r#"{"mtu":-1}"#, "/mtu", "-1 is no MTU");
+        refused(r#"{"mode":"bridge"}"#, "/mode", "`bridge` is not an ipvlan mode");
+        refused(r#"{"mode":"L2"}"#, "/mode", "is not an ipvlan mode");
+        refused(r#"{"flag":"l2"}"#, "/flag", "is not an ipvlan flag");
+        refused(r#"{"mtu":-1}"#, "/mtu", "-1 is not a MTU");
         refused(r#"{"master":"a/b"}"#, "/master", "cannot be used");
         refused(r#"{"mode":"l3","ipam":{"type":"dhcp"}}"#, "/mode", "only mode `l2`");
         assert!(read(r#"{"ipam":{"type":"dhcp"}}"#).is_ok());

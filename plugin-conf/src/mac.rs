@@ -34,7 +34,7 @@ impl Mac {
         let [first, ..] = six;
         match six {
             [0, 0, 0, 0, 0, 0] => Err("it is all zeros"),
-            _ if first & 1 == 1 => Err("it is a group address, not one of a single station"),
+            _ if first & 1 == 1 => Err("it is a multicast address"),
             _ => Ok(Self(six)),
         }
     }
@@ -140,8 +140,8 @@ mod tests {
         check("c2:11:22:33:44:55", Ok("c2:11:22:33:44:55"));
         check("C2-11-22-33-44-FF", Ok("c2:11:22:33:44:ff"));
         check("c211.2233.4455", Ok("c2:11:22:33:44:55"));
-        check("01:00:5e:00:00:01", Err("group address"));
-        check("ff:ff:ff:ff:ff:ff", Err("group address"));
+        check("01:00:5e:00:00:01", Err("multicast address"));
+        check("ff:ff:ff:ff:ff:ff", Err("multicast address"));
         check("00:00:00:00:00:00", Err("all zeros"));
         check("c2:11:22:33:44:55:66:77", Err("does not have six bytes"));
         check(&["02"; 20].join(":"), Err("does not have six bytes"));

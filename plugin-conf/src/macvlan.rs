@@ -48,7 +48,7 @@ impl FromStr for MacvlanMode {
             "vepa" => Ok(Self::Vepa),
             "passthru" => Ok(Self::Passthru),
             _ => Err(format!(
-                "`{}` is no macvlan mode; give `bridge`, `private`, `vepa` or `passthru`",
+                "`{}` is not a macvlan mode; use `bridge`, `private`, `vepa` or `passthru`",
                 printable(raw)
             )),
         }
@@ -106,9 +106,9 @@ mod tests {
     // Proves: PLG-MACVLAN-1, PLG-MACVLAN-2, PLG-MACVLAN-4
     #[test]
     fn every_broken_rule_names_its_key() {
-        refused(r#"{"mode":"l2"}"#, "/mode", "`l2` is no macvlan mode");
-        refused(r#"{"mode":"Bridge"}"#, "/mode", "is no macvlan mode");
-        refused(r#"{"mtu":-1}"#, "/mtu", "-1 is no MTU");
+        refused(r#"{"mode":"l2"}"#, "/mode", "`l2` is not a macvlan mode");
+        refused(r#"{"mode":"Bridge"}"#, "/mode", "is not a macvlan mode");
+        refused(r#"{"mtu":-1}"#, "/mtu", "-1 is not a MTU");
         refused(r#"{"master":"eth0/1"}"#, "/master", "cannot be used");
         refused(r#"{"bcqueuelen":-1}"#, "/bcqueuelen", "bcqueuelen");
         refused(r#"{"bcqueuelen":4294967296}"#, "/bcqueuelen", "bcqueuelen");

@@ -24,7 +24,7 @@ impl FromStr for MasqBackend {
             "iptables" => Ok(Self::Iptables),
             "nftables" => Ok(Self::Nftables),
             _ => Err(format!(
-                "`{}` is no backend; give `iptables` or `nftables`, or leave it out",
+                "`{}` is not a backend; use `iptables` or `nftables`, or leave it out",
                 printable(raw)
             )),
         }

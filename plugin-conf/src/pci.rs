@@ -13,7 +13,7 @@ pub struct PciAddress(Box<str>);
 
 /// Text that is no address of a PCI device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is no PCI address; write one as `0000:03:00.1`", printable(.0))]
+#[error("`{}` is not a PCI address; write one as `0000:03:00.1`", printable(.0))]
 pub struct BadPciAddress(String);
 
 impl PciAddress {
@@ -85,7 +85,7 @@ mod tests {
         ];
         for bad in odd {
             assert!(
-                bad.parse::<PciAddress>().unwrap_err().to_string().contains("is no PCI address"),
+                bad.parse::<PciAddress>().unwrap_err().to_string().contains("is not a PCI address"),
                 "{bad}"
             );
         }

@@ -50,7 +50,7 @@ impl FromStr for PortmapBackend {
             "nftables" => Ok(Self::Nftables),
             _ => {
                 let raw = printable(raw);
-                Err(format!("`{raw}` is no backend; give `iptables` or `nftables`, or leave it out"))
+                Err(format!("`{raw}` is not a backend; use `iptables` or `nftables`, or leave it out"))
             }
         }
     }
@@ -75,7 +75,7 @@ impl TryFrom<i64> for MarkBit {
     fn try_from(n: i64) -> Result<Self, String> {
         match u8::try_from(n) {
             Ok(bit @ 0..=31) => Ok(Self(bit)),
-            _ => Err(format!("{n} is no bit of the packet mark; give 0 to 31")),
+            _ => Err(format!("{n} is not a bit of the packet mark; use 0 to 31")),
         }
     }
 }
@@ -180,7 +180,7 @@ impl PortmapConf {
 
     fn rules(&self) -> Result<(), Problem> {
         if self.mark_masq_bit.is_some() && self.external_set_mark_chain.is_some() {
-            let text = "`markMasqBit` and `externalSetMarkChain` both say how to mark; give one of them";
+            let text = "`markMasqBit` and `externalSetMarkChain` both say how to mark; use one of them";
             return Err(Problem::new("/externalSetMarkChain", text));
         }
         self.one_backend()?;
@@ -191,8 +191,7 @@ impl PortmapConf {
                 let breaks = |c: char| c.is_control() || matches!(c, ';' | '#' | '"' | '\\');
                 if word.contains(breaks) {
                     let shown = printable(word);
-                    let text =
-                        format!("`{shown}` would end the rule it stands in; write one word per element");
+                    let text = format!("`{shown}` would end its rule; write one word per element");
                     return Err(Problem::new(format!("/{key}/{n}"), text));
                 }
             }
@@ -248,7 +247,7 @@ impl RawMapping {
         let port = |key: &str, n: i64| match u16::try_from(n) {
             Ok(port @ 1..) => Ok(port),
             _ => {
-                let text = format!("`{key}` {n} is no port; give 1 to 65535");
+                let text = format!("`{key}` {n} is not a port; use 1 to 65535");
                 Err(Problem::new(format!("{place}/{key}"), text))
             }
         };
@@ -258,14 +257,15 @@ impl RawMapping {
             "sctp" => Protocol::Sctp,
             _ => {
                 let shown = printable(&self.protocol);
-                let text = format!("`{shown}` has no ports that can be mapped; give `tcp`, `udp` or `sctp`");
+                let text = format!("`{shown}` has no ports that can be mapped; use `tcp`, `udp` or `sctp`");
                 return Err(Problem::new(format!("{place}/protocol"), text));
             }
         };
         let host_ip = match self.host_ip.as_str() {
             "" => None,
             raw => Some(raw.parse().map_err(|_| {
-                let text = format!("`{}` is no IP address; give one of the host's, or none", printable(raw));
+                let text =
+                    format!("`{}` is not an IP address; use one of the host's, or none", printable(raw));
                 Problem::new(format!("{place}/hostIP"), text)
             })?),
         };

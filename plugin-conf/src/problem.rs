@@ -60,7 +60,7 @@ pub(crate) fn plain(key: &str, e: &serde_json::Error) -> String {
     let wanted = match wanted {
         "a boolean" => "`true` or `false`",
         "i8" | "i16" | "i32" | "i64" | "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number",
-        "a string" | "a borrowed string" | "str" => "a text in quotes",
+        "a string" | "a borrowed string" | "str" => "a string in quotes",
         "a sequence" => "a list `[…]`",
         "a map" | "a JSON object" => "an object `{…}`",
         other if other.starts_with("struct ") => "an object `{…}`",

@@ -36,7 +36,7 @@ impl TryFrom<i64> for TableId {
 
     fn try_from(n: i64) -> Result<Self, String> {
         match u32::try_from(n) {
-            Ok(0) | Err(_) => Err(format!("{n} is no routing table; give 1 to 4294967295")),
+            Ok(0) | Err(_) => Err(format!("{n} is not a routing table; use 1 to 4294967295")),
             Ok(n) => Ok(Self(n)),
         }
     }
@@ -57,14 +57,14 @@ impl TryFrom<Vec<String>> for Gateways {
         let mut gateways = Self::default();
         for raw in &all {
             let shown = printable(raw);
-            let ip = raw.parse().map_err(|_| format!("`{shown}` is no IP address of a gateway"))?;
+            let ip = raw.parse().map_err(|_| format!("`{shown}` is not an IP address of a gateway"))?;
             let taken = match ip {
                 IpAddr::V4(ip) => gateways.v4.replace(ip).is_some(),
                 IpAddr::V6(ip) => gateways.v6.replace(ip).is_some(),
             };
             if taken {
                 return Err(format!(
-                    "`{shown}` is a second gateway of its family; give one for IPv4 and one for IPv6"
+                    "`{shown}` is a second gateway of its family; use one for IPv4 and one for IPv6"
                 ));
             }
         }

@@ -107,7 +107,7 @@ impl FromStr for VlanProto {
         match raw.to_ascii_lowercase().as_str() {
             "802.1q" => Ok(Self::Dot1q),
             "802.1ad" => Ok(Self::Dot1ad),
-            _ => Err(format!("`{}` is no VLAN protocol; give `802.1q` or `802.1ad`", printable(raw))),
+            _ => Err(format!("`{}` is not a VLAN protocol; use `802.1q` or `802.1ad`", printable(raw))),
         }
     }
 }
@@ -120,7 +120,7 @@ impl FromStr for VfLinkState {
             "auto" => Ok(Self::Auto),
             "enable" => Ok(Self::Enable),
             "disable" => Ok(Self::Disable),
-            _ => Err(format!("`{}` is no link state; give `auto`, `enable` or `disable`", printable(raw))),
+            _ => Err(format!("`{}` is not a link state; use `auto`, `enable` or `disable`", printable(raw))),
         }
     }
 }
@@ -144,7 +144,7 @@ pub(crate) fn notes(config: &RawObject) -> Result<Vec<Note>, Problem> {
     for key in ["spoofchk", "trust"] {
         let word: String = fit::key(config, key)?.unwrap_or_default();
         if !matches!(word.as_str(), "" | "on" | "off") {
-            let sentence = format!("`{}` counts as `off`; give `on` or `off`", printable(&word));
+            let sentence = format!("`{}` counts as `off`; use `on` or `off`", printable(&word));
             notes.push(Note { pointer: format!("/{key}"), sentence });
         }
     }
@@ -181,7 +181,7 @@ fn read(config: &RawObject) -> Result<(Option<PciAddress>, VfSettings, DnsConf),
     if let (Some(least), Some(most @ 1..)) = (settings.min_tx_rate, settings.max_tx_rate)
         && least > most
     {
-        let why = format!("`min_tx_rate` {least} is above `max_tx_rate` {most}; exchange them");
+        let why = format!("`min_tx_rate` {least} is above `max_tx_rate` {most}; swap them");
         return Err(Problem::new("/min_tx_rate", why));
     }
     Ok((by_runtime.transpose()?.or(written.device_id), settings, written.dns))
@@ -190,14 +190,14 @@ fn read(config: &RawObject) -> Result<(Option<PciAddress>, VfSettings, DnsConf),
 fn ranged(key: &str, written: Option<i64>, most: u16) -> Result<Option<u16>, Problem> {
     match written.map(|n| u16::try_from(n).ok().filter(|n| *n <= most).ok_or(n)).transpose() {
         Ok(value) => Ok(value),
-        Err(n) => Err(Problem::new(format!("/{key}"), format!("`{key}` is {n}; give 0 to {most}"))),
+        Err(n) => Err(Problem::new(format!("/{key}"), format!("`{key}` is {n}; use 0 to {most}"))),
     }
 }
 
 /// A setting of a tag needs the tag: `vlan` written, or even other than 0.
 fn tagged(key: &str, needs_key: bool, needs_vlan: bool, vlan: Option<u16>) -> Result<(), Problem> {
     let ok = (!needs_key || vlan.is_some()) && (!needs_vlan || vlan.is_some_and(|vlan| vlan != 0));
-    let why = || format!("`{key}` is about the tag of a VLAN; give a `vlan` other than 0, or remove it");
+    let why = || format!("`{key}` is about the tag of a VLAN; use a `vlan` other than 0, or remove it");
     if ok { Ok(()) } else { Err(Problem::new(format!("/{key}"), why())) }
 }
 
@@ -241,14 +241,14 @@ mod tests {
         assert_eq!(read(r#","vlan":0,"vlanQoS":0"#).unwrap().settings.vlan, Some(0));
         assert_eq!(read(r#","vlanProto":"802.1Q""#).unwrap().settings.proto, VlanProto::Dot1q);
         for (further, key, part) in [
-            (r#","vlan":-1"#, "/vlan", "give 0 to 4094"),
-            (r#","vlan":4095"#, "/vlan", "give 0 to 4094"),
-            (r#","vlan":5,"vlanQoS":8"#, "/vlanQoS", "give 0 to 7"),
+            (r#","vlan":-1"#, "/vlan", "use 0 to 4094"),
+            (r#","vlan":4095"#, "/vlan", "use 0 to 4094"),
+            (r#","vlan":5,"vlanQoS":8"#, "/vlanQoS", "use 0 to 7"),
             (r#","vlanQoS":0"#, "/vlanQoS", "the tag of a VLAN"),
             (r#","vlan":0,"vlanQoS":1"#, "/vlanQoS", "the tag of a VLAN"),
             (r#","vlan":0,"vlanProto":"802.1ad""#, "/vlanProto", "the tag of a VLAN"),
             (r#","vlanProto":"802.1ad""#, "/vlanProto", "the tag of a VLAN"),
-            (r#","vlan":5,"vlanProto":"802.1x""#, "/vlanProto", "no VLAN protocol"),
+            (r#","vlan":5,"vlanProto":"802.1x""#, "/vlanProto", "not a VLAN protocol"),
         ] {
             refused(further, key, part);
         }
@@ -266,10 +266,10 @@ mod tests {
         assert_eq!((conf.min_tx_rate, conf.max_tx_rate), (Some(0), Some(100)));
         assert_eq!(conf.link_state, Some(VfLinkState::Disable));
         assert_eq!(read(r#","trust":"yes""#).unwrap().settings.trust, Some(false));
-        refused(r#","link_state":"up""#, "/link_state", "no link state");
+        refused(r#","link_state":"up""#, "/link_state", "not a link state");
         refused(r#","max_tx_rate":-1"#, "/max_tx_rate", "max_tx_rate");
-        refused(r#","min_tx_rate":9,"max_tx_rate":8"#, "/min_tx_rate", "exchange them");
-        refused(r#","deviceID":"eth0""#, "/deviceID", "no PCI address");
+        refused(r#","min_tx_rate":9,"max_tx_rate":8"#, "/min_tx_rate", "swap them");
+        refused(r#","deviceID":"eth0""#, "/deviceID", "not a PCI address");
         assert!(read(r#","min_tx_rate":9,"max_tx_rate":0"#).is_ok());
     }
 }

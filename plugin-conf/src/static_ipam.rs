@@ -66,7 +66,7 @@ fn addresses(config: &RawObject, section: &RawObject, args: &CniArgs) -> Result<
         None => Ok(winner),
         Some(a) => {
             let why =
-                format!("`{}` is its own gateway; give another address, or another `gateway`", a.address);
+                format!("`{}` is its own gateway; use another address, or another `gateway`", a.address);
             Err(Problem::new("/ipam/addresses", why))
         }
     }

@@ -37,7 +37,7 @@ impl TapConf {
             let pieces = context.split(':').filter(|piece| !piece.is_empty()).count();
             if pieces < 3 || context.len() > 1024 || context.contains(|c: char| c.is_control()) {
                 let why = format!(
-                    "`{}` is no SELinux context; write one as `user:role:type:level`",
+                    "`{}` is not an SELinux context; write one as `user:role:type:level`",
                     printable(context)
                 );
                 return Err(Problem::new("/selinuxContext", why));
@@ -95,7 +95,7 @@ mod tests {
         refused(r#"{"group":4294967296}"#, "/group", "group");
         refused(r#"{"multiQueue":"yes"}"#, "/multiQueue", "`true` or `false`");
         refused(r#"{"bridge":"a/b"}"#, "/bridge", "cannot be used");
-        refused(r#"{"selinuxContext":"nonsense"}"#, "/selinuxContext", "no SELinux context");
-        refused(r#"{"mtu":-1}"#, "/mtu", "-1 is no MTU");
+        refused(r#"{"selinuxContext":"nonsense"}"#, "/selinuxContext", "not an SELinux context");
+        refused(r#"{"mtu":-1}"#, "/mtu", "-1 is not a MTU");
     }
 }

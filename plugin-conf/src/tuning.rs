@@ -52,7 +52,7 @@ impl Sysctl {
                 Ok(Self { key: key.to_owned(), pieces, value })
             }
             _ => Err(format!(
-                "`{shown}` is no kernel setting of the network; only those under `net` may be set"
+                "`{shown}` is not a kernel setting of the network; only those under `net` may be set"
             )),
         }
     }
@@ -108,7 +108,7 @@ pub fn data_dir(config: &RawObject) -> Result<String, Problem> {
         None => Ok(DATA_DIR.to_owned()),
         Some(path) if path.starts_with('/') && !path.contains('\0') => Ok(path),
         Some(path) => {
-            let text = format!("`dataDir` `{}` is no absolute path; write it from `/` on", printable(&path));
+            let text = format!("`dataDir` `{}` is not an absolute path; begin it with `/`", printable(&path));
             Err(Problem::new("/dataDir", text))
         }
     }
@@ -119,7 +119,7 @@ fn add_sysctls(sysctls: &mut Vec<Sysctl>, object: &RawObject, place: &str) -> Re
     for (key, value) in object.iter() {
         let at = format!("{place}/sysctl{}", step(key));
         let value: String = serde_json::from_str(value.get()).map_err(|_| {
-            let text = format!("the value of `{}` is no text; write it in quotes", printable(key));
+            let text = format!("the value of `{}` is not a string; write it in quotes", printable(key));
             Problem::new(at.clone(), text)
         })?;
         let new = Sysctl::new(key, value).map_err(|why| Problem::new(at, why))?;
@@ -203,7 +203,7 @@ mod tests {
                 "",
             );
         }
-        refused(r#"{"sysctl":{"net.core.somaxconn":5}}"#, "/sysctl/net.core.somaxconn", "no text");
+        refused(r#"{"sysctl":{"net.core.somaxconn":5}}"#, "/sysctl/net.core.somaxconn", "not a string");
         refused(r#"{"sysctl":["net.core.somaxconn"]}"#, "/sysctl", "takes an object");
         assert!(
             RawObject::parse(br#"{"sysctl":{"net.a.b":"1","net.a.b":"2"}}"#).is_err(),
@@ -234,7 +234,7 @@ mod tests {
         assert_eq!((conf.tx_queue_len, conf.data_dir.as_str()), (Some(0), "/x"));
         refused(r#"{"mtu":-1}"#, "/mtu", "no MTU");
         refused(r#"{"txQLen":-1}"#, "/txQLen", "txQLen");
-        refused(r#"{"dataDir":"run"}"#, "/dataDir", "no absolute path");
+        refused(r#"{"dataDir":"run"}"#, "/dataDir", "not an absolute path");
         refused(r#"{"promisc":"yes"}"#, "/promisc", "`true` or `false`");
         refused(r#"{"args":{"cni":{"allmulti":1}}}"#, "/args/cni/allmulti", "`true` or `false`");
     }

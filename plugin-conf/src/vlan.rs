@@ -19,7 +19,7 @@ impl TryFrom<i64> for VlanId {
     fn try_from(n: i64) -> Result<Self, String> {
         match u16::try_from(n) {
             Ok(id @ 0..=4094) => Ok(Self(id)),
-            _ => Err(format!("{n} is no VLAN id; give 1 to 4094, or 0 for none")),
+            _ => Err(format!("{n} is not a VLAN id; use 1 to 4094, or 0 for none")),
         }
     }
 }
@@ -70,12 +70,12 @@ impl TrunkEntry {
     fn extend(&self, ids: &mut Vec<u16>) -> Result<(), String> {
         match (self.min_id, self.max_id) {
             (None, None) => {}
-            (Some(_), None) => return Err("`minID` stands without `maxID`; give both, or `id`".into()),
-            (None, Some(_)) => return Err("`maxID` stands without `minID`; give both, or `id`".into()),
+            (Some(_), None) => return Err("`minID` is set without `maxID`; set both, or `id`".into()),
+            (None, Some(_)) => return Err("`maxID` is set without `minID`; set both, or `id`".into()),
             (Some(min), Some(max)) => {
                 let (from, to) = (member("minID", min)?, member("maxID", max)?);
                 if from > to {
-                    return Err(format!("`minID` {min} is above `maxID` {max}; exchange them"));
+                    return Err(format!("`minID` {min} is above `maxID` {max}; swap them"));
                 }
                 ids.extend(from..=to);
             }
@@ -90,7 +90,7 @@ impl TrunkEntry {
 fn member(key: &str, n: i64) -> Result<u16, String> {
     match u16::try_from(n) {
         Ok(id @ 1..=4094) => Ok(id),
-        _ => Err(format!("`{key}` {n} is no VLAN id; give 1 to 4094")),
+        _ => Err(format!("`{key}` {n} is not a VLAN id; use 1 to 4094")),
     }
 }
 
@@ -121,13 +121,13 @@ mod tests {
     // Proves: PLG-BRIDGE-8
     #[test]
     fn every_broken_trunk_entry_says_what_is_wrong_and_where() {
-        trunk(r#"[{"id":0}]"#, Err("entry 0: `id` 0 is no VLAN id"));
-        trunk(r#"[{"id":1},{"id":4095}]"#, Err("entry 1: `id` 4095 is no VLAN id"));
-        trunk(r#"[{"minID":0,"maxID":5}]"#, Err("`minID` 0 is no VLAN id"));
-        trunk(r#"[{"minID":1,"maxID":4095}]"#, Err("`maxID` 4095 is no VLAN id"));
+        trunk(r#"[{"id":0}]"#, Err("entry 0: `id` 0 is not a VLAN id"));
+        trunk(r#"[{"id":1},{"id":4095}]"#, Err("entry 1: `id` 4095 is not a VLAN id"));
+        trunk(r#"[{"minID":0,"maxID":5}]"#, Err("`minID` 0 is not a VLAN id"));
+        trunk(r#"[{"minID":1,"maxID":4095}]"#, Err("`maxID` 4095 is not a VLAN id"));
         trunk(r#"[{"minID":6,"maxID":5}]"#, Err("`minID` 6 is above `maxID` 5"));
-        trunk(r#"[{"minID":6}]"#, Err("`minID` stands without `maxID`"));
-        trunk(r#"[{"maxID":6}]"#, Err("`maxID` stands without `minID`"));
-        trunk(r#"[{"id":-9223372036854775808}]"#, Err("is no VLAN id"));
+        trunk(r#"[{"minID":6}]"#, Err("`minID` is set without `maxID`"));
+        trunk(r#"[{"maxID":6}]"#, Err("`maxID` is set without `minID`"));
+        trunk(r#"[{"id":-9223372036854775808}]"#, Err("is not a VLAN id"));
     }
 }

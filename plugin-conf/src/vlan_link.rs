@@ -41,7 +41,7 @@ impl TryFrom<i64> for Tag {
     fn try_from(n: i64) -> Result<Self, String> {
         match u16::try_from(n) {
             Ok(id @ 0..=4094) => Ok(Self(id)),
-            _ => Err(format!("{n} is no VLAN id; give 0 to 4094")),
+            _ => Err(format!("{n} is not a VLAN id; use 0 to 4094")),
         }
     }
 }
@@ -54,7 +54,7 @@ impl VlanConf {
             Problem::new("/master", "vlan needs a `master`, the link that carries the VLAN; name it")
         })?;
         let Tag(vlan_id) =
-            vlan_id.ok_or_else(|| Problem::new("/vlanId", "vlan needs a `vlanId`; give 0 to 4094"))?;
+            vlan_id.ok_or_else(|| Problem::new("/vlanId", "vlan needs a `vlanId`; use 0 to 4094"))?;
         Ok(Self { master, vlan_id, mtu, link_in_container, dns })
     }
 }
@@ -94,9 +94,9 @@ mod tests {
         refused(r#"{"vlanId":5}"#, "/master", "needs a `master`");
         refused(r#"{"master":"","vlanId":5}"#, "/master", "needs a `master`");
         refused(r#"{"master":"eth0"}"#, "/vlanId", "needs a `vlanId`");
-        refused(r#"{"master":"eth0","vlanId":-1}"#, "/vlanId", "-1 is no VLAN id; give 0 to 4094");
-        refused(r#"{"master":"eth0","vlanId":4095}"#, "/vlanId", "4095 is no VLAN id");
-        refused(r#"{"master":"eth0","vlanId":5,"mtu":-1}"#, "/mtu", "-1 is no MTU");
+        refused(r#"{"master":"eth0","vlanId":-1}"#, "/vlanId", "-1 is not a VLAN id; use 0 to 4094");
+        refused(r#"{"master":"eth0","vlanId":4095}"#, "/vlanId", "4095 is not a VLAN id");
+        refused(r#"{"master":"eth0","vlanId":5,"mtu":-1}"#, "/mtu", "-1 is not a MTU");
         refused(
             r#"{"master":"eth0","vlanId":5,"linkInContainer":"yes"}"#,
             "/linkInContainer",

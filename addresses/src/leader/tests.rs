@@ -99,7 +99,7 @@ fn a_stray_is_kept_from_all_others() {
     assert_eq!(
         kept.withheld.keys().copied().collect::<Vec<_>>(),
         [offset(2)],
-        "the holder's own pod is no stray"
+        "the holder's own pod is not a stray"
     );
     let made = strays(&domain, block(1), None, &shown);
     assert!(

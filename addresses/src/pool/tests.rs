@@ -50,8 +50,8 @@ fn ipv6_has_no_broadcast_address() {
 fn a_slip_gets_one_sentence_with_its_place_and_the_remedy() {
     type Change = fn(&mut PoolSpec);
     let cases: [(&str, Change, &str, &str); 19] = [
-        ("", |_| (), "subnet", "give one"),
-        ("10.1.0.0", |_| (), "subnet", "is no subnet"),
+        ("", |_| (), "subnet", "use one"),
+        ("10.1.0.0", |_| (), "subnet", "is not a subnet"),
         ("10.1.0.1/24", |_| (), "subnet", "write `10.1.0.0/24`"),
         ("10.1.0.0/31", |_| (), "subnet", "/30 or shorter"),
         ("fd00::/127", |_| (), "subnet", "/126 or shorter"),
@@ -59,10 +59,15 @@ fn a_slip_gets_one_sentence_with_its_place_and_the_remedy() {
         ("224.0.0.0/8", |_| (), "subnet", "multicast"),
         ("10.1.0.0/24", |p| p.gateway = Some("10.2.0.1".into()), "gateway", "outside `10.1.0.0/24`"),
         ("10.1.0.0/24", |p| p.gateway = Some("fd00::1".into()), "gateway", "outside"),
-        ("10.1.0.0/24", |p| p.gateway = Some("\u{202e}".into()), "gateway", "is no IP address"),
-        ("10.1.0.0/24", |p| p.ranges = vec![range("10.1.0.9", "10.1.0.2")], "ranges[0]", "exchange them"),
+        ("10.1.0.0/24", |p| p.gateway = Some("\u{202e}".into()), "gateway", "is not an IP address"),
+        ("10.1.0.0/24", |p| p.ranges = vec![range("10.1.0.9", "10.1.0.2")], "ranges[0]", "swap them"),
         ("10.1.0.0/24", |p| p.ranges = vec![range("10.1.0.2", "10.1.1.2")], "ranges[0].end", "outside"),
-        ("10.1.0.0/24", |p| p.ranges = vec![range("", "10.1.0.2")], "ranges[0].start", "is no IP address"),
+        (
+            "10.1.0.0/24",
+            |p| p.ranges = vec![range("", "10.1.0.2")],
+            "ranges[0].start",
+            "is not an IP address",
+        ),
         (
             "10.1.0.0/24",
             |p| p.ranges = vec![range("10.1.0.2", "10.1.0.9"), range("10.1.0.9", "10.1.0.12")],

@@ -97,7 +97,7 @@ pub(crate) fn go_on(lock: &SandboxLock) -> Result<(), CniError> {
     if lock.is_cancelled() {
         return Err(CniError::new(
             code::TRY_AGAIN,
-            "the runtime asked for DEL while ADD was running; ADD gives way",
+            "the runtime asked for DEL while ADD was running; ADD stops",
         ));
     }
     if signal::terminated() {

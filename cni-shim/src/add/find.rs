@@ -61,7 +61,7 @@ pub(crate) fn find(shim: &Shim, kind: &PluginType) -> Result<Found, NotFound> {
 fn on_disk(shim: &Shim, kind: &PluginType) -> Result<PathBuf, NotFound> {
     let path = manifold_cni::find(kind, &shim.folders)?;
     if manifold_plugins::bundled(kind.as_str()).is_none() && is_ourselves(&path) {
-        let why = "is this plugin itself, which would call itself for ever".to_owned();
+        let why = "is this plugin itself, which would call itself forever".to_owned();
         return Err(NotFound::Unsafe { kind: kind.clone(), path, why });
     }
     Ok(path)
@@ -106,7 +106,7 @@ pub(crate) fn names_free(netns: &Netns, planned: &[Planned]) -> Result<(), CniEr
         let name = attachment.ifname.as_str();
         if inside.link(name).map_err(|e| CniError::new(code::TRY_AGAIN, e.to_string()))?.is_some() {
             let msg = format!(
-                "network `{}` is to be interface `{name}`, and the pod has one of that name already",
+                "network `{}` asks for interface `{name}`, but the pod already has an interface of that name",
                 attachment.display
             );
             return Err(CniError::config(msg)

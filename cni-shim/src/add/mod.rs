@@ -59,7 +59,7 @@ fn refuse_long_id(container: &ContainerId) -> Result<(), CniError> {
         "CNI_CONTAINERID has {length} bytes, and what Manifold keeps of a sandbox has room for {MOST_ID_BYTES}"
     );
     Err(CniError::new(code::INVALID_ENVIRONMENT, msg)
-        .details("nothing was touched; fix: have the runtime give its sandboxes shorter ids"))
+        .details("nothing was touched; fix: configure the runtime to use shorter sandbox ids"))
 }
 
 /// What an ADD holds while it works.

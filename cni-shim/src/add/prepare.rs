@@ -74,7 +74,7 @@ fn tell(plan: &Plan) {
     plan.notes.iter().take(LINES_OF_ONE_ADD).for_each(|line| tracing::info!("{line}"));
     plan.odd.iter().take(LINES_OF_ONE_ADD).for_each(|odd| tracing::warn!("{odd}"));
     if let Some(more @ 1..) = plan.odd.len().checked_sub(LINES_OF_ONE_ADD) {
-        tracing::warn!("{more} more oddities of this pod's networks are not told");
+        tracing::warn!("{more} more warnings about this pod's networks are not logged");
     }
 }
 

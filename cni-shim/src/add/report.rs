@@ -67,7 +67,7 @@ pub(crate) fn publish(source: &mut dyn Source, who: &Who, text: &str, whole: Ins
     match source.publish(&who.pod, text, deadline) {
         Ok(Published::Done) => Status::Published,
         Ok(Published::Superseded(why)) => {
-            tracing::info!("the pod is another one by now: {why}");
+            tracing::info!("the pod was replaced by another one: {why}");
             Status::Superseded
         }
         Err(e) => {

@@ -119,7 +119,7 @@ fn no_interface(plan: &Plan, change: &RouteChange) -> CniError {
         "`default-route` was asked for on interface `{}`, which its plugin did not make",
         name(plan, change)
     );
-    CniError::config(msg).details("fix: take `default-route` out of that network's selection")
+    CniError::config(msg).details("fix: remove `default-route` from that network's element of the annotation")
 }
 
 fn unreachable(plan: &Plan, change: &RouteChange, e: NetError) -> CniError {

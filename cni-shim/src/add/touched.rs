@@ -110,7 +110,8 @@ fn both(mut error: CniError, done: Undone) -> CniError {
             error.details = format!("{}{gap}everything attached before it was undone", error.details);
         }
         Undone::Left(left) => {
-            error.details = format!("{}{gap}the undo is not complete, DEL will go on: {left}", error.details);
+            error.details =
+                format!("{}{gap}the undo is not complete; DEL will continue: {left}", error.details);
             if error.code == code::TRY_AGAIN {
                 error.code = code::FAILED;
             }

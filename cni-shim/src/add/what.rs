@@ -54,7 +54,7 @@ fn mirrored(config: &Config, wanted: &Wanted) -> Result<Option<Nad>, CniError> {
             "the mirrored default network below `{}` cannot be read: {e}",
             config.state_dir.display()
         );
-        CniError::new(code::TRY_AGAIN, msg).details("fix: none needed, the node agent writes it again")
+        CniError::new(code::TRY_AGAIN, msg).details("fix: none needed; the node agent writes it again")
     })?;
     Ok((nad.reference == reference).then_some(nad))
 }

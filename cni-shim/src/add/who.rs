@@ -79,8 +79,8 @@ fn unknown_wishes(pod: &PodRef) -> CniError {
         "the runtime passed no annotations of pod `{pod}`, so the networks that it asks for are not known"
     );
     CniError::config(msg).details(
-        "fix: set `kubeconfig` in the plugin configuration, so that the pod is read, or take the capability \
-         `io.kubernetes.cri.pod-annotations` out if no pod of this node asks for networks",
+        "fix: set `kubeconfig` in the plugin configuration, so that the pod is read, or remove the capability \
+         `io.kubernetes.cri.pod-annotations` if no pod of this node asks for networks",
     )
 }
 

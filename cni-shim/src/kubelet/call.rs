@@ -48,7 +48,7 @@ pub(super) fn pod_resources(
     let runtime = Builder::new_current_thread().enable_all().build().map_err(|e| {
         KubeletError::unreachable(
             socket,
-            format!("no event loop can be made: {e}; raise the limit of open files"),
+            format!("cannot create an event loop: {e}; raise the limit of open files"),
         )
     })?;
     let late = || KubeletError::Late {

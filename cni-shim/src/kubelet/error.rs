@@ -12,42 +12,38 @@ use crate::source::PodRef;
 #[derive(Debug, thiserror::Error)]
 pub enum KubeletError {
     #[error(
-        "the kubelet cannot be reached at `{}` ({why}); see that it runs on this node, and that \
+        "the kubelet cannot be reached at `{}` ({why}); check that it runs on this node, and that \
          `podResourcesSocket` of the plugin configuration names its pod-resources socket", socket.display()
     )]
     Unreachable { socket: PathBuf, why: String },
     #[error(
-        "the kubelet did not tell at `{}` within {:.1} s which devices pod `{pod}` has; see its log and how busy the node is",
+        "the kubelet did not report at `{}` within {:.1} s which devices pod `{pod}` has; check its log and the load of the node",
         socket.display(), within.as_secs_f32()
     )]
     Late { socket: PathBuf, pod: String, within: Duration },
     #[error(
-        "the kubelet takes no more questions about devices at this moment ({said}); none needed, the runtime tries again"
+        "the kubelet's pod-resources API is rate limited ({said}); no action needed, the runtime retries"
     )]
     Busy { said: String },
     #[error(
-        "the kubelet at `{}` does not tell which devices pod `{pod}` has ({said}); see its log, and that its release is \
-         one with the pod-resources API v1", socket.display()
+        "the kubelet at `{}` does not report which devices pod `{pod}` has ({said}); check its log, and that its release serves the pod-resources API v1", socket.display()
     )]
     Refused { socket: PathBuf, pod: String, said: String },
     #[error(
-        "what answers at `{}` does not speak as a kubelet does ({why}); see what `podResourcesSocket` of the plugin \
-         configuration names", socket.display()
+        "the program at `{}` does not answer like a kubelet ({why}); check which socket `podResourcesSocket` of the plugin configuration names", socket.display()
     )]
     Garbage { socket: PathBuf, why: String },
     #[error(
-        "the kubelet does not know pod `{pod}`, so its devices are not known; it was deleted meanwhile, or the \
-         runtime tries again when the kubelet has it"
+        "the kubelet does not know pod `{pod}`, so its devices are not known; it was deleted, or the runtime retries when the kubelet knows it"
     )]
     NoSuchPod { pod: String },
     #[error(
-        "the kubelet has two pods of the name `{pod}`, one that ends and one that begins, and does not tell whose devices \
-         are whose; wait until the old one is gone, the runtime tries again"
+        "the kubelet has two pods named `{pod}`, one that ends and one that starts, and does not report which devices belong to which; wait until the old one is gone; the runtime retries"
     )]
     TwoPods { pod: String },
     #[error(
         "the kubelet gave the pod device `{id}` of resource `{resource}`, which cannot be used ({why}); \
-         the device plugin must name its devices otherwise"
+         the device plugin must use other device names"
     )]
     BadId { resource: ResourceName, id: String, why: String },
 }

@@ -113,7 +113,7 @@ fn a_pod_that_the_kubelet_does_not_know_or_knows_twice_has_no_devices() {
         Question::List => of_all(vec![cart(), cart()]),
         _ => unimplemented(),
     });
-    bed.fails(&["two pods of the name `shop/cart`"]);
+    bed.fails(&["two pods named `shop/cart`"]);
     let bed = Bed::new();
     let _server = bed.serve(|_| of_one(PodResources::new("shop", "another").with_devices(NIC, &["theirs"])));
     bed.fails(&["about another pod"]);
@@ -132,7 +132,7 @@ fn a_busy_kubelet_is_asked_again_until_the_time_is_up() {
     // Long enough for an answer on a busy machine.
     let bed = Bed { patience: Duration::from_secs(3), ..Bed::new() };
     let _server = bed.serve(|_| busy());
-    bed.fails(&["no more questions", "rejected by rate limit"]);
+    bed.fails(&["rate limited", "rejected by rate limit"]);
 }
 
 #[test]
@@ -145,13 +145,13 @@ fn a_kubelet_that_is_not_there_or_never_answers_is_told_in_time() {
     let bed = Bed::impatient();
     // The kernel takes the connection, and nobody ever reads from it.
     let _deaf = UnixListener::bind(bed.socket()).unwrap();
-    bed.fails(&["did not tell", "within 0.", "shop/cart"]);
+    bed.fails(&["did not report", "within 0.", "shop/cart"]);
     let bed = Bed::impatient();
     let _server = bed.serve(|_| Reply::Silence);
-    bed.fails(&["did not tell"]);
+    bed.fails(&["did not report"]);
     let bed = Bed::impatient();
     let _server = bed.serve(|_| Reply::Stream(Vec::new()));
-    bed.fails(&["did not tell"]);
+    bed.fails(&["did not report"]);
 }
 
 /// Says `bytes` to whoever connects, and hangs up.
@@ -172,7 +172,7 @@ fn who_does_not_speak_as_a_kubelet_is_told_so() {
     {
         let bed = Bed::new();
         say(&bed, bytes);
-        bed.fails(&["does not speak as a kubelet", "podResourcesSocket"]);
+        bed.fails(&["does not answer like a kubelet", "podResourcesSocket"]);
     }
 }
 

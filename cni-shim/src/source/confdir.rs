@@ -98,7 +98,7 @@ pub(super) fn regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
     let wrong = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
     if !file.metadata()?.is_file() {
-        return Err(wrong("it is no regular file".to_owned()));
+        return Err(wrong("it is not a regular file".to_owned()));
     }
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes)?;
@@ -112,7 +112,7 @@ pub(super) fn cannot(what: &str, path: &Path, why: &io::Error) -> SourceError {
     let (kind, mend) = match why.kind() {
         io::ErrorKind::NotFound => (Kind::BadFile, "create it, or correct the path"),
         io::ErrorKind::InvalidInput => (Kind::BadFile, "put a configuration there"),
-        _ => (Kind::Io, "see that root can read it"),
+        _ => (Kind::Io, "make sure that root can read it"),
     };
     SourceError::new(kind, format!("`{}` {what} ({why}); {mend}", path.display()))
 }

@@ -117,7 +117,7 @@ fn read_pod(who: &PodRef, ask: &Ask, answer: &Answer) -> Result<Pod, Setback> {
     if answer.status == 404 {
         let what = format!(
             "pod `{who}` is not at the API server; nothing was attached, \
-             and the runtime tries again for as long as the kubelet wants the pod"
+             and the runtime retries for as long as the kubelet wants the pod"
         );
         return Err(SourceError::new(Kind::NotFound, what).into());
     }

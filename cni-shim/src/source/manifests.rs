@@ -35,7 +35,7 @@ impl Manifests {
     fn read(&mut self) -> Result<Contents, SourceError> {
         let found = read::contents(&self.path)?;
         if !self.logged {
-            found.errors().for_each(|error| tracing::warn!("passed over: {error}"));
+            found.errors().for_each(|error| tracing::warn!("skipped: {error}"));
             self.logged = true;
         }
         Ok(found)

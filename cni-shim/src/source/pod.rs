@@ -56,8 +56,8 @@ impl Pod {
             return Ok(());
         }
         let what = format!(
-            "pod `{who}` has the UID `{}` by now, and the sandbox is for the UID `{wanted}`; \
-             the runtime will remove this sandbox and make one for the new pod",
+            "pod `{who}` now has the UID `{}`, but the sandbox is for the UID `{wanted}`; \
+             the runtime will remove this sandbox and create one for the new pod",
             printable(&self.uid)
         );
         Err(SourceError::new(Kind::Replaced, what))

@@ -42,7 +42,7 @@ fn walk(whole: &str, value: &RawValue, depth: usize) -> Result<(), BadJson> {
             for (key, value) in serde_json::from_str::<Pairs<'_>>(text).map_err(here)?.0 {
                 walk(whole, value, depth)?;
                 if seen.contains(&key) {
-                    return Err(at(whole, value, format!("key `{}` stands there twice", printable(&key))));
+                    return Err(at(whole, value, format!("duplicate key `{}`", printable(&key))));
                 }
                 seen.insert(key);
             }

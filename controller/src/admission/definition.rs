@@ -118,8 +118,7 @@ fn without_config(question: &Question, nad: &Nad) -> Option<String> {
     let meant = sent.spec.is_object() && sent.annotation(CONFIGURATION).is_none();
     meant.then(|| {
         format!(
-            "the definition has no `spec.config`, so it is the configuration of the name `{}` on the nodes' disks; write `config` if \
-             it was spelled otherwise, as the API server drops such a key",
+            "the definition has no `spec.config`, so each node uses its own configuration named `{}`; if the key was misspelled, write `config`, because the API server drops unknown keys",
             nad.reference.name
         )
     })
@@ -132,11 +131,11 @@ fn delete(question: &Question, old: &Sent) -> Verdict {
         Some(_) if by_collector => Verdict::allow(),
         // It is on its way; to ask once more changes nothing.
         Some(pods) if old.metadata.deletion_timestamp.is_some() => Verdict::warn(vec![format!(
-            "network `{}` goes when the last pod has gone; {pods}",
+            "network `{}` is deleted when its last pod is gone; {pods}",
             old.reference()
         )]),
         Some(pods) => Verdict::refuse(format!(
-            "network `{}` cannot be deleted while pods are in it; {pods}; delete these pods first, or move them to another network",
+            "network `{}` cannot be deleted while pods use it; {pods}; delete these pods first, or move them to another network",
             old.reference()
         )),
     }
@@ -144,7 +143,7 @@ fn delete(question: &Question, old: &Sent) -> Verdict {
 
 fn changed_in_use(old: &Sent, pods: &str) -> Verdict {
     Verdict::refuse(format!(
-        "network `{}` cannot change while pods are in it; {pods}; make a definition under a new name and move the pods to it, or delete \
+        "network `{}` cannot change while pods use it; {pods}; create a definition with a new name and move the pods to it, or delete \
          these pods first",
         old.reference()
     ))

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 pub(super) enum NoAnswer {
     #[error("there was no answer in time")]
     Late,
-    #[error("the handler ended badly")]
+    #[error("the handler ended unexpectedly")]
     Panicked,
 }
 

@@ -112,7 +112,7 @@ async fn asking(
     }
     if sent.spec.as_ref().is_some_and(|spec| spec.host_network) {
         return Verdict::warn(vec![
-            "the pod uses the node's own network (`hostNetwork: true`), so it is attached to no other; its networks annotation has no effect"
+            "the pod uses the node's own network (`hostNetwork: true`), so it is not attached to other networks; its networks annotation has no effect"
                 .to_owned(),
         ]);
     }
@@ -196,8 +196,8 @@ fn verdict(judgement: Result<Judged, Refused>, missing: Missing) -> Verdict {
 
 /// Nobody is refused on hearsay: the node looks again before it attaches anything.
 fn unconfirmed(reference: &NadRef, why: &str) -> Verdict {
-    tracing::warn!(%reference, why, "a pod was let in unjudged: its network could not be read in time");
+    tracing::warn!(%reference, why, "a pod was admitted without a check: its network could not be read in time");
     Verdict::warn(vec![format!(
-        "network `{reference}` could not be checked in time, so the pod's node decides about it"
+        "network `{reference}` could not be checked in time, so the pod's node checks it"
     )])
 }

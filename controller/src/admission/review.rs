@@ -47,7 +47,7 @@ pub(super) struct User {
 
 /// A body that holds no question.
 #[derive(Debug, thiserror::Error)]
-#[error("the body is no `{KIND}` of `{API_VERSION}`: {0}")]
+#[error("the body is not a `{KIND}` of `{API_VERSION}`: {0}")]
 pub(super) struct NoReview(String);
 
 #[derive(Deserialize)]

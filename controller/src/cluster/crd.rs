@@ -88,14 +88,14 @@ impl Kept for Crd {
     async fn mended(&self, now: &DynamicObject, wrong: &str) {
         let about =
             About::Crd { name: self.name().to_owned(), uid: now.metadata.uid.clone().unwrap_or_default() };
-        let sentence = format!("restored, for {wrong}; who did that should leave this resource to Manifold");
+        let sentence = format!("restored because {wrong}; leave this resource to Manifold");
         self.events.tell(&about, Severity::Warning, Reason::CrdRestored, &sentence).await;
     }
 
     fn seen(&self, live: Option<&DynamicObject>) {
         if let Some(live) = live.filter(|l| l.metadata.deletion_timestamp.is_some()) {
             tracing::warn!(
-                "`{}` is being deleted, and made anew when it is gone",
+                "`{}` is being deleted and will be created again",
                 live.metadata.name.as_deref().unwrap_or_default()
             );
         }

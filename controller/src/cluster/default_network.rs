@@ -114,9 +114,8 @@ impl Kept for DefaultNetwork {
             Some(wanted) => (named(live) != Some(wanted))
                 .then(|| format!("the annotation `{CONFIGURATION}` is not `{wanted}`")),
             // It may be that of a `source` or `configuration` of before.
-            None => named(live).map(|name| {
-                format!("the annotation `{CONFIGURATION}` says `{name}`, and nothing is to be named")
-            }),
+            None => named(live)
+                .map(|name| format!("the annotation `{CONFIGURATION}` is `{name}`, but must not be set")),
         }
     }
 
@@ -137,7 +136,7 @@ impl Kept for DefaultNetwork {
         let reference = NadRef { namespace, name };
         let about = About::Definition { reference, uid: now.metadata.uid.clone().unwrap_or_default() };
         let sentence = format!(
-            "restored, for {wrong}; change `defaultNetwork` in the controller's configuration instead"
+            "restored because {wrong}; change `defaultNetwork` in the controller's configuration instead"
         );
         self.events.tell(&about, Severity::Warning, Reason::DefaultNetworkRestored, &sentence).await;
     }

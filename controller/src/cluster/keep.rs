@@ -63,7 +63,7 @@ async fn watch_and_mend<K: Kept>(kept: &K, metrics: &Metrics, term: &mut Term, s
             () = stop.asked() => return,
             event = watch.next() => match event {
                 Some(Ok(live)) => keeper.look(live),
-                Some(Err(error)) => tracing::warn!("the watch of `{}` begins anew: {error}", kept.name()),
+                Some(Err(error)) => tracing::warn!("the watch of `{}` restarts: {error}", kept.name()),
                 None => return,
             },
             () = at(due) => {

@@ -79,7 +79,7 @@ pub async fn serve(client: Client, config: Config, replica: &str, stop: Stop) ->
         () = &mut election => {}
         ended = &mut admission => {
             if !stop.is_asked() {
-                return ended.context("admission ended badly")?.and(Err(anyhow!("admission has ended")));
+                return ended.context("admission ended unexpectedly")?.and(Err(anyhow!("admission has ended")));
             }
             election.await;
         }

@@ -102,7 +102,7 @@ impl Events {
         let told = Told { about: about.clone(), severity, reason, sentence: sentence.to_owned() };
         if self.queue.try_send(Message::Tell(told)).is_err() {
             self.metrics.count(Outcome::Dropped);
-            tracing::warn!(?about, ?reason, "too many events wait; not told: {sentence}");
+            tracing::warn!(?about, ?reason, "too many events are queued; dropped: {sentence}");
         }
     }
 
@@ -138,7 +138,7 @@ impl Metrics {
         let metrics = Self::default();
         registry.register(
             "manifold_events",
-            "Events: posted, counted up in a series, dropped because too many waited, failed",
+            "Events by outcome: posted, counted in a series, dropped because the queue was full, or failed",
             metrics.0.clone(),
         );
         metrics

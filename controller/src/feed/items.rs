@@ -122,7 +122,7 @@ impl Splitter {
             return Ok(None);
         }
         if self.is_over || (self.depth == 0 && byte != b'{') {
-            return Err("it is no object");
+            return Err("it is not an object");
         }
         match (byte, self.depth, self.part) {
             (b'{', 0, _) => {

@@ -221,7 +221,7 @@ impl<T> Feed<T> {
 
     fn failed(&mut self, cause: Cause, why: &str) {
         (self.source.told)(Trouble::Restarted(cause));
-        tracing::warn!(resource = self.source.resource, ?cause, "the watch is begun again: {why}");
+        tracing::warn!(resource = self.source.resource, ?cause, "the watch restarts: {why}");
         if !std::mem::replace(&mut self.is_broken, true) {
             self.told = Some(Event::Interrupted);
         }

@@ -81,7 +81,7 @@ impl<T> Feed<T> {
                 self.works();
                 (None, State::Watch { version, lines: Some(lines) })
             }
-            Err(_) => (None, self.watch_failed(version, 0, "it said nothing for too long")),
+            Err(_) => (None, self.watch_failed(version, 0, "it was silent for too long")),
         }
     }
 

@@ -85,7 +85,7 @@ fn name_of(object: &Object) -> ObjectName {
 impl Judge<'_> {
     fn broken(&mut self, file: &str, why: &str, at: Position) {
         let sentence = format!("the document is not YAML: {why}");
-        let fix = "correct the line, or leave templates out of the folder".to_owned();
+        let fix = "correct the line, or remove templates from the folder".to_owned();
         self.report.findings.push(Complaint::new(Severity::Error, file, at, None, sentence, fix));
     }
 
@@ -156,8 +156,8 @@ impl Judge<'_> {
             self.report.findings.push(Complaint::of_finding(file, at, &name, finding));
         }
         if let Some(twin) = self.found.nads.insert(nad.reference.clone(), nad) {
-            let sentence = format!("the definition `{}` stands in these files twice", twin.reference);
-            let fix = "keep one of the two, or give one another name".to_owned();
+            let sentence = format!("duplicate definition `{}` in these files", twin.reference);
+            let fix = "keep one of the two, or rename one".to_owned();
             self.report.findings.push(Complaint::new(
                 Severity::Warning,
                 file,

@@ -113,7 +113,7 @@ impl Report {
     fn summary(&self) -> String {
         let count = |n: usize, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
         format!(
-            "{}, {} in {}: {}, {}; {} passed over",
+            "{}, {} in {}: {}, {}; {} skipped",
             count(self.count(Severity::Error), "error"),
             count(self.count(Severity::Warning), "warning"),
             count(self.files, "file"),

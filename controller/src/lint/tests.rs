@@ -44,7 +44,7 @@ fn a_slip_is_told_by_its_line_in_the_file() {
     );
     check(&quoted, &["a.yaml:7:15: error"]);
     let flow = format!("{HEAD}spec: {{config: '{{\"type\": \"macvlan\",}}'}}\n");
-    check(&flow, &["a.yaml:4:35: error: … a `,` stands before `}`"]);
+    check(&flow, &["a.yaml:4:35: error: … there is a trailing `,` before `}`"]);
     // Of a folded text only the key is known.
     let folded =
         format!("{HEAD}spec:\n  config: >\n    {{\"type\": \"macvlan\",\n    \"mode\": \"bridg\"}}\n");
@@ -92,7 +92,7 @@ fn other_kinds_are_counted_and_passed_over() {
     let other = "apiVersion: v1\nkind: ConfigMap\ndata: {config: '{'}\n---\n---\nvalues: true\n---\n1: 2\n";
     check(other, &[]);
     let told = human(&[("a.yaml", other), ("b.yaml", "")]);
-    assert_eq!(told, "0 errors, 0 warnings in 2 files: 0 definitions, 0 pods; 3 other objects passed over\n");
+    assert_eq!(told, "0 errors, 0 warnings in 2 files: 0 definitions, 0 pods; 3 other objects skipped\n");
 }
 
 const NETWORK: &str = "apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: {name: left}\nspec: {config: '{\"type\": \"macvlan\"}'}\n---\n";

@@ -311,10 +311,10 @@ impl Config {
         for link in self.executable.link_names() {
             link.parse::<PluginType>().context("`executable.links`")?;
             if link == crate::node::EXECUTABLE {
-                bail!("`executable.links` has `{link}`, which is the executable itself; take it out");
+                bail!("`executable.links` has `{link}`, which is the executable itself; remove it");
             }
             if !manifold_plan::check_config::bundled_types().any(|kind| kind == link) {
-                bail!("`executable.links` has `{link}`, which is no bundled plugin; take it out");
+                bail!("`executable.links` has `{link}`, which is not a bundled plugin; remove it");
             }
         }
         if !(600..=86_400).contains(&self.token.seconds) {
@@ -360,7 +360,7 @@ mod tests {
         let told = |text: &str| format!("{:#}", Config::parse(text).unwrap_err());
         for (text, words) in [
             ("host: {binDir: opt/cni}", "`host.binDir` is `opt/cni`, and must be an absolute path"),
-            ("executable: {links: [calico]}", "`calico`, which is no bundled plugin"),
+            ("executable: {links: [calico]}", "`calico`, which is not a bundled plugin"),
             ("executable: {links: [../x]}", "`executable.links`"),
             ("token: {seconds: 90000}", "must be from 600 to 86400"),
             ("limits: {addSeconds: 0}", "`limits.addSeconds` is 0"),

@@ -109,7 +109,9 @@ impl Credentials {
                 Ok(life) => {
                     self.metrics.renewed(Renewal::Renewed);
                     if marked {
-                        tracing::info!("the API server had refused the shim's token; it has another one now");
+                        tracing::info!(
+                            "the API server had rejected the plugin's token; the plugin has a new one"
+                        );
                         let _ = fs::remove_file(self.mark());
                     }
                     wait = FIRST_WAIT;
@@ -118,7 +120,7 @@ impl Credentials {
                 Err(error) => {
                     self.metrics.renewed(Renewal::Failed);
                     tracing::warn!(
-                        "the shim's token is not renewed, and the one that it has stays: {error:#}"
+                        "the plugin's token is not renewed, and the current one stays in use: {error:#}"
                     );
                     wait = (wait * 2).min(if marked { MARKED_WAIT } else { LONGEST_WAIT });
                     wait
@@ -179,7 +181,7 @@ impl Credentials {
         let server = Server::of(&self.config.api_server, &self.base).await?;
         write(&self.folder, &token, &kubeconfig::text(&server)).with_context(|| {
             format!(
-                "credentials cannot be written to `{}`; see that the folder can be written",
+                "credentials cannot be written to `{}`; check that the folder can be written",
                 self.folder.display()
             )
         })?;
@@ -198,7 +200,7 @@ impl Credentials {
         .with_context(|| {
             let (namespace, account) = (&self.config.namespace, &self.config.shim_account);
             format!(
-                "no token of `{namespace}/{account}` is to be had; see that the account exists and that `create` of \
+                "a token of `{namespace}/{account}` cannot be obtained; check that the account exists and that `create` of \
                  `serviceaccounts/token` with that name is granted in `{namespace}`"
             )
         })

@@ -210,8 +210,8 @@ mod tests {
         let all = [("00-manifold.conflist", OURS), ("05-x.conflist", renamed.as_str())];
         assert_eq!(complete(&nad(None, None), &files(&all), None).annotations.len(), 0);
         check(&nad(None, None), &all, &["manifold"], Err("no network configuration in the folder is named"));
-        check(&nad(None, Some("manifold")), &all, &["manifold"], Err("would call itself for ever"));
-        check(&nad(Some(OURS), None), &all, &["manifold"], Err("would call itself for ever"));
+        check(&nad(None, Some("manifold")), &all, &["manifold"], Err("would call itself forever"));
+        check(&nad(Some(OURS), None), &all, &["manifold"], Err("would call itself forever"));
     }
 
     #[test]
@@ -221,7 +221,7 @@ mod tests {
             let all = [("00-multus.conf", multus.as_str()), ("10-calico.conflist", CALICO)];
             let plugins = [kind, "calico", "calico-ipam"];
             check(&nad(None, None), &all, &plugins, Ok(&["portMappings"]));
-            let refused = Err("would call itself for ever");
+            let refused = Err("would call itself forever");
             check(&nad(None, Some("multus-cni-network")), &all, &plugins, refused);
         }
     }

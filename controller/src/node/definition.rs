@@ -50,9 +50,7 @@ pub async fn follow(client: Client, namespace: &str, name: &str, seen: watch::Se
         match followed {
             Ok(()) => failures = 0,
             Err(why) => {
-                tracing::warn!(
-                    "the definition `{namespace}/{name}` cannot be followed, again in a moment: {why:#}"
-                );
+                tracing::warn!("the definition `{namespace}/{name}` cannot be watched; retrying: {why:#}");
                 failures += 1;
             }
         }

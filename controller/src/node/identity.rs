@@ -27,7 +27,7 @@ pub async fn of(client: &Client) -> anyhow::Result<Identity> {
     let (how, question) = (PostParams::default(), SelfSubjectReview::default());
     let answer = timeout(ANSWER, api.create(&how, &question)).await;
     let answer = answer.map_err(|_| anyhow!("no answer in time"))?.context(
-        "the API server does not say who this is; grant `create` of `selfsubjectreviews` in `authentication.k8s.io`",
+        "the API server does not say which account this is; grant `create` of `selfsubjectreviews` in `authentication.k8s.io`",
     )?;
     let user = answer.status.and_then(|status| status.user_info).unwrap_or_default();
     let who = user.username.unwrap_or_default();

@@ -130,7 +130,7 @@ impl Keeper {
                 .push("what the Node object says of the container runtime is not known yet".to_owned());
         }
         if !told.credentials {
-            round.missing.push("the shim has no credentials yet that the API server takes".to_owned());
+            round.missing.push("the plugin has no credentials yet that the API server accepts".to_owned());
         }
         let result = self.conflist(served.as_ref(), &files, told, now, &mut round);
         self.settle(result, "the configuration cannot be written", Folder::of_configurations, &mut round);
@@ -152,7 +152,7 @@ impl Keeper {
         }
         let links = self.config.executable.link_names();
         if self.installed && delay > Duration::ZERO && !self.is_installed() {
-            round.missing.push("the executables are changed by somebody else again and again".to_owned());
+            round.missing.push("another program keeps changing the executables".to_owned());
             return Ok(());
         }
         let Config { host, executable, .. } = &self.config;
@@ -164,7 +164,7 @@ impl Keeper {
         round.did.extend(looked.written.into_iter().map(did));
         if looked.taken != self.taken {
             tracing::warn!(
-                "these names stay with the plugins of others that have them: {}",
+                "these names belong to other plugins and are left alone: {}",
                 looked.taken.join(", ")
             );
             self.taken = looked.taken;
@@ -292,10 +292,9 @@ impl Keeper {
         if delay > Duration::ZERO {
             round.again = Some(round.again.map_or(delay, |again| again.min(delay)));
             let Wrong::Undone(what) = wrong else { return Ok(()) };
-            round.missing.push(format!(
-                "the configuration is undone by somebody else again and again: {}",
-                what.with_remedy()
-            ));
+            round
+                .missing
+                .push(format!("another program keeps undoing the configuration: {}", what.with_remedy()));
             return Ok(());
         }
         let before = self.record.conflist.clone().unwrap_or_default();
@@ -370,8 +369,8 @@ fn wrong(
             Some(bytes) if bytes == written.as_bytes() => Some(Wrong::News),
             other => Some(Wrong::Undone(Undone::changed(other.unwrap_or_default()))),
         },
-        [_] => Some(Wrong::Undone(Undone::new("it was not the first of the folder any more"))),
-        _ => Some(Wrong::Undone(Undone::new("there was more than one of it"))),
+        [_] => Some(Wrong::Undone(Undone::new("it was no longer the first in the folder"))),
+        _ => Some(Wrong::Undone(Undone::new("there was more than one copy of it"))),
     }
 }
 

@@ -53,7 +53,7 @@ fn address(host: &str, port: &str) -> String {
 
 /// The URL with an address in place of a name, and that name.
 async fn resolved(url: &str) -> anyhow::Result<(String, Option<String>)> {
-    let uri: http::Uri = url.parse().with_context(|| format!("`apiServer.address` `{url}` is no URL"))?;
+    let uri: http::Uri = url.parse().with_context(|| format!("`apiServer.address` `{url}` is not a URL"))?;
     let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
     let port = uri.port_u16().unwrap_or(443);
     if host.parse::<std::net::IpAddr>().is_ok() {
@@ -62,7 +62,7 @@ async fn resolved(url: &str) -> anyhow::Result<(String, Option<String>)> {
     let found = timeout(Duration::from_secs(5), tokio::net::lookup_host((host.as_str(), port))).await;
     let found: Option<SocketAddr> = found
         .map_err(|_| anyhow!("`{host}` of `apiServer.address` is not resolved in time"))?
-        .with_context(|| format!("`{host}` of `apiServer.address` cannot be resolved; give an address"))?
+        .with_context(|| format!("`{host}` of `apiServer.address` cannot be resolved; use an address"))?
         .next();
     let found = found.with_context(|| format!("`{host}` of `apiServer.address` has no address"))?;
     Ok((format!("https://{found}"), Some(host)))

@@ -171,14 +171,13 @@ impl Metrics {
         };
         registry.register(
             "manifold_node_calls",
-            "Calls of the runtime that ended; superseded: another pod of that name is there by now; parked: a DEL that \
-             is tried again by the sweep",
+            "Calls of the runtime that ended; superseded: another pod now has that name; parked: a DEL that the sweep retries",
             all.calls.clone(),
         );
         registry.register(
             "manifold_node_networks",
             format!(
-                "Networks that were attached or detached; the first {NETWORKS} have a label of their own, what comes later is `{OTHER}`"
+                "Networks that were attached or detached; the first {NETWORKS} have a label of their own, later ones are `{OTHER}`"
             ),
             all.networks.clone(),
         );
@@ -191,23 +190,22 @@ impl Metrics {
         );
         registry.register(
             "manifold_node_outcomes_lost",
-            "Calls that nobody can tell of; dropped: the spool was full; damaged: the line made no sense",
+            "Calls whose outcome was lost; dropped: the spool was full; damaged: the line could not be read",
             all.lost.clone(),
         );
         registry.register(
             "manifold_node_files",
-            "Files that were put on the node, and restored",
+            "Files that were installed on the node or restored",
             all.files.clone(),
         );
         registry.register(
             "manifold_node_rivals",
-            "How often the configuration was restored, by who had undone it as far as that leaves traces; between, pods start \
-             without their networks",
+            "How often the configuration was restored, by the program that had undone it where that is known; until then pods start without their networks",
             all.rivals.clone(),
         );
         registry.register(
             "manifold_node_token_renewals",
-            "Renewals of the shim's token",
+            "Renewals of the plugin's token",
             all.renewals.clone(),
         );
         registry.register(
@@ -220,19 +218,15 @@ impl Metrics {
             "Pods of this node whose status is not at the API server yet",
             all.unpublished.clone(),
         );
-        registry.register(
-            "manifold_node_serves",
-            "1 while nothing stands in the way of an ADD",
-            all.serves.clone(),
-        );
+        registry.register("manifold_node_serves", "1 while the node can attach pods", all.serves.clone());
         registry.register(
             "manifold_node_token_expires_seconds",
-            "When the shim's token ends, in seconds since 1970",
+            "When the plugin's token expires, in seconds since 1970",
             all.token_expires.clone(),
         );
         registry.register(
             "manifold_node_token_next_renewal_seconds",
-            "How long after the last renewal of the shim's token, or the last try, comes the next",
+            "Time from the last renewal of the plugin's token, or the last attempt, to the next one",
             all.next_renewal.clone(),
         );
         all

@@ -63,7 +63,7 @@ async fn ask(client: &Client, name: &str) -> Result<Option<Facts>, String> {
         })),
         Ok(Err(kube::Error::Api(status))) if status.code == 403 => {
             tracing::info!(
-                "the Node may not be read, so the configuration is written in CNI 1.0.0 and the runtime is taken to pass annotations; set `cniVersion` and `podAnnotations`, or grant `get` of nodes"
+                "the Node may not be read, so the configuration is written in CNI 1.0.0 and the runtime is assumed to pass annotations; set `cniVersion` and `podAnnotations`, or grant `get` of nodes"
             );
             Ok(None)
         }

@@ -51,7 +51,9 @@ impl Outcomes {
         match batch.done() {
             Ok(()) => true,
             Err(why) => {
-                tracing::warn!("the outcomes of calls cannot be put away, and will be told again: {why}");
+                tracing::warn!(
+                    "the outcomes of calls cannot be removed from the spool and will be reported again: {why}"
+                );
                 false
             }
         }
@@ -121,7 +123,7 @@ fn sentence(outcome: &Outcome) -> Option<(Severity, Reason, String)> {
         (Verb::Add, Ended::Failed) => Some((Severity::Warning, Reason::NetworksNotAttached, message)),
         (Verb::Del, Ended::Failed) => Some((Severity::Warning, Reason::NetworksNotDetached, message)),
         (Verb::Del, Ended::Parked) => {
-            let sentence = format!("given up for now, and tried again every hour: {message}");
+            let sentence = format!("given up for now and retried every hour: {message}");
             Some((Severity::Warning, Reason::NetworksNotDetached, sentence))
         }
         _ => None,

@@ -29,7 +29,7 @@ pub fn look(config: &Config) -> anyhow::Result<()> {
         format!("the executable `{}` cannot be read; name it in `executable.source`", source.display())
     })?;
     if begin != ELF {
-        bail!("`{}` (`executable.source`) is no executable of Linux", source.display());
+        bail!("`{}` (`executable.source`) is not a Linux executable", source.display());
     }
     Ok(())
 }
@@ -55,7 +55,7 @@ mod tests {
         let told = format!("{:#}", look(&config).unwrap_err());
         assert!(told.contains("`executable.source`"), "{told}");
         fs::write(dir.path().join("none"), "text").unwrap();
-        assert!(look(&config).unwrap_err().to_string().contains("no executable of Linux"));
+        assert!(look(&config).unwrap_err().to_string().contains("not a Linux executable"));
         fs::remove_dir_all(host_conf(&config)).unwrap();
         fs::write(host_conf(&config), "a file where the folder should be").unwrap();
         let told = format!("{:#}", look(&config).unwrap_err());

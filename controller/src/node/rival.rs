@@ -73,9 +73,9 @@ impl Undone {
         match rival {
             Rival::Cilium => format!("{what}; set `cni.exclusive=false` in the values of Cilium"),
             Rival::Istio | Rival::Linkerd => format!(
-                "{what}; have it write into the default network's own file, which `defaultNetwork.source=existing` follows"
+                "{what}; configure it to write into the default network's own file, which `defaultNetwork.source=existing` follows"
             ),
-            Rival::Unknown => format!("{what}; see who else writes to that folder, and have it stop"),
+            Rival::Unknown => format!("{what}; find the program that writes to that folder, and stop it"),
         }
     }
 }

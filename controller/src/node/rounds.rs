@@ -73,7 +73,7 @@ impl Rounds {
     fn must_ask_first(&self) -> bool {
         let first = !self.news.seen.borrow().told && !self.keeper.has_installed();
         if first {
-            let sentence = "the API server has not said yet whether Manifold is to be here".to_owned();
+            let sentence = "it is not known yet whether Manifold is to be installed here".to_owned();
             *self.missing.lock().unwrap_or_else(PoisonError::into_inner) = vec![sentence];
         }
         first
@@ -86,8 +86,8 @@ impl Rounds {
         let mut known = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
         if *known != missing {
             match missing.is_empty() {
-                true => tracing::info!("this node serves: nothing stands in the way of an ADD"),
-                false => tracing::info!("stands in the way: {}", missing.join("; ")),
+                true => tracing::info!("this node is ready to attach pods"),
+                false => tracing::info!("not ready: {}", missing.join("; ")),
             }
             *known = missing;
         }
@@ -139,14 +139,14 @@ impl Rounds {
             Did::RestoredExecutable(name) => {
                 self.metrics.wrote(File::Executable, Written::Restored);
                 let sentence = format!(
-                    "`{bin}/{name}` was restored, for somebody had changed it; see who else writes to that folder"
+                    "`{bin}/{name}` was restored because another program had changed it; find the program that writes to that folder"
                 );
                 self.event(Reason::ExecutableRestored, sentence);
             }
             Did::RestoredConfiguration(name, undone) => {
                 self.metrics.wrote(File::Configuration, Written::Restored);
                 self.metrics.undone_by(undone.rival);
-                let sentence = format!("`{conf}/{name}` was restored, for {}", undone.with_remedy());
+                let sentence = format!("`{conf}/{name}` was restored because {}", undone.with_remedy());
                 self.event(Reason::ConfigurationRestored, sentence);
             }
         }
@@ -204,9 +204,9 @@ impl Rounds {
             }
             Ok(done) => (
                 true,
-                format!("{node}: the CNI folders are given back, but for this: {}", done.left.join("; ")),
+                format!("{node}: the CNI folders are restored except for this: {}", done.left.join("; ")),
             ),
-            Err(why) => (false, format!("{node}: the CNI folders cannot be given back: {why}")),
+            Err(why) => (false, format!("{node}: the CNI folders cannot be restored: {why}")),
         }
     }
 }

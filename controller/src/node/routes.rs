@@ -36,7 +36,7 @@ pub fn apply(net: &Net, wanted: &BTreeMap<IpNet, IpAddr>) -> Result<Routed, NetE
             continue;
         }
         if others.iter().any(|route| route.dst == *cidr) {
-            routed.left.push(format!("`{cidr}` has a route of somebody else already, which stays"));
+            routed.left.push(format!("`{cidr}` already has a route of another program, which stays"));
             continue;
         }
         match way(net, *gateway)? {

@@ -113,7 +113,7 @@ impl Statuses {
         let (folder, one) = (self.state_dir.clone(), one.clone());
         let noted = tokio::task::spawn_blocking(move || note(&folder, &one, status)).await;
         if let Ok(Err(why)) = noted {
-            tracing::info!("that a status is published is not noted, so it is published again later: {why}");
+            tracing::info!("a published status could not be recorded, so it is published again later: {why}");
         }
     }
 
@@ -124,7 +124,7 @@ impl Statuses {
             uid: one.uid.clone(),
         };
         let sentence = format!(
-            "the pod is attached, but its `network-status` is not published yet ({}); see the log of the node agent on its node",
+            "the pod is attached, but its `network-status` is not published yet ({}); check the log of the node agent on its node",
             one.why
         );
         self.events.tell(&about, Severity::Warning, Reason::NetworkStatusNotPublished, &sentence).await;

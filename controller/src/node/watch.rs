@@ -62,7 +62,7 @@ fn warn_once(why: nix::errno::Errno, paths: &[PathBuf], told: &mut bool) {
     if !std::mem::replace(told, true) {
         tracing::warn!(
             ?paths,
-            "changes cannot be watched ({why}), so it is looked every {BLIND:?}; raise `fs.inotify.max_user_instances`"
+            "changes cannot be watched ({why}), so the folders are checked every {BLIND:?}; raise `fs.inotify.max_user_instances`"
         );
     }
 }

@@ -26,14 +26,14 @@ pub(super) async fn definitions(client: &Client) -> anyhow::Result<Vec<Definitio
 pub(super) async fn mark(client: &Client, config: &Config, mark: &str) -> anyhow::Result<()> {
     annotate(client, config, &json!(mark))
         .await
-        .context("the definition of the default network cannot be marked, so no node is told")
+        .context("the definition of the default network cannot be marked, so no node starts to uninstall")
 }
 
 /// The nodes install themselves again, and take pods down that have waited for it.
 pub(super) async fn unmark(client: &Client, config: &Config) -> anyhow::Result<()> {
-    annotate(client, config, &Value::Null)
-        .await
-        .context("the mark of an earlier removal cannot be taken off the definition of the default network")
+    annotate(client, config, &Value::Null).await.context(
+        "the mark of an earlier removal cannot be removed from the definition of the default network",
+    )
 }
 
 async fn annotate(client: &Client, config: &Config, value: &Value) -> Result<(), kube::Error> {
@@ -74,8 +74,7 @@ pub(super) async fn let_go(client: &Client, config: &Config) -> anyhow::Result<(
         let api = objects::of_namespace(client.clone(), reference.namespace.as_str());
         let change = json!({"metadata": {"uid": definition.uid, "finalizers": left}});
         let patched = patch(&api, reference.name.as_str(), &change).await;
-        unless_gone(patched)
-            .with_context(|| format!("the finalizer of `{reference}` cannot be taken off"))?;
+        unless_gone(patched).with_context(|| format!("the finalizer of `{reference}` cannot be removed"))?;
     }
     if config.default_network.source != DefaultSource::Unmanaged {
         let api = objects::of_namespace(client.clone(), &config.namespace);

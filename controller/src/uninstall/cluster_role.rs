@@ -48,7 +48,7 @@ impl ClusterRole {
             }
             if Instant::now() >= deadline {
                 bail!(
-                    "the pods of the controller do not end ({}); see their events, then uninstall again",
+                    "the pods of the controller do not end ({}); check their events, then uninstall again",
                     left.join(", ")
                 );
             }

@@ -45,7 +45,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = arguments.config.as_deref().map_or_else(|| Ok(Config::default()), Config::read)?;
     let runtime =
-        Builder::new_current_thread().enable_all().build().context("the event loop cannot be made")?;
+        Builder::new_current_thread().enable_all().build().context("the event loop cannot be created")?;
     runtime.block_on(async {
         let client = connect::client(arguments.kubeconfig.as_deref()).await?;
         uninstall(&client, &config, arguments.leave, Duration::from_secs(arguments.wait)).await
@@ -73,7 +73,7 @@ pub async fn uninstall(client: &Client, config: &Config, leave: bool, wait: Dura
             // An earlier run may have stopped it already; then how many there were is not known.
             role.start(replicas.max(1)).await?;
         }
-        bail!("these nodes have not given their CNI folders back:\n{}", answers.open.join("\n"));
+        bail!("these nodes have not restored their CNI folders:\n{}", answers.open.join("\n"));
     }
     for node in nodes.down() {
         tracing::warn!("{node} is down and was left: run `manifold uninstall` there when it is up again");
@@ -94,7 +94,7 @@ async fn refuse(client: &Client, config: &Config, nodes: &Nodes) -> anyhow::Resu
     let down: Vec<String> = nodes.down().map(|node| format!("`{node}`")).collect();
     if !down.is_empty() {
         bail!(
-            "{} down, and could not give the CNI folders back: start them, or delete their Node objects, or leave them as they \
+            "{} down, and could not restore their CNI folders: start them, or delete their Node objects, or leave them as they \
              are: `--leave`, in the chart `uninstall.leave=true`",
             if let [one] = &*down {
                 format!("the node {one} is")

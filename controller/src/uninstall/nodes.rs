@@ -104,7 +104,7 @@ fn line(node: &str, answer: Option<&(bool, String)>) -> String {
     match answer {
         Some((_, said)) => format!("{node}: {said}"),
         None => format!(
-            "{node}: no answer; see the node agent's log there, or run `manifold uninstall` on that node by hand"
+            "{node}: no answer; check the node agent's log there, or run `manifold uninstall` on that node by hand"
         ),
     }
 }

@@ -21,7 +21,7 @@ pub(super) async fn with_own_network(client: &Client, namespace: &str) -> anyhow
     loop {
         let page = api.list_metadata(&params).await;
         let page =
-            page.context("the pods cannot be listed, so nobody knows which are in the built-in network")?;
+            page.context("the pods cannot be listed, so it is unknown which use the built-in network")?;
         let others = page.items.iter().filter(|pod| !is_ours(pod, namespace));
         names.extend(others.map(|pod| format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any())));
         match page.metadata.continue_.filter(|token| !token.is_empty()) {

@@ -181,7 +181,7 @@ fn in_use(definition: &Definition, users: &UsersOf) -> Verdict {
         _ => format!("; {foreign} of them from other namespaces: {}", listed(*foreign, names)),
     };
     let sentence = format!(
-        "it is being deleted and stays until its pods have gone: {verb} ({}){from_elsewhere}; delete these pods",
+        "it is being deleted and stays until its pods are gone: {verb} ({}){from_elsewhere}; delete these pods",
         listed(users.count, &users.names)
     );
     Verdict::new("True", Reason::KeptForPods, sentence)
@@ -246,7 +246,7 @@ fn news(definition: &Definition, users: &UsersOf, wanted: &NadStatus) -> Vec<New
     }
     let is_released = definition.nad.is_terminating() && finalizer(definition, users) == Finalizer::Remove;
     if is_released {
-        let sentence = "the last pod that used the network has gone, so its deletion goes on";
+        let sentence = "the last pod that used the network is gone, so its deletion continues";
         tell(Severity::Normal, events::Reason::NetworkReleased, sentence);
     }
     news

@@ -90,12 +90,12 @@ impl Metrics {
         };
         new.register_gauges(registry);
         registry.register("manifold_usage_writes", "Writes to definitions", new.writes.clone());
-        let told = "From a change of a definition or its pods to the status that tells it; without the default network, whose \
+        let told = "From a change of a definition or its pods to the status that reports it; without the default network, whose \
                     count may take ten seconds";
         registry.register("manifold_usage_lag_seconds", told, new.lag.clone());
         registry.register(
             "manifold_usage_watch_restarts",
-            "Lists and watches begun again",
+            "Restarted lists and watches",
             new.restarts.clone(),
         );
         registry.register(

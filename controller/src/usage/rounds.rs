@@ -12,8 +12,7 @@ use crate::usage::worker::Worker;
 
 const MISSING: &str =
     "the pod runs and asked for networks, but has no network status; its node is asked to publish it";
-const HOPELESS: &str = "the pod still has no network status, so its node knows of no networks of it: it was started without them, \
-                        as while another configuration was the first of its node (see `ConfigurationRestored` there); delete the pod so that it is created again with its networks";
+const HOPELESS: &str = "the pod still has no network status, so it was started without its networks, for example while another configuration was the first on its node (see `ConfigurationRestored` there); delete the pod so that it is created again with its networks";
 
 impl Worker {
     pub(super) async fn round(&mut self) {

@@ -216,7 +216,7 @@ impl Worker {
         let nad = observed.definition.reference().clone();
         if let Some(why) = &observed.unreadable {
             self.metrics.malformed(Resource::Definitions);
-            tracing::warn!("definition `{nad}` has another shape than a definition: {why}");
+            tracing::warn!("definition `{nad}` is malformed: {why}");
         }
         self.definitions.insert(nad.clone(), observed);
         self.want(&nad);

@@ -56,7 +56,7 @@ impl FromStr for Offset {
             .ok()
             .filter(canonical)
             .and_then(Self::new)
-            .ok_or_else(|| BadCidr::new(raw, "is no offset; write a number from 0 to 15"))
+            .ok_or_else(|| BadCidr::new(raw, "is not an offset; write a number from 0 to 15"))
     }
 }
 
@@ -138,7 +138,7 @@ impl BlockCidr {
         let bad = || {
             BadCidr::new(
                 raw,
-                "is no name of an AddressBlock; it is the domain, a dot and the block's first address with `-`, as in `default.10-1-7-16`",
+                "is not a name of an AddressBlock; it is the domain, a dot and the block's first address with `-`, as in `default.10-1-7-16`",
             )
         };
         let (domain, start) = raw.split_once('.').ok_or_else(bad)?;
@@ -168,9 +168,9 @@ impl FromStr for BlockCidr {
     type Err = BadCidr;
 
     fn from_str(raw: &str) -> Result<Self, BadCidr> {
-        let address: IpAddr = raw
-            .parse()
-            .map_err(|_| BadCidr::new(raw, "is no block's first address; write one such as `10.1.7.16`"))?;
+        let address: IpAddr = raw.parse().map_err(|_| {
+            BadCidr::new(raw, "is not a block's first address; write one such as `10.1.7.16`")
+        })?;
         if let IpAddr::V6(v6) = address
             && v6.to_ipv4_mapped().is_some()
         {

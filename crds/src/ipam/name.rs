@@ -49,7 +49,7 @@ fn label_end(raw: &str) -> Option<&'static str> {
         return Some("it is longer than 63 characters");
     }
     if !raw.bytes().all(inner) {
-        return Some("only letters, digits, `-`, `_` and `.` may stand in it");
+        return Some("only letters, digits, `-`, `_` and `.` are allowed");
     }
     let ends = first.is_ascii_alphanumeric() && last.is_ascii_alphanumeric();
     (!ends).then_some("it must begin and end with a letter or a digit")

@@ -40,7 +40,7 @@ struct Parts<'a> {
 impl<'a> Parts<'a> {
     fn of(raw: &'a str) -> Result<Self, Problem> {
         if raw.is_empty() {
-            return Err((None, "it is empty; remove the comma too many".to_owned()));
+            return Err((None, "it is empty; remove the extra comma".to_owned()));
         }
         if raw.matches('@').count() > 1 {
             return Err((

@@ -132,7 +132,7 @@ impl Element {
     fn no_name(&self) -> String {
         let slip = self.object.keys().find(|key| !KEYS.contains(key) && nearest(key, ["name"]).is_some());
         let hint =
-            slip.map(|key| format!("; did you mean it where `{}` is?", printable(key))).unwrap_or_default();
+            slip.map(|key| format!("; did you mean it instead of `{}`?", printable(key))).unwrap_or_default();
         format!("it is missing, and every element needs it{hint}")
     }
 
@@ -174,7 +174,7 @@ impl Element {
             let ip: address::IpRequest =
                 text.parse().map_err(|e: address::BadAddress| self.bad("ips", e.to_string()))?;
             if out.iter().any(|other| other.address == ip.address) {
-                return Err(self.bad("ips", format!("`{}` stands there twice", ip.address)));
+                return Err(self.bad("ips", format!("`{}` is listed twice", ip.address)));
             }
             out.push(ip);
         }
@@ -217,7 +217,7 @@ impl Element {
 
     fn check_together(&self, selection: &Selection) -> Result<(), BadSelection> {
         if !selection.ips.is_empty() && selection.ipam_claim_reference.is_some() {
-            let why = "`ips` stands beside it, and only one of the two can say which addresses to take";
+            let why = "`ips` is set as well, and only one of the two can choose the addresses";
             return Err(self.bad("ipam-claim-reference", why));
         }
         let gateways = selection.default_route.as_deref().unwrap_or_default();

@@ -30,7 +30,7 @@ impl Oddity {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => {
                 let key = manifold_cni::name::printable(key);
-                format!("remove it, or call it `example.com/{key}` if another program reads it")
+                format!("remove it, or rename it `example.com/{key}` if another program reads it")
             }
         };
         Self::new(place, "there is no such key, so it has no effect", fix)

@@ -125,9 +125,9 @@ fn the_long_form_is_a_list_of_maps() {
     refused(r#"[{"name":"a"}"#, &["not valid JSON", "line 1"]);
     refused(r#"[{"name":"a"}] x"#, &["not valid JSON"]);
     refused("\u{feff}[{\"name\":\"a\"}]", &["not valid JSON"]);
-    refused(r#"[{"name":"a","name":"b"}]"#, &["twice"]);
+    refused(r#"[{"name":"a","name":"b"}]"#, &["duplicate key"]);
     refused(r#"[{"name":"a","cni-args":{"a":"\ud800"}}]"#, &["not valid JSON"]);
-    refused(r#"[{"name":"a","cni-args":{"x":{"k":1,"k":2}}}]"#, &["twice"]);
+    refused(r#"[{"name":"a","cni-args":{"x":{"k":1,"k":2}}}]"#, &["duplicate key"]);
     refused(
         &format!("[{{\"name\":\"a\",\"cni-args\":{{\"a\":{}{}}}}}]", "[".repeat(10_000), "]".repeat(10_000)),
         &["JSON"],

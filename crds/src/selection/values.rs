@@ -5,8 +5,7 @@ use std::net::IpAddr;
 use manifold_cni::name::printable;
 use serde::{Deserialize, Serialize};
 
-pub(super) const PORTS_SHAPE: &str = "a list of maps with the whole numbers `hostPort` and `containerPort`, and perhaps \
-                                      `protocol` and `hostIP`";
+pub(super) const PORTS_SHAPE: &str = "a list of maps with the whole numbers `hostPort` and `containerPort`, and optionally `protocol` and `hostIP`";
 pub(super) const BANDWIDTH_SHAPE: &str =
     "a map of the whole numbers `ingressRate`, `ingressBurst`, `egressRate` and `egressBurst`";
 
@@ -136,7 +135,7 @@ impl Bandwidth {
             [("ingress", out.ingress_rate, out.ingress_burst), ("egress", out.egress_rate, out.egress_burst)]
         {
             if burst.is_some() && rate.is_none() {
-                return Err(format!("`{way}Burst` needs `{way}Rate` beside it"));
+                return Err(format!("`{way}Burst` needs `{way}Rate` as well"));
             }
         }
         Ok((out != Self::default()).then_some(out))

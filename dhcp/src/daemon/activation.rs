@@ -18,7 +18,7 @@ pub(super) fn listener(activation: &Activation) -> anyhow::Result<Option<UnixLis
         _ if !own => Ok(None),
         0 => Ok(None),
         1 => Ok(Some(take())),
-        n => bail!("systemd passes {n} sockets, and the daemon takes one; mend the socket unit"),
+        n => bail!("systemd passes {n} sockets, but the daemon takes one; fix the socket unit"),
     }
 }
 

@@ -44,7 +44,7 @@ impl Flags {
         let mut words = words;
         while let Some(word) = words.next() {
             let bare = word.strip_prefix("--").or_else(|| word.strip_prefix('-'));
-            let bare = bare.ok_or_else(|| format!("`{word}` is no flag\n{USAGE}"))?;
+            let bare = bare.ok_or_else(|| format!("`{word}` is not a flag\n{USAGE}"))?;
             let (name, inline) = match bare.split_once('=') {
                 Some((name, value)) => (name, Some(value.to_owned())),
                 None => (bare, None),
@@ -92,7 +92,7 @@ pub(super) fn behind(prefix: Option<&Path>, path: &Path) -> PathBuf {
 
 /// Numbers with units, one after another: `10s`, `1m30s`, `500ms`.
 fn duration(name: &str, text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`-{name} {text}` is no duration; write it like `10s`, `1m30s` or `500ms`");
+    let wrong = || format!("`-{name} {text}` is not a duration; write it like `10s`, `1m30s` or `500ms`");
     let mut rest = text;
     let mut sum = Duration::ZERO;
     while !rest.is_empty() {
@@ -144,11 +144,11 @@ mod tests {
     fn what_is_wrong_is_told() {
         for (words, part) in [
             ("-colour red", "no flag `-colour`"),
-            ("daemon", "is no flag"),
+            ("daemon", "is not a flag"),
             ("-timeout", "needs a value"),
-            ("-timeout 10", "is no duration"),
-            ("-timeout 0s", "is no duration"),
-            ("-timeout 99999999999999999999s", "is no duration"),
+            ("-timeout 10", "is not a duration"),
+            ("-timeout 0s", "is not a duration"),
+            ("-timeout 99999999999999999999s", "is not a duration"),
         ] {
             let told = parse(words).unwrap_err();
             assert!(told.contains(part), "{words}: {told}");

@@ -34,7 +34,7 @@ pub struct Activation {
 pub fn run(flags: &Flags, activation: &Activation) -> anyhow::Result<()> {
     // Blocked before the first thread starts, so that every thread has them blocked and only the server takes them.
     let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT]);
-    signals.thread_block().context("signals cannot be held back")?;
+    signals.thread_block().context("signals cannot be blocked")?;
     let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC).context("signals cannot be read")?;
     let (listener, own_socket) = match activation::listener(activation)? {
         Some(listener) => (listener, None),
@@ -77,7 +77,7 @@ fn listen(path: &Path) -> anyhow::Result<UnixListener> {
         made.with_context(|| format!("the folder `{}` cannot be made", folder.display()))?;
     }
     if is_served(path)? {
-        bail!("another daemon serves at `{}`; end it first, or give another `-socketpath`", path.display());
+        bail!("another daemon serves at `{}`; stop it first, or use another `-socketpath`", path.display());
     }
     // What lies there is of a daemon that was killed.
     let _ = fs::remove_file(path);

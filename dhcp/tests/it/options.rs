@@ -84,7 +84,7 @@ fn a_silent_server_is_asked_again_and_given_up_in_time() {
     let pod = bed.linked_pod("v1");
     let began = std::time::Instant::now();
     let (code, text) = bed.add(&bed.dhcp(json!({})), "c1", &pod).bad();
-    assert!(text.contains("no more tries") && code == 11, "{code} {text}");
+    assert!(text.contains("giving up") && code == 11, "{code} {text}");
     assert!(began.elapsed().as_secs() >= 6, "not before its time");
     // Pauses of one to three seconds.
     let tries = server.count(MessageType::Discover);

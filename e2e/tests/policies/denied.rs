@@ -136,7 +136,7 @@ fn a_refusal_names_the_pods_in_the_way_and_the_way_out() {
     let (edit, release) = (json!({"spec": {"config": "[]"}}), json!({"metadata": {"finalizers": null}}));
     let without = refused(edit.clone());
     assert!(without.contains("pods use this network, so its configuration"), "{without}");
-    assert!(without.contains("make a definition under a new name"), "{without}");
+    assert!(without.contains("create a definition with a new name"), "{without}");
     let names = ["shop/cart-1", "shop/cart-2"];
     let status = |pods: u32| json!({"status": {"pods": pods, "podNames": names}});
     bed.must(Who::Cluster, "PATCH", &format!("{path}/status"), How::Merge.content_type(), &status(2));

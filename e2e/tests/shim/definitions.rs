@@ -47,9 +47,9 @@ fn a_definition_that_cannot_be_used_is_named_before_anything_is_touched() {
             "10.0.0.0/99",
         ),
         ("bad-mode", r#"{"type": "macvlan", "master": "eth1", "mode": "brigde"}"#, "`brigde`"),
-        ("ourselves", r#"{"type": "manifold"}"#, "would call itself for ever"),
-        ("as-ipam", r#"{"type": "bridge", "ipam": {"type": "manifold"}}"#, "would call itself for ever"),
-        ("multus", r#"{"type": "bridge", "ipam": {"type": "multus-shim"}}"#, "would call itself for ever"),
+        ("ourselves", r#"{"type": "manifold"}"#, "would call itself forever"),
+        ("as-ipam", r#"{"type": "bridge", "ipam": {"type": "manifold"}}"#, "would call itself forever"),
+        ("multus", r#"{"type": "bridge", "ipam": {"type": "multus-shim"}}"#, "would call itself forever"),
     ];
     for (name, config, expected) in configs {
         node.ns.definition(name, config).unwrap();
@@ -186,7 +186,7 @@ fn our_own_executable_under_another_name_is_not_run_for_a_definition() {
             node.define(&network, &whole.with("cniVersion", json!("1.1.0")));
             let sandbox = node.sandbox(&format!("pod-{network}"), &network);
             let outcome = node.runtime_of(&ours).add(&sandbox.pod).unwrap();
-            assert!(outcome.error_text().contains("would call itself for ever"), "{network}: {outcome}");
+            assert!(outcome.error_text().contains("would call itself forever"), "{network}: {outcome}");
             assert!(!anywhere.exists(), "{network}");
         }
     }

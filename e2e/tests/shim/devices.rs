@@ -235,11 +235,11 @@ fn a_kubelet_that_fails_is_one_sentence_and_nothing_is_touched() {
     refused(&node, &sandbox, 11, &["kubelet cannot be reached", "kubelet.sock", "podResourcesSocket", NIC]);
     let silent = PodResourcesServer::start(&socket(&node), |_| Reply::Silence).unwrap();
     node.entry.insert("limits".into(), json!({"addSeconds": 4}));
-    let outcome = refused(&node, &sandbox, 11, &["did not tell", "cart"]);
+    let outcome = refused(&node, &sandbox, 11, &["did not report", "cart"]);
     assert!(!outcome.timed_out && outcome.wall.as_secs() < 15, "{:?}", outcome.wall);
     drop(silent);
     let _busy = PodResourcesServer::start(&socket(&node), |_| busy()).unwrap();
-    refused(&node, &sandbox, 11, &["no more questions"]);
+    refused(&node, &sandbox, 11, &["rate limited"]);
 }
 
 // Proves: MLT-DLG-10

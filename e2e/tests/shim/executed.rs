@@ -212,7 +212,7 @@ fn under_the_name_of_a_plugin_the_executable_is_that_plugin_for_any_runtime() {
         assert_eq!(result["cniVersion"], "1.1.0");
         assert_eq!(sandbox.links(), ["eth0"], "{kind}");
         let routes = kernel::default_routes(&sandbox.netns, 4);
-        assert!(kind == "ptp" || routes.is_empty(), "{kind}: a gateway alone is no route: {routes:?}");
+        assert!(kind == "ptp" || routes.is_empty(), "{kind}: a gateway alone is not a route: {routes:?}");
         runtime.check(&sandbox.pod).unwrap().must_succeed();
         let address = kernel::addresses(&sandbox.netns, "eth0");
         let mut again = sandbox.pod.clone();

@@ -109,7 +109,7 @@ fn when_the_undo_fails_too_both_errors_are_told_and_del_goes_on_from_there() {
     let runtime = node.runtime();
     // Not 11: that would promise that nothing is left.
     let text = runtime.add(&sandbox.pod).unwrap().must_fail_with(100);
-    for part in ["come back later", "not today", "the undo is not complete, DEL will go on"] {
+    for part in ["come back later", "not today", "the undo is not complete; DEL will continue"] {
         assert!(text.contains(part), "`{part}` is not in: {text}");
     }
     assert!(node.ledger().contains(&sandbox.pod.container_id));

@@ -54,7 +54,10 @@ fn a_host_port_of_a_living_pod_is_refused_until_that_pod_has_ended() {
         let evil = by_annotation(&node, "evil", &mappings(443, "tcp", "192.0.2.10"));
         for sandbox in [&second, &evil] {
             let text = runtime.add(&sandbox.pod).unwrap().must_fail_with(11);
-            assert!(text.contains("the host port 443/tcp") && text.contains("another pod already"), "{text}");
+            assert!(
+                text.contains("the host port 443/tcp") && text.contains("another pod, in sandbox"),
+                "{text}"
+            );
             assert!(sandbox.links().is_empty(), "{backend}");
         }
         for (name, mappings) in [("udp", mappings(443, "udp", "")), ("port", mappings(444, "tcp", ""))] {

@@ -95,7 +95,7 @@ fn annotations_with_hostile_names_or_too_much_in_them() {
     }
     bed.annotation(&vec!["a"; 1000].join(","), &["1000 networks", "32 are allowed", "limits.networksPerPod"]);
     bed.annotation(&" ".repeat(65_537), &["65537 bytes", "65536 are allowed"]);
-    bed.annotation("a,,b", &["element 2", "remove the comma too many"]);
+    bed.annotation("a,,b", &["element 2", "remove the extra comma"]);
     bed.annotation("a@x@y", &["more than one `@`"]);
     bed.annotation("a, b, missing", &["missing`: there is no such NetworkAttachmentDefinition"]);
     bed.finish();
@@ -148,7 +148,7 @@ fn values_that_no_plugin_could_use() {
     bed.annotation(&element("default-route", json!(["nowhere"])), &["`default-route`"]);
     bed.annotation(&element("cni-args", json!("x=1")), &["`cni-args`", "a map"]);
     let both = json!([{"name": "a", "ips": ["10.9.0.2/24"], "ipam-claim-reference": "claim"}]).to_string();
-    bed.annotation(&both, &["`ipam-claim-reference`", "`ips` stands beside it"]);
+    bed.annotation(&both, &["`ipam-claim-reference`", "`ips` is set as well"]);
     let own = json!([{"name": "a", "ips": ["10.9.0.2/24"], "default-route": ["10.9.0.2"]}]).to_string();
     bed.annotation(&own, &["a pod cannot be its own gateway"]);
     let two = json!([{"name": "a", "default-route": []}, {"name": "b", "default-route": []}]).to_string();
@@ -183,7 +183,7 @@ fn annotations_that_are_not_what_they_look_like() {
     bed.node.entry.insert("strict".into(), json!(true));
     bed.annotation(&element("interfce", json!("x")), &["no such key", "did you mean `interface`?"]);
     bed.annotation(&element("namspace", json!("x")), &["did you mean `namespace`?"]);
-    bed.annotation(&element("zzz", json!("x")), &["call it `example.com/zzz`"]);
+    bed.annotation(&element("zzz", json!("x")), &["rename it `example.com/zzz`"]);
     for (key, value) in
         [("mac", json!("")), ("ips", json!([])), ("bandwidth", json!({})), ("interface", json!(""))]
     {

@@ -74,7 +74,7 @@ fn a_plugin_that_others_could_replace_is_never_executed() {
     let sandbox = node.sandbox("cart", "fake");
     fs::set_permissions(node.folder("bin"), fs::Permissions::from_mode(0o777)).unwrap();
     let text = node.runtime().add(&sandbox.pod).unwrap().must_fail_with(7);
-    assert!(text.contains("others than root can write it; mend with `chmod go-w`"), "{text}");
+    assert!(text.contains("others than root can write it; fix it with `chmod go-w`"), "{text}");
     assert_eq!(node.trace(), Vec::<String>::new());
 }
 

@@ -51,11 +51,11 @@ impl<'a> Link<'a> {
     fn ipam_as_plugin(&self) -> Draft {
         let name = self.name();
         let sentence = format!(
-            "`{name}` gives addresses and makes no interface, so it is no plugin of a network by itself"
+            "`{name}` gives addresses but creates no interface, so it cannot be a network's plugin by itself"
         );
         let maker = self.maker().map_or("macvlan", |maker| maker.kind.as_str());
         let fix = format!(
-            "name it in the plugin that makes the interface: `{{\"type\": \"{maker}\", \"ipam\": {{\"type\": \"{name}\", …}}}}`"
+            "name it in the plugin that creates the interface: `{{\"type\": \"{maker}\", \"ipam\": {{\"type\": \"{name}\", …}}}}`"
         );
         Draft::error("/type", sentence).fix(fix)
     }
@@ -70,24 +70,25 @@ impl<'a> Link<'a> {
 
     fn second_interface(&self) -> Option<Draft> {
         let (name, maker) = (self.name(), self.maker()?.kind.as_str());
-        let sentence =
-            format!("`{name}` makes an interface, and `{maker}` before it has made the one of this network");
+        let sentence = format!(
+            "`{name}` creates an interface, but `{maker}` before it already creates the interface of this network"
+        );
         let fix = format!("put `{name}` into a definition of its own, and let pods ask for both");
         Some(Draft::error("/type", sentence).fix(fix))
     }
 
     fn nothing_before(&self) -> Draft {
         let name = self.name();
-        let sentence = format!("`{name}` works on the interface of a plugin before it, and it stands first");
+        let sentence = format!("`{name}` works on the interface of a plugin before it, but it comes first");
         let makes = |p: &&PluginConf| {
             matches!(kinds::kind(p.kind.as_str()), Some(Kind::Interface { .. } | Kind::Stacking))
         };
         let fix = match self.list.plugins.iter().find(makes) {
-            Some(maker) => format!("move it behind `{}`", maker.kind),
+            Some(maker) => format!("move it after `{}`", maker.kind),
             None if self.alone => format!(
-                "put it behind the plugin that makes the interface: `\"plugins\": [{{\"type\": \"macvlan\", …}}, {{\"type\": \"{name}\", …}}]`"
+                "put it after the plugin that creates the interface: `\"plugins\": [{{\"type\": \"macvlan\", …}}, {{\"type\": \"{name}\", …}}]`"
             ),
-            None => "put the plugin that makes the interface before it".to_owned(),
+            None => "put the plugin that creates the interface before it".to_owned(),
         };
         Draft::error("/type", sentence).fix(fix)
     }
@@ -126,7 +127,7 @@ impl<'a> Link<'a> {
     /// Without limits of its own it does nothing until a pod asks for some.
     fn no_veth(&self, by: &str) -> Draft {
         let sentence =
-            format!("`bandwidth` shapes the node's end of a veth pair, and the interface of `{by}` has none");
+            format!("`bandwidth` shapes the node's end of a veth pair, but the interface of `{by}` has none");
         let rate = |key| self.plugin.raw.get_as::<u64>(key).ok().flatten().unwrap_or_default();
         let limited = rate("ingressRate") > 0 || rate("egressRate") > 0;
         let draft = if limited { Draft::error } else { Draft::warning };
@@ -137,7 +138,7 @@ impl<'a> Link<'a> {
         let policy: String = self.plugin.raw.get_as("ingressPolicy").ok()??;
         let on_bridge = matches!(policy.as_str(), "same-bridge" | "isolated");
         let sentence =
-            format!("`ingressPolicy` `{policy}` goes by the bridge, and the interface of `{by}` is on none");
+            format!("`ingressPolicy` `{policy}` needs a bridge, but the interface of `{by}` is not on one");
         on_bridge.then(|| {
             Draft::warning("/ingressPolicy", sentence).fix("use `bridge`, or `\"ingressPolicy\": \"open\"`")
         })
@@ -151,7 +152,7 @@ impl<'a> Link<'a> {
             Some(Kind::Meta) => {
                 let to = self
                     .maker()
-                    .map_or("the plugin that makes the interface".to_owned(), |m| format!("`{}`", m.kind));
+                    .map_or("the plugin that creates the interface".to_owned(), |m| format!("`{}`", m.kind));
                 let sentence = format!("`{name}` takes no addresses, so this `ipam` has no effect");
                 return vec![Draft::warning("/ipam", sentence).fix(format!("move it to {to}, or remove it"))];
             }
@@ -164,7 +165,7 @@ impl<'a> Link<'a> {
     fn ipam_kind(&self, ipam: &str) -> Option<Draft> {
         if kinds::is_known_ipam(ipam) {
             let too_new = ipam == "calico-ipam" && self.list.version >= Some(Version::V1_1_0);
-            let sentence = "`calico-ipam` may not speak CNI 1.1.0, which this configuration asks for";
+            let sentence = "`calico-ipam` may not support CNI 1.1.0, which this configuration asks for";
             return too_new
                 .then(|| Draft::warning("/ipam/type", sentence).fix("write `\"cniVersion\": \"1.0.0\"`"));
         }
@@ -177,7 +178,7 @@ impl<'a> Link<'a> {
         let sentence = format!("the IPAM plugin `{ipam}` is not a bundled one, so its keys are not checked");
         Some(Draft::warning("/ipam/type", sentence).fix(match kinds::nearest_ipam(ipam) {
             Some(meant) => format!("did you mean `{meant}`?"),
-            None => "have it installed on every node that runs pods of this network".to_owned(),
+            None => "install it on every node that runs pods of this network".to_owned(),
         }))
     }
 }

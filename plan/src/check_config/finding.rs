@@ -90,9 +90,9 @@ fn remedy(sentence: &str) -> &'static str {
         () if sentence.contains(" has string ") && (takes("`true`") || takes("a whole number")) => {
             "write it without the quotes"
         }
-        () if takes("a text in quotes") => "put it into quotes",
+        () if takes("a string in quotes") => "put it into quotes",
         () if sentence.contains("but takes") => "write it in that form",
-        () if sentence.contains("cannot be used") => "give another one",
+        () if sentence.contains("cannot be used") => "use another one",
         () => "correct it",
     }
 }
@@ -155,7 +155,7 @@ impl Draft {
         }
         let near = |key: &&str| nearest(key, [*last]).is_some();
         if let Some(key) = object.keys().find(near).filter(|_| !object.contains(last)) {
-            self.fix = format!("did you mean `{last}` where `{}` stands?", printable(key));
+            self.fix = format!("did you mean `{last}` instead of `{}`?", printable(key));
         }
         self
     }

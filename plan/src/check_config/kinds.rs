@@ -101,7 +101,7 @@ pub(super) fn stranger(plugin: &PluginConf) -> Option<Draft> {
     Some(Draft::warning("/type", sentence).fix(
         match nearest(name, TYPES.iter().map(|(known, _)| *known).chain(OTHERS.iter().copied())) {
             Some(meant) => format!("did you mean `{meant}`?"),
-            None => "have it installed on every node that runs pods of this network".to_owned(),
+            None => "install it on every node that runs pods of this network".to_owned(),
         },
     ))
 }

@@ -14,10 +14,7 @@ use crate::resolve::delegating;
 pub(crate) fn read(bytes: &[u8], limit: usize) -> Result<NetworkList, Box<Finding>> {
     if bytes.len() > limit {
         let sentence = format!("the configuration has {} bytes, and {limit} are allowed", bytes.len());
-        return Err(Draft::error("", sentence)
-            .fix("take out what the plugins do not need")
-            .unplaced()
-            .into());
+        return Err(Draft::error("", sentence).fix("remove what the plugins do not need").unplaced().into());
     }
     let list = NetworkList::parse(bytes).map_err(|e| Box::new(bad_config(bytes, e)))?;
     let found = list.plugins.iter().enumerate().find_map(|(n, plugin)| Some((n, delegating(plugin)?)));
@@ -32,7 +29,7 @@ fn ourselves(bytes: &[u8], n: usize, kind: &str, key: &str) -> Finding {
     let spots = Spots::of(std::str::from_utf8(bytes).unwrap_or_default());
     let list = format!("/plugins/{n}{key}");
     let pointer = if spots.knows(&list) { list } else { key.to_owned() };
-    let sentence = format!("the plugin type `{kind}` would call itself for ever");
+    let sentence = format!("the plugin type `{kind}` would call itself forever");
     let fix = "name the plugins that make the network, not the one that delegates to them";
     Draft::error(&pointer, sentence).fix(fix).place(&spots)
 }
@@ -57,7 +54,7 @@ fn bad_config(bytes: &[u8], e: BadConfig) -> Finding {
         return of_parser(e, "");
     }
     let key = e.pointer.rsplit('/').next().unwrap_or_default();
-    let why = e.why.split("; spoken here are").next().unwrap_or_default();
+    let why = e.why.split("; supported are").next().unwrap_or_default();
     let why = why.trim_end_matches("; name one").replace("; ", ", and ");
     let sentence = match why.strip_prefix("it ") {
         Some(offers) if offers.starts_with("offers") => {
@@ -132,7 +129,7 @@ fn no_type(text: &str, pointer: &str) -> String {
     let Some(object) = object_at(text, pointer) else { return String::new() };
     let slip = object.keys().find_map(|key| nearest(key, wanted.iter().copied()).map(|meant| (key, meant)));
     match slip.filter(|(key, meant)| key != meant) {
-        Some((key, meant)) => format!("did you mean `{meant}` where `{}` stands?", printable(key)),
+        Some((key, meant)) => format!("did you mean `{meant}` instead of `{}`?", printable(key)),
         None if object.is_empty() && pointer.is_empty() => {
             "write `{\"type\": …}` for one plugin, or `{\"plugins\": […]}` for several".to_owned()
         }

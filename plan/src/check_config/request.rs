@@ -42,16 +42,15 @@ fn odd(plugin: &PluginConf, name: &str) -> Option<Draft> {
     let kind = plugin.kind.as_str();
     if !KNOWN.contains(&name) {
         let meant = nearest(name, KNOWN.iter().copied())?;
-        let sentence = format!("nobody asks for the capability `{shown}`");
+        let sentence = format!("the capability `{shown}` is unknown, so no pod can use it");
         return Some(Draft::warning(&pointer, sentence).fix(format!("did you mean `{meant}`?")));
     }
     let right = takers(name)?;
     if kinds::kind(kind).is_none() || right.takes(kind) {
         return None;
     }
-    let sentence = format!(
-        "plugin `{kind}` does nothing with the capability `{shown}`, so what a pod asks for would be lost"
-    );
+    let sentence =
+        format!("plugin `{kind}` ignores the capability `{shown}`, so a pod's request would be lost");
     Some(Draft::warning(&pointer, sentence).fix(format!("move it to {}", right.words())))
 }
 
@@ -74,7 +73,7 @@ impl Takers {
 
     fn words(&self) -> String {
         match self {
-            Self::Interfaces => "the plugin that makes the interface".to_owned(),
+            Self::Interfaces => "the plugin that creates the interface".to_owned(),
             Self::Types([one]) => format!("a plugin of type `{one}`"),
             Self::Types(types) => {
                 let all: Vec<String> = types.iter().map(|t| format!("`{t}`")).collect();

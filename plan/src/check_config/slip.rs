@@ -74,7 +74,7 @@ impl<'a> Scanner<'a> {
         self.spots.push((pointer.to_owned(), Spot { key, value: self.at }));
         if depth > MAX_DEPTH {
             let sentence = format!("the configuration is nested deeper than {MAX_DEPTH} levels");
-            return Err(Slip::new(self.at, sentence, "take out what the plugins do not need"));
+            return Err(Slip::new(self.at, sentence, "remove what the plugins do not need"));
         }
         match self.peek() {
             Some('{') => self.object(pointer, depth),

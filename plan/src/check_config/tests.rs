@@ -42,10 +42,10 @@ use Severity::{Error, Warning};
 #[test]
 fn a_finding_names_pointer_line_column_and_remedy() {
     let list = "{\n  \"cniVersion\": \"1.0.0\",\n  \"plugins\": [\n    {\"type\": \"macvlan\", \"mode\": \"bridg\"}\n  ]\n}";
-    one(list, Error, ("/plugins/0/mode", 4, 33), ["`bridg` is no macvlan mode", "give `bridge`"]);
+    one(list, Error, ("/plugins/0/mode", 4, 33), ["`bridg` is not a macvlan mode", "use `bridge`"]);
     let single = "{\"type\": \"macvlan\",\n \"mastr\": \"eth1\"}";
     one(single, Warning, ("/mastr", 2, 2), ["does not know the key `mastr`", "did you mean `master`?"]);
-    one("{\n \"type\": \"macvlan\",\n}", Error, ("", 2, 19), ["`,` stands before `}`", "remove the comma"]);
+    one("{\n \"type\": \"macvlan\",\n}", Error, ("", 2, 19), ["trailing `,` before `}`", "remove the comma"]);
 }
 
 #[test]
@@ -54,12 +54,12 @@ fn a_missing_key_that_is_there_misspelt_is_told_so() {
         r#"{"type": "ptp", "ipma": {"type": "host-local"}}"#,
         Error,
         ("/ipam", 1, 1),
-        ["ipam", "did you mean `ipam` where `ipma` stands?"],
+        ["ipam", "did you mean `ipam` instead of `ipma`?"],
     );
     let no_plugins = r#"{"cniVersion": "1.0.0", "plugin": [{"type": "bridge"}]}"#;
-    one(no_plugins, Error, ("", 1, 1), ["it has no plugin", "did you mean `plugins` where `plugin` stands?"]);
+    one(no_plugins, Error, ("", 1, 1), ["it has no plugin", "did you mean `plugins` instead of `plugin`?"]);
     let no_type = r#"{"plugins": [{"tpye": "bridge"}]}"#;
-    one(no_type, Error, ("/plugins/0", 1, 14), ["has no `type`", "did you mean `type` where `tpye` stands?"]);
+    one(no_type, Error, ("/plugins/0", 1, 14), ["has no `type`", "did you mean `type` instead of `tpye`?"]);
 }
 
 // Proves: COMPAT-6
@@ -136,7 +136,7 @@ fn a_chain_that_cannot_work_is_refused() {
     let bridge = r#"{"type": "bridge"}"#;
     for meta in ["tuning", "portmap", "bandwidth", "sbr", "vrf", "firewall"] {
         let plugin = format!(r#"{{"type": "{meta}"}}"#);
-        chain_has(&[&plugin, MACVLAN], Error, "/plugins/0/type", ["stands first", "behind `macvlan`"]);
+        chain_has(&[&plugin, MACVLAN], Error, "/plugins/0/type", ["comes first", "after `macvlan`"]);
         let alone = report(&plugin);
         assert!(alone.errors().any(|f| f.pointer == "/type" && f.fix.contains("\"plugins\"")), "{alone:?}");
     }
@@ -146,7 +146,7 @@ fn a_chain_that_cannot_work_is_refused() {
             &[MACVLAN, &plugin],
             Error,
             "/plugins/1/type",
-            ["makes no interface", "\"type\": \"macvlan\", \"ipam\""],
+            ["creates no interface", "\"type\": \"macvlan\", \"ipam\""],
         );
     }
     chain_has(
@@ -179,18 +179,18 @@ fn what_works_and_is_probably_not_meant_is_a_warning() {
         &[r#"{"type": "acme"}"#],
         Warning,
         "/plugins/0/type",
-        ["not a bundled one", "installed on every node"],
+        ["not a bundled one", "install it on every node"],
     );
     let typo = r#"{"type": "bridge", "ipam": {"type": "host_local"}}"#;
     chain_has(&[typo], Warning, "/plugins/0/ipam/type", ["not a bundled one", "`host-local`?"]);
     let asks =
         |kind: &str, name: &str| format!(r#"{{"type": "{kind}", "capabilities": {{"{name}": true}}}}"#);
-    chain_has(&[&asks("bridge", "IPs")], Warning, "/plugins/0/capabilities/IPs", ["nobody asks", "`ips`?"]);
+    chain_has(&[&asks("bridge", "IPs")], Warning, "/plugins/0/capabilities/IPs", ["is unknown", "`ips`?"]);
     chain_has(
         &[MACVLAN, &asks("tuning", "ips")],
         Warning,
         "/plugins/1/capabilities/ips",
-        ["would be lost", "makes the interface"],
+        ["would be lost", "creates the interface"],
     );
     chain_has(
         &[MACVLAN, r#"{"type": "portmap"}"#],

@@ -33,7 +33,7 @@ fn settings_that_the_author_lets_no_pod_choose_are_refused() {
     for (key, value) in settings() {
         for spelt in [key.to_owned(), key.to_uppercase()] {
             let refused = asking(&tuned(&json!({})), &json!({spelt: value, "mine": 1}));
-            refused.refused(&["`shop/d`", &format!("`{key}` in `cni-args`"), "lets no pod choose it"]);
+            refused.refused(&["`shop/d`", &format!("`{key}` in `cni-args`"), "does not let pods choose it"]);
             let fix = refused.result().unwrap_err().fix;
             assert!(fix.contains(&format!("\"{key}\": true")) && fix.contains("plugin `tuning`"), "{fix}");
             let lenient = refused.with(|bed| bed.policy.compat.drop_unsupported_requests = true);

@@ -35,10 +35,10 @@ fn every_key_is_read_and_has_its_default() {
             .as_str(),
         "KUBE-MARK-MASQ"
     );
-    refused(r#"{"markMasqBit":32}"#, "/markMasqBit", "no bit of the packet mark");
-    refused(r#"{"markMasqBit":-1}"#, "/markMasqBit", "no bit of the packet mark");
-    refused(r#"{"markMasqBit":3,"externalSetMarkChain":"X"}"#, "/externalSetMarkChain", "give one of them");
-    refused(r#"{"backend":"ebpf"}"#, "/backend", "`ebpf` is no backend");
+    refused(r#"{"markMasqBit":32}"#, "/markMasqBit", "not a bit of the packet mark");
+    refused(r#"{"markMasqBit":-1}"#, "/markMasqBit", "not a bit of the packet mark");
+    refused(r#"{"markMasqBit":3,"externalSetMarkChain":"X"}"#, "/externalSetMarkChain", "use one of them");
+    refused(r#"{"backend":"ebpf"}"#, "/backend", "`ebpf` is not a backend");
     for chain in ["-x", "a b", "a\\n-j DROP", "ABCDEFGHIJKLMNOPQRSTUVWXYZ012"] {
         refused(
             &format!(r#"{{"externalSetMarkChain":"{chain}"}}"#),
@@ -79,7 +79,7 @@ fn options_of_the_other_backend_are_listed_and_conditions_are_told_by_their_firs
         "`conditionsV6`",
     );
     for word in ["x; drop", "x\\ny", "a # b", "\\\"x"] {
-        refused(&format!(r#"{{"conditionsV4":["ip","{word}"]}}"#), "/conditionsV4/1", "would end the rule");
+        refused(&format!(r#"{{"conditionsV4":["ip","{word}"]}}"#), "/conditionsV4/1", "would end its rule");
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn leave_out(result: &mut CniResult, own: usize, pod: &Net) -> Result
     let (out, kept) = std::mem::take(&mut result.routes).into_iter().partition(|route| idle(route, v4));
     result.routes = kept;
     for Route { dst, .. } in out {
-        tracing::warn!(%dst, "a route of a family of which the pod has no address was left out");
+        tracing::warn!(%dst, "a route was left out because the pod has no address of its family");
     }
     Ok(())
 }

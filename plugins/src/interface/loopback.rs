@@ -30,7 +30,7 @@ impl Plugin for Loopback {
         let addresses = pod.addresses(index).told()?;
         if let Some(foreign) = addresses.iter().find(|address| !address.ip.addr().is_loopback()) {
             let text = format!(
-                "interface `lo` has address `{}`, which is no loopback address; remove it",
+                "interface `lo` has address `{}`, which is not a loopback address; remove it",
                 foreign.ip
             );
             return Err(CniError::failed(text));

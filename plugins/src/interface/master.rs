@@ -30,7 +30,7 @@ pub(crate) fn missing(name: &str) -> CniError {
 pub(crate) fn check_mtu(mtu: Option<u32>, master: &Link) -> Result<(), CniError> {
     match mtu {
         Some(mtu) if mtu > master.mtu => Err(CniError::config(format!(
-            "`mtu` {mtu} is above that of the master `{}`; give 0 to {}",
+            "`mtu` {mtu} is above that of the master `{}`; use 0 to {}",
             master.name, master.mtu
         ))),
         _ => Ok(()),

@@ -113,5 +113,5 @@ fn make<'a>(
         pod.change(index, change).told()?;
     }
     let link = pod.link_by_index(index).told()?;
-    link.ok_or_else(|| CniError::failed(format!("the TAP device `{name}` vanished at once")))
+    link.ok_or_else(|| CniError::failed(format!("the TAP device `{name}` disappeared immediately")))
 }

@@ -20,7 +20,7 @@ pub(crate) fn add(pod: &Net, spec: &TapSpec<'_>, context: &str, deadline: Instan
     let made = pod.netns().run(|| labelled(context, || run(&arguments(spec), deadline))).told()?;
     made?;
     let link = pod.link(spec.name).told()?;
-    link.ok_or_else(|| CniError::failed(format!("the TAP device `{}` vanished at once", spec.name)))
+    link.ok_or_else(|| CniError::failed(format!("the TAP device `{}` disappeared immediately", spec.name)))
 }
 
 fn arguments(spec: &TapSpec<'_>) -> Vec<String> {
@@ -42,13 +42,12 @@ fn labelled<T>(context: &str, work: impl FnOnce() -> Result<T, CniError>) -> Res
     let write = |label: &str| fs::write("/proc/thread-self/attr/exec", label);
     write(context).map_err(|error| {
         CniError::failed(format!(
-            "SELinux does not take `selinuxContext` `{context}` ({error}); give one it knows"
+            "SELinux rejects `selinuxContext` `{context}` ({error}); use one that it knows"
         ))
     })?;
     let done = work();
     // The empty label takes the other one back, in case nothing was started.
-    write("")
-        .map_err(|error| CniError::failed(format!("the SELinux context cannot be taken back ({error})")))?;
+    write("").map_err(|error| CniError::failed(format!("the SELinux context cannot be reset ({error})")))?;
     done
 }
 
@@ -59,12 +58,12 @@ fn run(arguments: &[String], deadline: Instant) -> Result<(), CniError> {
             NoEnd::Start(error) | NoEnd::Watch(error) => {
                 format!("`ip` cannot be run ({error}); `selinuxContext` needs it")
             }
-            NoEnd::Deadline(_) => "`ip` did not make the TAP device in time and was stopped".to_owned(),
+            NoEnd::Deadline(_) => "`ip` did not create the TAP device in time and was stopped".to_owned(),
         })
     })?;
     let said = String::from_utf8_lossy(&ended.stderr.bytes);
     match ended.status.success() {
         true => Ok(()),
-        false => Err(CniError::failed(format!("`ip` did not make the TAP device: {}", said.trim()))),
+        false => Err(CniError::failed(format!("`ip` did not create the TAP device: {}", said.trim()))),
     }
 }

@@ -61,7 +61,7 @@ impl Verified<'_> {
             return Ok(());
         }
         let other = self.link.kind.as_deref().unwrap_or("another kind");
-        Err(CniError::check(format!("interface `{}` is no {kind} link but {other}", self.link.name)))
+        Err(CniError::check(format!("interface `{}` is not a {kind} link but {other}", self.link.name)))
     }
 
     /// The MAC address, if the result tells one.

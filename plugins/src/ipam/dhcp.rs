@@ -37,7 +37,7 @@ impl Plugin for Dhcp {
         match lease.ips.iter().find(|ip| !result.ips.iter().any(|was| was.address == ip.address)) {
             None => Ok(()),
             Some(ip) => Err(CniError::check(format!(
-                "network `{}`: the lease is `{}` now, which is not in `prevResult`; create the pod anew",
+                "network `{}`: the lease is `{}` now, which is not in `prevResult`; recreate the pod",
                 input.name, ip.address
             ))),
         }
@@ -71,7 +71,7 @@ fn end(conf: &DhcpConf, request: &Request, deadline: Instant) -> Result<(), CniE
     let deadline = deadline.max(Instant::now() + LAST_GRACE);
     match rpc::call(&conf.daemon_socket, request, deadline) {
         Err(nobody @ CallError::NobodyListens { .. }) => {
-            tracing::warn!("leases end by their own time, and not now: {nobody}");
+            tracing::warn!("leases end when they expire, and not now: {nobody}");
             Ok(())
         }
         answered => Ok(answered.map(drop)?),
@@ -98,7 +98,7 @@ fn lease(input: &Input, at: &Attachment, verb: fn(Ask) -> Request) -> Result<Cni
     match rpc::call(&conf.daemon_socket, &verb(ask), input.deadline)? {
         Answer::Leased(result) => Ok(result),
         other => Err(CniError::failed(format!(
-            "the DHCP daemon answered {other:?} where a lease was asked for; is it of another release?"
+            "the DHCP daemon answered {other:?} where a lease was requested; is it another release?"
         ))),
     }
 }

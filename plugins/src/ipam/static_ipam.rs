@@ -38,7 +38,7 @@ fn read(input: &Input, at: &Attachment) -> Result<StaticConf, CniError> {
 
 fn check_one(wanted: &StaticAddress, result: &CniResult, input: &Input) -> Result<(), CniError> {
     let differs =
-        |what: String| Err(CniError::check(format!("network `{}`: {what}; create the pod anew", input.name)));
+        |what: String| Err(CniError::check(format!("network `{}`: {what}; recreate the pod", input.name)));
     let ip = wanted.address.addr();
     let Some(found) = result.ips.iter().find(|found| found.address.addr() == ip) else {
         return differs(format!("the configured address `{}` is not in `prevResult`", wanted.address));

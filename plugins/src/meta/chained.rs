@@ -11,7 +11,7 @@ pub(crate) fn prev<'a>(input: &'a Input, plugin: &str) -> Result<&'a CniResult, 
     input.prev_result.as_ref().ok_or_else(|| {
         CniError::config(format!(
             "network `{}`: {plugin} must be called as a chained plugin, with a `prevResult`; \
-             put it after the plugin that makes the interface",
+             put it after the plugin that creates the interface",
             input.name
         ))
     })

@@ -150,7 +150,7 @@ fn find_or_make(pod: &Net, conf: &VrfConf) -> Result<(Link, bool), CniError> {
 fn fits(found: Link, conf: &VrfConf) -> Result<Link, CniError> {
     let name = &conf.name;
     if !found.is_kind(KIND) {
-        let text = format!("the container's link `{name}` is no VRF; give the VRF another name");
+        let text = format!("the container's link `{name}` is not a VRF; give the VRF another name");
         return Err(CniError::config(text));
     }
     match (conf.table, found.vrf_table) {
@@ -212,7 +212,7 @@ impl Kept {
             && let Dad::Duplicate(address) =
                 pod.wait_dad(link.index, deadline.min(Instant::now() + SETTLE)).told()?
         {
-            let text = format!("somebody else on the network of `{}` has address `{address}`", link.name);
+            let text = format!("another host on the network of `{}` has address `{address}`", link.name);
             return Err(CniError::failed(text));
         }
         for route in &self.routes {

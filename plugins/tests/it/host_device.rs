@@ -116,7 +116,7 @@ fn a_name_that_the_host_gave_away_keeps_the_device_in_the_pod_until_it_is_free()
     let result = bed.add(&conf, &pod).unwrap();
     bed.sh("ip link add dev0 type veth peer name other");
     let error = bed.del(&with_result(&conf, &result), &pod).unwrap_err();
-    assert!(error.msg.contains("another link `dev0` meanwhile"), "{error}");
+    assert!(error.msg.contains("now has another link `dev0`"), "{error}");
     assert!(pod.sh("ip link show eth0").contains("alias dev0"));
     bed.sh("ip link del dev0");
     bed.del(&with_result(&conf, &result), &pod).unwrap();

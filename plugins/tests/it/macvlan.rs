@@ -102,7 +102,7 @@ fn the_mtu_is_at_most_the_masters() {
     assert!(b.sh("ip link show eth0").contains("mtu 1400"));
     let before = c.state();
     let above = bed.add(&with(&conf(json!({})), json!({"mtu": 1401})), &c).unwrap_err();
-    assert!(above.code == 7 && above.msg.contains("give 0 to 1400"), "{above}");
+    assert!(above.code == 7 && above.msg.contains("use 0 to 1400"), "{above}");
     assert_eq!(bed.add(&with(&conf(json!({})), json!({"mtu": -1})), &c).unwrap_err().code, 7);
     same("pod", &before, &c.state());
 }

@@ -64,7 +64,7 @@ fn the_mtu_is_at_most_the_masters() {
     let pod = bed.pod("a");
     let before = pod.state();
     let above = bed.add(&with(&conf(4, json!({})), json!({"mtu": 1401})), &pod).unwrap_err();
-    assert!(above.code == 7 && above.msg.contains("give 0 to 1400"), "{above}");
+    assert!(above.code == 7 && above.msg.contains("use 0 to 1400"), "{above}");
     assert_eq!(bed.add(&with(&conf(4, json!({})), json!({"mtu": -1})), &pod).unwrap_err().code, 7);
     same("pod", &before, &pod.state());
 }

@@ -96,7 +96,7 @@ pub(super) fn objects(rendered: &str) -> anyhow::Result<Vec<serde_json::Value>> 
         for document in serde_yaml::Deserializer::from_str(&text) {
             let value = serde_json::Value::deserialize(document)?;
             if !value.is_object() {
-                bail!("`{source}` renders something that is no object");
+                bail!("`{source}` renders something that is not an object");
             }
             all.push(value);
         }

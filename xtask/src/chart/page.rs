@@ -47,7 +47,7 @@ fn properties(schema: &Value) -> anyhow::Result<&Map<String, Value>> {
 
 /// A row for each value; what Kubernetes defines is one value.
 fn rows(page: &mut String, path: &str, schema: &Value, default: &Value) -> anyhow::Result<()> {
-    let Value::Object(defaults) = default else { bail!("`{path}` is no object in values.yaml") };
+    let Value::Object(defaults) = default else { bail!("`{path}` is not an object in values.yaml") };
     for (name, part) in properties(schema)? {
         let path = format!("{path}.{name}");
         let Some(default) = defaults.get(name) else {

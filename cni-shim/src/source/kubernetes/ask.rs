@@ -105,7 +105,7 @@ impl Ask {
     pub(super) fn unreachable(&self, server: &str, why: &dyn Display) -> SourceError {
         let what = format!(
             "the API server `{server}` gave no usable answer to `{}` of {} ({why}); \
-             see that the server runs and that the kubeconfig has its address",
+             check that the server runs and that the kubeconfig has its address",
             self.verb, self.object
         );
         SourceError::new(Kind::Unreachable, what)
@@ -113,7 +113,7 @@ impl Ask {
 
     pub(super) fn garbage(&self, why: &dyn Display) -> SourceError {
         let what = format!(
-            "the answer of the API server to `{}` of {} cannot be read ({why}); see what stands between this node and it",
+            "the answer of the API server to `{}` of {} cannot be read ({why}); check the proxies and load balancers between this node and it",
             self.verb, self.object
         );
         SourceError::new(Kind::Malformed, what)
@@ -130,7 +130,7 @@ impl Ask {
     pub(super) fn unauthorized(&self, server: &str) -> SourceError {
         let what = format!(
             "the API server `{server}` refuses the token of this node (401 for `{}` of {}); \
-             the node agent renews it within seconds, so see that it runs on this node",
+             the node agent renews it within seconds, so check that it runs on this node",
             self.verb, self.object
         );
         SourceError::new(Kind::Unauthorized, what)
@@ -147,7 +147,7 @@ impl Ask {
 
     fn throttled(&self, status: u16) -> SourceError {
         let what = format!(
-            "the API server is too busy for `{}` of {} ({status}); see its priority and fairness settings",
+            "the API server is too busy for `{}` of {} ({status}); check its priority and fairness settings",
             self.verb, self.object
         );
         SourceError::new(Kind::Throttled, what)

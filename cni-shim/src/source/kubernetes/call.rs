@@ -181,7 +181,7 @@ impl Session {
         match certificate_fault(why) {
             Some(fault) => {
                 let what = format!(
-                    "the API server `{}` cannot be trusted ({}); see that the kubeconfig has its certificate \
+                    "the API server `{}` cannot be trusted ({}); check that the kubeconfig has its certificate \
                      authority and that the clock of this node is right",
                     self.server, fault
                 );

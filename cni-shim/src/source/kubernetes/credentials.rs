@@ -69,13 +69,13 @@ fn from_kubeconfig(path: &Path) -> Result<(Config, TokenFrom), SourceError> {
     let bytes = read(path, "kubeconfig")?;
     let file: Kubeconfig = serde_yaml::from_slice(&bytes).map_err(|e| {
         let line = e.location().map(|l| format!(" at line {}", l.line())).unwrap_or_default();
-        bad(format!("{place} is torn or no kubeconfig{line}; the node agent writes it, so see that it runs on this node"))
+        bad(format!("{place} is truncated or not a kubeconfig{line}; the node agent writes it, so check that it runs on this node"))
     })?;
     let (cluster, user) = chosen(&file, &place)?;
     refuse_unsafe(cluster, user, &place)?;
     let beside = |name: &str| path.parent().unwrap_or(Path::new("/")).join(name);
     let url = cluster.server.as_deref().ok_or_else(|| {
-        bad(format!("{place} names no `server`; add it, or see that the node agent writes the file anew"))
+        bad(format!("{place} names no `server`; add it, or check that the node agent rewrites the file"))
     })?;
     let mut config = Config::new(server(url, &place)?);
     config.tls_server_name = cluster.tls_server_name.clone().filter(|n| !n.is_empty());
@@ -101,7 +101,7 @@ fn token(user: &AuthInfo, beside: &dyn Fn(&str) -> PathBuf, place: &str) -> Resu
     }
     let Some(secret) = &user.token else { return Ok(TokenFrom::Nowhere) };
     let bearer = Bearer::of(secret.expose_secret())
-        .ok_or_else(|| bad(format!("{place} has a `token` that is none")))?;
+        .ok_or_else(|| bad(format!("{place} has a `token` that is not valid")))?;
     Ok(TokenFrom::Inline(bearer))
 }
 
@@ -109,9 +109,7 @@ fn token(user: &AuthInfo, beside: &dyn Fn(&str) -> PathBuf, place: &str) -> Resu
 fn chosen<'a>(file: &'a Kubeconfig, place: &str) -> Result<(&'a Cluster, &'a AuthInfo), SourceError> {
     let missing = |what: &str, name: &str| {
         let name = printable(name);
-        bad(format!(
-            "{place} has no {what} `{name}`; add it, or see that the node agent writes the file anew"
-        ))
+        bad(format!("{place} has no {what} `{name}`; add it, or check that the node agent rewrites the file"))
     };
     let current = file.current_context.as_deref().unwrap_or_default();
     let context = (file.contexts.iter().find(|c| c.name == current))
@@ -130,12 +128,12 @@ fn chosen<'a>(file: &'a Kubeconfig, place: &str) -> Result<(&'a Cluster, &'a Aut
 /// Keys that would make the connection less than it should be, or that would be ignored in silence.
 fn refuse_unsafe(cluster: &Cluster, user: &AuthInfo, place: &str) -> Result<(), SourceError> {
     let odd = if cluster.insecure_skip_tls_verify == Some(true) {
-        "`insecure-skip-tls-verify`, and a server is always verified here; \
+        "`insecure-skip-tls-verify`, but Manifold always verifies the server; \
          remove it and give `certificate-authority-data`"
     } else if cluster.proxy_url.as_deref().is_some_and(|p| !p.is_empty()) {
-        "`proxy-url`, which is not supported; remove it and name the API server itself"
+        "`proxy-url`, which is not supported; remove it and set the address of the API server itself"
     } else if user.exec.is_some() || user.auth_provider.is_some() {
-        "a credential plugin (`exec` or `auth-provider`), and none is run here; \
+        "a credential plugin (`exec` or `auth-provider`), but Manifold runs none; \
          use `tokenFile` or a client certificate"
     } else if user.username.is_some() || user.password.is_some() {
         "`username` or `password`, which API servers no longer take; use `tokenFile` or a client certificate"
@@ -148,20 +146,20 @@ fn refuse_unsafe(cluster: &Cluster, user: &AuthInfo, place: &str) -> Result<(), 
 /// Plain HTTP is for a proxy on this very machine; anywhere else it would give the token away.
 fn server(url: &str, place: &str) -> Result<Uri, SourceError> {
     let wrong = |why| bad(format!("{place} has the server `{}`, {why}", printable(url)));
-    let parsed: Uri = url.parse().map_err(|_| wrong("which is no URL"))?;
+    let parsed: Uri = url.parse().map_err(|_| wrong("which is not a URL"))?;
     let host = parsed.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let here = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
     match parsed.scheme_str() {
         Some("https") if !host.is_empty() => Ok(parsed),
         Some("http") if here => Ok(parsed),
-        _ => Err(wrong("and only `https://` is verified; correct it")),
+        _ => Err(wrong("but only `https://` is accepted; correct it")),
     }
 }
 
 fn read(path: &Path, what: &str) -> Result<Vec<u8>, SourceError> {
     confdir::regular(path, MOST).map_err(|why| {
         bad(format!(
-            "{what} `{}` cannot be read ({why}); the node agent writes it, so see that it runs on this node",
+            "{what} `{}` cannot be read ({why}); the node agent writes it, so check that it runs on this node",
             path.display()
         ))
     })
@@ -172,7 +170,7 @@ fn decoded(data: &str, place: &str) -> Result<Vec<u8>, SourceError> {
     let text: String = data.split_whitespace().collect();
     engine
         .decode(text)
-        .map_err(|_| bad(format!("{place} has a `certificate-authority-data` that is no base64")))
+        .map_err(|_| bad(format!("{place} has a `certificate-authority-data` that is not base64")))
 }
 
 fn authorities(pem: &[u8], place: &str) -> Result<Vec<Vec<u8>>, SourceError> {
@@ -180,7 +178,9 @@ fn authorities(pem: &[u8], place: &str) -> Result<Vec<Vec<u8>>, SourceError> {
         CertificateDer::pem_slice_iter(pem).map(|c| c.map(|c| c.to_vec())).collect();
     match found {
         Ok(list) if !list.is_empty() => Ok(list),
-        _ => Err(bad(format!("the certificate authority of {place} is no PEM certificate; write it again"))),
+        _ => {
+            Err(bad(format!("the certificate authority of {place} is not a PEM certificate; write it again")))
+        }
     }
 }
 

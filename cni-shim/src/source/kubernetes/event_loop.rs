@@ -11,7 +11,7 @@ impl EventLoop {
     pub(super) fn new() -> Result<Self, SourceError> {
         let made = Builder::new_current_thread().enable_all().build();
         made.map(|runtime| Self(Some(runtime))).map_err(|e| {
-            let what = format!("no event loop can be made ({e}); raise the limit of open files");
+            let what = format!("cannot create an event loop ({e}); raise the limit of open files");
             SourceError::new(Kind::Io, what)
         })
     }

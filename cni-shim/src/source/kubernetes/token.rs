@@ -39,7 +39,7 @@ impl Bearer {
     fn read(path: &Path) -> Result<Self, SourceError> {
         let bad = |why: &str| {
             let what = format!(
-                "token file `{}` {why}; the node agent writes it, so see that it runs on this node",
+                "token file `{}` {why}; the node agent writes it, so check that it runs on this node",
                 path.display()
             );
             SourceError::new(Kind::Credentials, what)

@@ -35,7 +35,7 @@ impl Place<'_> {
     fn wrong(&self, line: Option<usize>, why: &str) -> SourceError {
         let line = line.map(|l| format!(", line {l}")).unwrap_or_default();
         let what = format!(
-            "manifest `{}`, document {}{line}: {}; correct it, or take the file out of the folder",
+            "manifest `{}`, document {}{line}: {}; correct it, or remove the file from the folder",
             self.file.display(),
             self.document,
             why
@@ -94,7 +94,7 @@ fn collect(place: Place<'_>, mut value: Value, found: &mut Contents) {
         return;
     }
     let Some(object) = value.as_object_mut() else {
-        return found.broken(None, place.wrong(None, "it is no object"));
+        return found.broken(None, place.wrong(None, "it is not an object"));
     };
     let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
     match object.remove("items").filter(|_| kind.ends_with("List")) {

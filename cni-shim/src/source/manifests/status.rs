@@ -23,7 +23,7 @@ pub(super) fn write(manifests: &Path, who: &PodRef, text: &str) -> Result<(), So
     let file = folder.join(format!("{}_{}.json", who.namespace, who.name));
     replace(&folder, &file, text).map_err(|e| {
         let what = format!(
-            "the status of pod `{who}` cannot be written to `{}` ({e}); free or open the place",
+            "the status of pod `{who}` cannot be written to `{}` ({e}); free some space or make the folder writable",
             file.display()
         );
         SourceError::new(Kind::Io, what)

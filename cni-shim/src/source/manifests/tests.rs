@@ -218,7 +218,7 @@ fn what_is_missing_may_be_what_cannot_be_read() {
     let slip = "kind: Pod\nmetadata: {name: a}\n---\nkind: [\n";
     no_pod(&[("x.yaml", slip)], &["pod `shop/cart-7`", "x.yaml", "document 2", "line "]);
     for (broken, words) in
-        [("- 1\n", "no object"), ("a: 1\n", "no `kind`"), ("\u{0}", "x.yaml"), (slip, "line 5")]
+        [("- 1\n", "not an object"), ("a: 1\n", "no `kind`"), ("\u{0}", "x.yaml"), (slip, "line 5")]
     {
         no_pod(&[("x.yaml", broken)], &["in no manifest that can be read", "x.yaml"]);
         let dir = folder(&[("x.yaml", broken)]);

@@ -31,14 +31,14 @@ pub(in crate::admission) fn issue(
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     for name in names {
-        let name = name.as_str().try_into().with_context(|| format!("`{name}` is no DNS name"))?;
+        let name = name.as_str().try_into().with_context(|| format!("`{name}` is not a DNS name"))?;
         params.subject_alt_names.push(SanType::DnsName(name));
     }
     for address in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
         params.subject_alt_names.push(SanType::IpAddress(address));
     }
-    let key = KeyPair::generate().context("no key can be made")?;
-    let certificate = params.signed_by(&key, &issuer).context("no certificate can be signed")?.pem();
+    let key = KeyPair::generate().context("cannot create a key")?;
+    let certificate = params.signed_by(&key, &issuer).context("cannot sign a certificate")?.pem();
     Ok(Issued { authority, certificate, key: Key(key.serialize_pem()), issued: now, expires })
 }
 
@@ -47,8 +47,8 @@ fn authority(now: Timestamp, expires: Timestamp) -> anyhow::Result<(String, Issu
     let mut params = params(&format!("manifold-webhook-ca-{}", now.as_second()), now, expires)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    let key = KeyPair::generate().context("no key can be made")?;
-    let pem = params.self_signed(&key).context("no authority can be signed")?.pem();
+    let key = KeyPair::generate().context("cannot create a key")?;
+    let pem = params.self_signed(&key).context("cannot sign the certificate authority")?.pem();
     Ok((pem, Issuer::new(params, key)))
 }
 

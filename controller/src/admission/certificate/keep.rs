@@ -53,7 +53,10 @@ pub async fn keep_certificate_with(context: Context, mut term: Term, mut stop: S
         wait = match keeper.look().await {
             Ok(()) => lifetimes.look,
             Err(error) => {
-                tracing::warn!(error = format!("{error:#}"), "the webhook's certificate cannot be kept");
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "the webhook's certificate cannot be maintained"
+                );
                 (wait * 2).min(Duration::from_secs(60)).max(lifetimes.look)
             }
         };
@@ -110,7 +113,7 @@ impl Keeper {
                 tracing::warn!(
                     secret = self.name,
                     error = format!("{error:#}"),
-                    "the certificates are issued anew"
+                    "the certificates are issued again"
                 );
                 None
             }

@@ -59,7 +59,7 @@ impl Serving {
         let key = PrivateKeyDer::from_pem_slice(issued.key.0.as_bytes())
             .map_err(|e| anyhow::anyhow!("its key is not PEM: {e}"))?;
         let certified = CertifiedKey::from_der(vec![certificate], key, &provider())
-            .context("its certificate and key do not fit each other")?;
+            .context("its certificate and key do not match")?;
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(certified));
         Ok(())
     }
@@ -98,7 +98,7 @@ pub(in crate::admission) async fn follow(
                     tracing::warn!(
                         secret = name,
                         error = format!("{error:#}"),
-                        "the webhook's certificate is not taken"
+                        "the webhook's certificate is rejected"
                     );
                 }
             }

@@ -19,9 +19,9 @@ pub enum LeaseError {
     Server(#[source] Box<kube::Error>),
     #[error("no answer within {0:?}")]
     Slow(Duration),
-    #[error("the time for a renewal is over")]
+    #[error("the renewal timed out")]
     Late,
-    #[error("the object was changed meanwhile, and is read again")]
+    #[error("the object changed and is read again")]
     Changed,
 }
 

@@ -60,7 +60,7 @@ impl Election {
             };
             tracing::info!("leads");
             self.reign(held, &mut stop, &lead).await;
-            tracing::info!("leads no longer");
+            tracing::info!("is no longer the leader");
         }
     }
 
@@ -141,7 +141,7 @@ impl Election {
     /// Only by a defect, unless the process ends; it must not become a tight loop.
     async fn ended_early(&self, stop: &mut Stop) {
         if !stop.is_asked() {
-            tracing::warn!("what leads has ended before its term; another term begins");
+            tracing::warn!("the leader's work ended before its term; a new term begins");
             let _ = timeout(self.retry, stop.asked()).await;
         }
     }
@@ -153,7 +153,7 @@ impl Election {
             sleep(self.retry.min(left)).await;
             match self.renew_once(held).await {
                 Ok(true) => sender.send_replace(Some(held.until)),
-                Ok(false) => return tracing::warn!("somebody else holds the Lease"),
+                Ok(false) => return tracing::warn!("another replica holds the Lease"),
                 Err(error) if Instant::now() < held.until => {
                     tracing::warn!("the Lease is not renewed yet: {error}");
                     continue;
@@ -198,10 +198,10 @@ impl Election {
 
     async fn give_back(&self, held: &Held) {
         match timeout(GIVE_BACK, self.leases.give_back(&held.record)).await {
-            Ok(Ok(true)) => tracing::info!("the Lease is given back"),
-            Ok(Ok(false)) => tracing::info!("the Lease is somebody else's already"),
-            Ok(Err(error)) => tracing::warn!("the Lease could not be given back: {error}"),
-            Err(_) => tracing::warn!("the Lease could not be given back in time"),
+            Ok(Ok(true)) => tracing::info!("the Lease is released"),
+            Ok(Ok(false)) => tracing::info!("another replica already holds the Lease"),
+            Ok(Err(error)) => tracing::warn!("the Lease could not be released: {error}"),
+            Err(_) => tracing::warn!("the Lease could not be released in time"),
         }
     }
 }

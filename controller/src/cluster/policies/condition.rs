@@ -58,7 +58,7 @@ impl Findings {
         }
         let told: Vec<String> = self.0.iter().map(Finding::told).collect();
         format!(
-            "{}; what they refuse is let through until Manifold's manifests are applied again",
+            "{}; requests that they would deny are allowed until Manifold's manifests are applied again",
             told.join(", ")
         )
     }

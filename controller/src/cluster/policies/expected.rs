@@ -49,7 +49,7 @@ pub fn expected(config: &Config) -> anyhow::Result<Vec<Expected>> {
     let documents = FILES.iter().chain(more).flat_map(|file| serde_yaml::Deserializer::from_str(file));
     let mut all: Vec<Expected> = Vec::new();
     for document in documents {
-        let value = Value::deserialize(document).context("a manifest is no YAML")?;
+        let value = Value::deserialize(document).context("a manifest is not a YAML")?;
         let value = for_cluster(value, config);
         if let Some(one) = one(&value, config) {
             all.retain(|known| known.kind != one.kind || known.name != one.name);

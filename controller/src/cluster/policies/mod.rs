@@ -39,7 +39,7 @@ pub async fn watch(context: Context, metrics: Metrics, term: Term, mut stop: Sto
     let look = async {
         loop {
             if let Err(error) = round(&context, &metrics, &expected, &term).await {
-                tracing::warn!("the policies cannot be looked at: {error}");
+                tracing::warn!("the policies cannot be read: {error}");
             }
             sleep(every).await;
         }

@@ -67,7 +67,7 @@ fn a_list_that_cannot_work_is_refused() {
         &["plugins"],
     );
     slip(r#"{"cniVersion": "1.0.0", "tpye": "ptp", "ipam": {"type": "dhcp"}}"#, "tpye", "type", &["type"]);
-    slip(r#"{"cniVersion": "1.0.0", "type": "manifold"}"#, "manifold", "fake", &["`manifold`", "for ever"]);
+    slip(r#"{"cniVersion": "1.0.0", "type": "manifold"}"#, "manifold", "fake", &["`manifold`", "forever"]);
     let chain = r#"{"cniVersion": "1.0.0", "plugins": [{"type": "tuning"}, {"type": "other"}]}"#;
     slip(
         chain,

@@ -58,7 +58,7 @@ fn a_misspelt_annotation_is_a_warning() {
         "k8s.v1.cni.cncf.io/default-network",
     ] {
         let outcome = create("other", &pod("cart", &[(key, "left.v2")]));
-        bed().allowed(&outcome, &[&format!("nobody reads the annotation `{key}`"), "did you mean `"]);
+        bed().allowed(&outcome, &[&format!("the annotation `{key}` is unknown"), "did you mean `"]);
     }
     let mut labelled = pod("cart", &[]);
     labelled["metadata"]["labels"] = json!({NETWORKS: "left.v2"});

@@ -63,9 +63,9 @@ spec:
 fn a_broken_definition_gives_code_1_and_its_place_in_both_formats() {
     let human = lint(&["-"], BAD);
     assert_eq!(code(&human), 1);
-    let expected = "-:11:37: error: NetworkAttachmentDefinition shop/left: plugin `macvlan`: `mode`: `bridg` is no macvlan mode, \
+    let expected = "-:11:37: error: NetworkAttachmentDefinition shop/left: plugin `macvlan`: `mode`: `bridg` is not a macvlan mode, \
                     at `/plugins/0/mode` of `config`\n    fix: give `bridge`, `private`, `vepa` or `passthru`\n1 error, 0 warnings \
-                    in 1 file: 1 definition, 0 pods; 0 other objects passed over\n";
+                    in 1 file: 1 definition, 0 pods; 0 other objects skipped\n";
     assert_eq!(stdout(&human), expected);
     assert!(human.stderr.is_empty(), "{human:?}");
     let (code, json) = report(&["-"], BAD);
@@ -75,8 +75,8 @@ fn a_broken_definition_gives_code_1_and_its_place_in_both_formats() {
         "line": 11,
         "column": 37,
         "object": {"kind": "NetworkAttachmentDefinition", "namespace": "shop", "name": "left"},
-        "sentence": "plugin `macvlan`: `mode`: `bridg` is no macvlan mode",
-        "fix": "give `bridge`, `private`, `vepa` or `passthru`",
+        "sentence": "plugin `macvlan`: `mode`: `bridg` is not a macvlan mode",
+        "fix": "use `bridge`, `private`, `vepa` or `passthru`",
         "config": {"pointer": "/plugins/0/mode", "line": 4, "column": 33},
     });
     let whole = json!({

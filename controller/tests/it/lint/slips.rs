@@ -70,11 +70,7 @@ fn a_misspelt_annotation_is_told() {
         told(
             &pod(&format!("    {key}: left\n")),
             false,
-            &[
-                "-:11:5: warning:",
-                "nobody reads the annotation",
-                "did you mean `k8s.v1.cni.cncf.io/networks`?",
-            ],
+            &["-:11:5: warning:", "the annotation `", "did you mean `k8s.v1.cni.cncf.io/networks`?"],
         );
     }
     let definition =

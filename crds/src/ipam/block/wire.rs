@@ -27,7 +27,7 @@ pub struct Wire {
 /// A block whose state and fields do not fit. Nothing of it may be given.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "block `{start}` of domain `{domain}` {why}; delete the object, and the nodes that have addresses of it make it anew"
+    "block `{start}` of domain `{domain}` {why}; delete the object, and the nodes that have addresses of it create it again"
 )]
 pub struct BadBlock {
     domain: Domain,

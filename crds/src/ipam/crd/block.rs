@@ -64,7 +64,7 @@ fn properties() -> Value {
             "reason": { "type": "string", "enum": ["PoolShort", "FixedAddress", "StoreLost", "NodeLost"], "description": "Why." },
             "since": text(40, "Since when."),
         })),
-        "withheld": map("Addresses that nobody may be given, by offset: somebody who lives shows them.",
+        "withheld": map("Addresses that must not be given, by offset, because something alive shows them.",
             object(&["pod"], "Who shows it.", json!({ "pod": text(320, "namespace/name") }))),
         "allocations": map("Who has which address, by offset.", allocation()),
     })
@@ -89,7 +89,7 @@ fn allocation() -> Value {
         "claim": object(&["namespace", "name", "uid"], "The IPAMClaim that has it.", json!({
             "namespace": text(63, "Of the claim."), "name": text(253, "Of the claim."), "uid": text(63, "Of the claim."),
         })),
-        "foreign": object(&["by", "pod", "id"], "Somebody who has it, but not by Manifold.", json!({
+        "foreign": object(&["by", "pod", "id"], "A holder outside Manifold.", json!({
             "by": text(63, "Who gave it, or how it was found."), "pod": text(320, "namespace/name"),
             "id": text(253, "What the giver knows the pod by."),
         })),
@@ -97,7 +97,7 @@ fn allocation() -> Value {
     if let (Some(all), Value::Object(more)) = (properties.as_object_mut(), more) {
         all.extend(more);
     }
-    let mut schema = object(&[], "A node, a claim, or somebody foreign.", properties);
+    let mut schema = object(&[], "A node, a claim, or a foreign holder.", properties);
     let one = json!([{
         "rule": "(has(self.uid) && has(self.node) && has(self.store) ? 1 : 0) + (has(self.claim) ? 1 : 0) + (has(self.foreign) ? 1 : 0) == 1",
         "message": "an allocation is a node's, a claim's or foreign, one of these",

@@ -12,9 +12,9 @@ pub(super) fn columns() -> Value {
     json!([
         column("Subnet", "string", ".spec.subnet", "Gives the prefix length"),
         column("Domain", "string", ".spec.domain", "In which its addresses are given once"),
-        column("Used", "integer", ".status.used", "Addresses that somebody has"),
-        column("Free", "integer", ".status.free", "Addresses that nobody has"),
-        column("Idle", "integer", ".status.idle", "Free addresses that lie with a node for its next pods"),
+        column("Used", "integer", ".status.used", "Addresses in use"),
+        column("Free", "integer", ".status.free", "Free addresses"),
+        column("Idle", "integer", ".status.idle", "Free addresses that nodes hold for their next pods"),
         column("Total", "integer", ".status.total", "Addresses that can be given"),
         column("Nodes", "integer", ".status.nodes", "Nodes that have any"),
         column("Mode", "string", ".status.mode", "Whether nodes take blocks or single addresses"),
@@ -97,18 +97,18 @@ fn status() -> Value {
     let count = |description: &str| integer(0, None, description);
     object(
         &[],
-        "What the controller knows of the pool. Nobody else writes it.",
+        "What the controller reports about the pool. Only the controller writes it.",
         json!({
-            "observedGeneration": count("The metadata.generation that all of this is about."),
+            "observedGeneration": count("The metadata.generation that this status describes."),
             "mode": mode(&["Blocks", "Singles"]),
             "total": count("How many addresses can be given."),
-            "used": count("How many somebody has."),
-            "free": count("How many nobody has."),
-            "idle": count("How many lie with nodes for their next pods."),
+            "used": count("How many are in use."),
+            "free": count("How many are free."),
+            "idle": count("How many nodes hold for their next pods."),
             "nodes": count("How many nodes have any."),
             "networks": list(text(320, "namespace/name"), "The networks that use it."),
             "open": hints(OPEN_HINTS, "Shared blocks with room."),
-            "next": hints(NEXT_HINTS, "Blocks of which nobody has any."),
+            "next": hints(NEXT_HINTS, "Blocks without an address in use."),
             "conditions": {
                 "type": "array",
                 "description": "Ready, Exhausted, NearlyFull, HoldersSilent, Duplicates, Overlap.",

@@ -18,25 +18,25 @@ impl Scanner<'_> {
             Some('{') if rest.starts_with("{{") => slip(TEMPLATE, TEMPLATE_FIX),
             Some('{') => Ok(()),
             Some('[') => slip(
-                "it is a list, and a configuration is an object",
+                "it is a list, but a configuration is an object",
                 "write `{\"cniVersion\": \"1.0.0\", \"plugins\": […]}` with the list in it",
             ),
             Some('"' | '\'') => slip(
-                "it is a text in quotes, and a configuration is an object",
+                "it is a quoted string, but a configuration is an object",
                 "take off the outer quotes, so that it begins with `{`",
             ),
             Some('`') => slip("it begins with a backquote", "write the JSON alone, beginning with `{`"),
             Some('/' | '#') if self.comment() => Err(self.comment_slip()),
             Some(_) if first_line.split_once(':').is_some_and(|(k, _)| is_bare_key(k.trim())) => {
-                slip("it is YAML, and a configuration is JSON text", "write it as JSON, beginning with `{`")
+                slip("it is YAML, but a configuration is JSON text", "write it as JSON, beginning with `{`")
             }
             Some('-') => slip(
-                "it is a YAML list, and a configuration is JSON text",
+                "it is a YAML list, but a configuration is JSON text",
                 "write it as JSON, beginning with `{`",
             ),
             Some(_) => Err(Slip::new(
                 self.at,
-                format!("it begins with {}, and a configuration is a JSON object", shown(first_line)),
+                format!("it begins with {}, but a configuration is a JSON object", shown(first_line)),
                 "write JSON, beginning with `{`",
             )),
         }
@@ -47,7 +47,7 @@ impl Scanner<'_> {
         match self.peek() {
             Some(c @ ('}' | ']')) => Slip::new(
                 self.at,
-                format!("there is one `{c}` too many"),
+                format!("there is an extra `{c}`"),
                 "remove it, or the one before it that ends too early",
             ),
             Some('{') => Slip::new(

@@ -9,12 +9,12 @@ const SMART: [char; 8] = ['“', '”', '„', '‟', '‘', '’', '«', '»'];
 const UNSEEN: [char; 7] = ['\u{a0}', '\u{feff}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{2028}', '\u{202f}'];
 
 pub(super) fn trailing_comma(comma: usize, close: char) -> Slip {
-    Slip::new(comma, format!("a `,` stands before `{close}`, where nothing follows it"), "remove the comma")
+    Slip::new(comma, format!("there is a trailing `,` before `{close}`"), "remove the comma")
 }
 
 pub(super) fn twice(text: &str, key: &str, first: usize, second: usize) -> Slip {
     let (line, _) = line_and_column(text, first);
-    let sentence = format!("the key `{}` stands there twice, the first time on line {line}", printable(key));
+    let sentence = format!("duplicate key `{}`, first used on line {line}", printable(key));
     Slip::new(second, sentence, "keep one of the two")
 }
 
@@ -22,7 +22,7 @@ pub(super) fn control(offset: usize, c: char) -> Slip {
     let (name, write) = if c == '\t' { ("a tab".to_owned(), "\\t") } else { (code(c), "nothing") };
     Slip::new(
         offset,
-        format!("{name} stands inside a text in quotes"),
+        format!("there is {name} inside a quoted string"),
         format!("write `{write}` in its place"),
     )
 }
@@ -36,12 +36,12 @@ pub(super) fn open_text(rest: &str, start: usize) -> Slip {
     Slip::new(
         start,
         format!("the text {} has no closing `\"` on its line", shown(line)),
-        "close it where it should end; a line break inside a text is written `\\n`",
+        "close it where it should end; a line break inside a string is written `\\n`",
     )
 }
 
 fn smart(offset: usize, c: char) -> Slip {
-    let sentence = format!("the quote `{c}` is one of a word processor");
+    let sentence = format!("`{c}` is a typographic quote");
     Slip::new(offset, sentence, "use straight double quotes `\"`")
 }
 
@@ -50,14 +50,14 @@ pub(super) fn odd_text(raw: &str, start: usize) -> Slip {
     let mut escaped = false;
     for (n, c) in raw.char_indices() {
         if escaped && !"\"\\/bfnrtu".contains(c) {
-            let sentence = format!("`\\{}` is no escape that JSON has", printable(&c.to_string()));
+            let sentence = format!("`\\{}` is not a JSON escape", printable(&c.to_string()));
             return Slip::new(start + n - 1, sentence, "write `\\\\` for a backslash");
         }
         escaped = !escaped && c == '\\';
     }
     Slip::new(
         start,
-        format!("the text {} has an escape `\\u…` that stands for no character", shown(raw)),
+        format!("the text {} has an escape `\\u…` that is not a character", shown(raw)),
         "write the character itself",
     )
 }
@@ -70,7 +70,7 @@ pub(super) fn number(offset: usize, raw: &str) -> Slip {
     } else if digits.len() < raw.len() && digits.chars().all(|c| c.is_ascii_digit()) {
         (format!("the number {} begins with a zero", shown(raw)), format!("write `{digits}`"))
     } else {
-        (format!("{} is no number that JSON has", shown(raw)), "write digits, such as `1500`".to_owned())
+        (format!("{} is not a JSON number", shown(raw)), "write digits, such as `1500`".to_owned())
     };
     Slip::new(offset, sentence, fix)
 }
@@ -99,11 +99,11 @@ impl Scanner<'_> {
                 let opened = if close == '}' { '{' } else { '[' };
                 Slip::new(
                     self.at,
-                    format!("`{c}` stands where the `{opened}` of line {line} is to be closed"),
+                    format!("`{c}` does not close the `{opened}` of line {line}"),
                     format!("write `{close}` first"),
                 )
             }
-            Some(';') => Slip::new(self.at, "a `;` stands where a `,` belongs", "write `,`"),
+            Some(';') => Slip::new(self.at, "there is a `;` instead of a `,`", "write `,`"),
             Some(_) if self.comment() => self.comment_slip(),
             Some(c) if UNSEEN.contains(&c) => self.unseen(c),
             Some(c) if c == '"' || c == '{' || c == '[' => {
@@ -111,8 +111,8 @@ impl Scanner<'_> {
             }
             Some(_) => Slip::new(
                 self.at,
-                format!("`{}` stands where a `,` or `{close}` belongs", self.glimpse()),
-                "put texts into quotes `\"`, and a `,` between two values",
+                format!("expected `,` or `{close}`, but found `{}`", self.glimpse()),
+                "put strings into quotes `\"`, and a `,` between two values",
             ),
         }
     }
@@ -136,10 +136,10 @@ impl Scanner<'_> {
             }
             Some('{' | '[') => Slip::new(
                 self.at,
-                "a value stands where a key belongs",
+                "expected a key, but found a value",
                 "write `\"key\": ` before it, or put it into a list `[…]`",
             ),
-            Some(',') => Slip::new(self.at, "there is one `,` too many", "remove the comma"),
+            Some(',') => Slip::new(self.at, "there is an extra `,`", "remove the comma"),
             Some(_) if self.comment() => self.comment_slip(),
             _ => {
                 let word = self.bare();
@@ -151,7 +151,7 @@ impl Scanner<'_> {
                     ),
                     false => Slip::new(
                         self.at,
-                        format!("`{}` stands where a key belongs", self.glimpse()),
+                        format!("expected a key, but found `{}`", self.glimpse()),
                         "write the key in quotes `\"`",
                     ),
                 }
@@ -163,7 +163,7 @@ impl Scanner<'_> {
         match self.peek() {
             None => Slip::new(
                 self.text.trim_end().len(),
-                "the text ends where a value belongs",
+                "the text ends where a value is expected",
                 "write the value; the text may have been cut off",
             ),
             Some('\'') => self.single_quotes(),
@@ -194,7 +194,7 @@ impl Scanner<'_> {
         let sentence = if fix.contains('"') {
             format!("{} has no quotes", shown(word))
         } else {
-            format!("{} is no value that JSON has", shown(word))
+            format!("{} is not a JSON value", shown(word))
         };
         Slip::new(self.at, sentence, fix)
     }
@@ -204,7 +204,7 @@ impl Scanner<'_> {
     }
 
     fn unseen(&self, c: char) -> Slip {
-        let sentence = format!("an invisible character ({}) stands there", code(c));
+        let sentence = format!("there is an invisible character ({})", code(c));
         Slip::new(self.at, sentence, "remove it, or write a plain space")
     }
 
@@ -216,7 +216,7 @@ impl Scanner<'_> {
     pub(super) fn comment_slip(&self) -> Slip {
         Slip::new(
             self.at,
-            "a comment stands there, and JSON has none",
+            "there is a comment, and JSON has no comments",
             "remove it, or write it as YAML above `config`",
         )
     }

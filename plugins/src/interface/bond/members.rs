@@ -28,7 +28,7 @@ pub(super) fn find(conf: &BondConf, host: &Net, pod: &Net) -> Result<Vec<Link>, 
         let most = physical_mtu(home, &link).map_or(link.mtu, |physical| physical.min(link.mtu));
         let mtu = conf.mtu.get().unwrap_or(USUAL_MTU);
         if mtu > most {
-            let text = format!("`mtu` {mtu} is above the {most} of the member `{name}`; give 68 to {most}");
+            let text = format!("`mtu` {mtu} is above the {most} of the member `{name}`; use 68 to {most}");
             return Err(CniError::config(text));
         }
         members.push(link);

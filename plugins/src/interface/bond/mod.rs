@@ -113,7 +113,7 @@ fn make<'a>(
     members::join(undo, pod, &bond, &members)?;
     // Its MAC address came with the first member.
     let bond = pod.link_by_index(index).told()?;
-    bond.ok_or_else(|| CniError::failed(format!("the bond `{}` vanished at once", at.ifname)))
+    bond.ok_or_else(|| CniError::failed(format!("the bond `{}` disappeared immediately", at.ifname)))
 }
 
 fn spec(conf: &BondConf) -> BondSpec {

@@ -68,7 +68,7 @@ pub(super) fn wait_until_up(host: &Net, port: &Link, deadline: Instant) -> Resul
         Some(_) => "was set down",
     };
     let text =
-        format!("the bridge port `{}` did not come up: it {state}; look for what else changes it", port.name);
+        format!("the bridge port `{}` did not come up: it {state}; find out what else changes it", port.name);
     Err(CniError::failed(text))
 }
 

@@ -69,7 +69,7 @@ fn of_pci(host: &Net, device: &std::path::Path) -> Result<Chosen, CniError> {
     let name = sysfs::interface(device)?;
     let link = host.link(&name).told()?;
     link.map(Chosen::Link)
-        .ok_or_else(|| CniError::failed(format!("the link `{name}` has just vanished; try again")))
+        .ok_or_else(|| CniError::failed(format!("the link `{name}` has just disappeared; try again")))
 }
 
 /// A device that an older version lent, that its pod took along, and that came back under its name there.

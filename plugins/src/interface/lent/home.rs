@@ -207,7 +207,7 @@ fn restore(host: &Net, record: &Lent, link: &Link) {
 pub(super) fn free(host: &Net, name: &str, own: Option<u32>) -> Result<(), CniError> {
     match host.link(name).told()? {
         Some(link) if Some(link.index) != own => Err(CniError::failed(format!(
-            "the host has another link `{name}` meanwhile, which is the name of the device that comes back; rename one"
+            "the host now has another link `{name}`, which is the name of the device that returns; rename one of them"
         ))),
         _ => Ok(()),
     }

@@ -47,7 +47,7 @@ pub(super) fn follow(kin: Vec<Kin>, at: &Net, link: &Link) {
             Ok::<(), CniError>(())
         })();
         if let Err(error) = followed {
-            tracing::warn!(device = record.home.name, %error, "a device in a pod may not be known again");
+            tracing::warn!(device = record.home.name, %error, "a device in a pod may not be recognised again");
         }
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn find(address: &PciAddress, sysfs: Sysfs<'_>) -> Result<Function, C
     }
     let parent = path.join("physfn");
     let number = number(&parent, address.as_str()).ok_or_else(|| {
-        CniError::failed(format!("the PCI device `{address}` is no virtual function of a network card"))
+        CniError::failed(format!("the PCI device `{address}` is not a virtual function of a network card"))
     })?;
     Ok(Function { physical: sysfs::interface(&parent)?, number, path })
 }
@@ -42,7 +42,7 @@ pub(super) fn start_driver_anew(function: &Path, address: &str) -> Result<(), Cn
     let tell = |file: PathBuf| {
         fs::write(&file, address).map_err(|error| {
             let text =
-                format!("the driver of `{address}` cannot be started anew ({}: {error})", file.display());
+                format!("the driver of `{address}` cannot be started again ({}: {error})", file.display());
             CniError::io(&error, text)
         })
     };

@@ -82,7 +82,7 @@ impl Plugin for Sriov {
         let function = function::find(&conf.device, Sysfs::real())?;
         let (_, now) = ruled_by(&host, &function)?;
         if let Some(setting) = rules::changed(&conf.settings, mac, &now) {
-            let text = format!("`{setting}` of the virtual function `{}` is another one now", conf.device);
+            let text = format!("`{setting}` of the virtual function `{}` has changed", conf.device);
             return Err(CniError::check(text));
         }
         if sysfs::is_userspace(&function.path)? {
@@ -144,7 +144,7 @@ fn find(host: &Net, device: &PciAddress) -> Result<Found, CniError> {
 fn link_of(host: &Net, function: &Path) -> Result<Link, CniError> {
     let name = sysfs::interface(function)?;
     let link = host.link(&name).told()?;
-    link.ok_or_else(|| CniError::failed(format!("the link `{name}` has just vanished; try again")))
+    link.ok_or_else(|| CniError::failed(format!("the link `{name}` has just disappeared; try again")))
 }
 
 fn ruled_by(host: &Net, function: &Function) -> Result<(u32, Vf), CniError> {
@@ -155,7 +155,9 @@ fn ruled_by(host: &Net, function: &Function) -> Result<(u32, Vf), CniError> {
     let vf = host.vfs(physical.index).told()?.into_iter().find(|vf| vf.number == function.number);
     let missing = || {
         let number = function.number;
-        CniError::failed(format!("the physical function `{name}` tells nothing of its virtual one {number}"))
+        CniError::failed(format!(
+            "the physical function `{name}` reports nothing about its virtual function {number}"
+        ))
     };
     Ok((physical.index, vf.ok_or_else(missing)?))
 }

@@ -54,8 +54,7 @@ impl Plugin for HostLocal {
         let held = [leases.of(Holder::Ours), leases.of(Holder::OursOfOld)].concat();
         if let Some(lost) = lost_address(input, at, &held).filter(|_| !held.is_empty()) {
             return Err(CniError::check(format!(
-                "network `{}`: the lease of `{lost}` for interface `{}` of container `{}` is gone from `{}`; create the \
-                 pod anew",
+                "network `{}`: the lease of `{lost}` for interface `{}` of container `{}` is gone from `{}`; recreate the pod",
                 input.name,
                 id.ifname,
                 id.container,
@@ -66,7 +65,7 @@ impl Plugin for HostLocal {
             return Ok(());
         }
         Err(CniError::check(format!(
-            "network `{}`: there is no lease for interface `{}` of container `{}` in `{}`; create the pod anew",
+            "network `{}`: there is no lease for interface `{}` of container `{}` in `{}`; recreate the pod",
             input.name,
             id.ifname,
             id.container,

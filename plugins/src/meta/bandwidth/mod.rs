@@ -68,8 +68,10 @@ impl Plugin for Bandwidth {
             CniError::check(format!("the link that limits what `{}` receives is gone", port.name))
         })?;
         if host.received_redirected_to(port.index).told()? != Some(ifb.index) {
-            let text =
-                format!("what link `{}` receives is not led through link `{}` any more", port.name, ifb.name);
+            let text = format!(
+                "what link `{}` receives is not redirected through link `{}` any more",
+                port.name, ifb.name
+            );
             return Err(CniError::check(text));
         }
         check_limit(&host, &ifb, limit)
@@ -94,7 +96,7 @@ fn host_end(host: &Net, pod: &Net, prev: &CniResult, at: &Attachment) -> Result<
     let inner = chained::link(pod, at)?;
     let refused = |why: &str| {
         let text = format!("bandwidth limits only veth pairs, and interface `{}` {why}", at.ifname);
-        Err(CniError::config(text).details("fix: use it behind `bridge` or `ptp`"))
+        Err(CniError::config(text).details("fix: use it after `bridge` or `ptp`"))
     };
     if prev.interfaces.is_empty() {
         return refused("comes with a result that lists no interfaces");

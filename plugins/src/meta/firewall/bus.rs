@@ -31,9 +31,9 @@ pub(super) enum BusError {
     Io(io::Error),
     #[error("the system bus did not answer in time")]
     Late,
-    #[error("the system bus did not let us in")]
+    #[error("the system bus rejected the authentication")]
     NotLetIn,
-    #[error("the bus speaks another form of the protocol")]
+    #[error("the bus uses another version of the protocol")]
     Form,
     #[error("{0}")]
     Refused(String),

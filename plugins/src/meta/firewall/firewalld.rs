@@ -47,7 +47,7 @@ pub(super) fn check(bus: &str, zone: &str, addresses: &[IpNet], deadline: Instan
     for ip in addresses {
         if !is_true(&ask(&mut bus, "querySource", zone, *ip).map_err(|error| told(&error))?) {
             return Err(CniError::check(format!(
-                "`{ip}` is no source of firewalld's zone `{zone}` any more"
+                "`{ip}` is not a source of firewalld's zone `{zone}` any more"
             )));
         }
     }
@@ -84,7 +84,7 @@ fn ask(bus: &mut Bus, member: &str, zone: &str, ip: IpNet) -> Result<Vec<u8>, Bu
 }
 
 fn told(error: &BusError) -> CniError {
-    CniError::failed(format!("firewalld cannot be told of the pod's addresses: {error}"))
+    CniError::failed(format!("firewalld cannot be given the pod's addresses: {error}"))
 }
 
 /// A boolean is a word of four bytes.

@@ -27,8 +27,7 @@ pub(super) fn bridge(conf: &FirewallConf, prev: &CniResult) -> Result<Option<IfN
     match first.and_then(|told| told.name.parse::<IfName>().ok()).filter(is_plain) {
         Some(bridge) => Ok(Some(bridge)),
         None => Err(CniError::config(
-            "`ingressPolicy` is about the pods of a bridge, and the first interface of `prevResult` is none of the host; \
-             use it behind `bridge`, or remove it",
+            "`ingressPolicy` is about the pods of a bridge, and the first interface of `prevResult` is not on the host; use it after `bridge`, or remove it",
         )),
     }
 }

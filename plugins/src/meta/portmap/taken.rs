@@ -103,7 +103,7 @@ fn taken(mapping: &PortMapping, holder: &Held) -> CniError {
     let address = host_address(mapping).map(|ip| format!(" of `{ip}`")).unwrap_or_default();
     let shown: String = holder.id.chars().take(ID_SHOWN).collect();
     let text = format!(
-        "the host port {}/{}{address} leads to another pod already, in sandbox `{}`",
+        "the host port {}/{}{address} already leads to another pod, in sandbox `{}`",
         mapping.host_port,
         mapping.protocol.as_str(),
         printable(&shown)

@@ -22,13 +22,13 @@ pub(super) fn check(file: &Path, sysctls: &[Sysctl]) -> Result<(), CniError> {
     }
     let patterns = patterns(&text).map_err(|(line, why)| {
         let text =
-            format!("line {line} of the allow-list `{}` is no pattern: {why}; correct it", file.display());
+            format!("line {line} of the allow-list `{}` is not a pattern: {why}; correct it", file.display());
         CniError::config(text)
     })?;
     match sysctls.iter().find(|sysctl| !patterns.iter().any(|pattern| pattern.is_match(&sysctl.key))) {
         None => Ok(()),
         Some(sysctl) => Err(CniError::config(format!(
-            "the node's allow-list `{}` does not allow the kernel setting `{}`; remove it, or have it allowed",
+            "the node's allow-list `{}` does not allow the kernel setting `{}`; remove it, or add it to the allow-list",
             file.display(),
             sysctl.key
         ))),

@@ -198,7 +198,7 @@ fn check_finds_what_is_missing_and_del_comes_as_often_as_it_likes() {
     for (script, complaint) in [
         ("tc qdisc del dev OUTER root", "not limited any more"),
         ("tc qdisc replace dev OUTER root handle 1: tbf rate 1mbit burst 10kb latency 25ms", "is limited to"),
-        ("tc qdisc del dev OUTER ingress", "is not led through"),
+        ("tc qdisc del dev OUTER ingress", "is not redirected through"),
         ("tc qdisc del dev IFB root", "not limited any more"),
         ("ip link del IFB", "is gone"),
     ] {

@@ -308,7 +308,7 @@ fn odd_policies_old_versions_and_calls_alone_are_refused() {
     assert!(error.msg.contains("chained plugin"), "{error}");
     let made = bed.add(&bridge(&bed, 1), &pod).unwrap();
     let error = bed.add(&with_result(&firewall(json!({"ingressPolicy": "shut"})), &made), &pod).unwrap_err();
-    assert!(error.msg.contains("`shut` is no ingress policy"), "{error}");
+    assert!(error.msg.contains("`shut` is not an ingress policy"), "{error}");
     let mut inside = made.clone();
     inside.interfaces.remove(0);
     inside.interfaces.remove(0);

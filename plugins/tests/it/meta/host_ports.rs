@@ -63,7 +63,7 @@ fn check(first: (&str, Value), second: (&str, Value), served: bool) {
         assert_eq!(outcome.is_ok(), served, "{of_first} {of_second} {outcome:?}\n{before}");
         let Err(error) = outcome else { continue };
         assert_eq!(error.code, 11, "{error}");
-        assert!(error.msg.contains("leads to another pod already") && error.msg.contains(first.0), "{error}");
+        assert!(error.msg.contains("already leads to another pod") && error.msg.contains(first.0), "{error}");
         let left = bed.sh("nft list ruleset; iptables -t nat -S");
         assert!(
             !left.contains(&format!("id: {}", second.0)) && !left.contains(&format!(r#"id: \"{}"#, second.0)),

@@ -74,7 +74,7 @@ fn one_vrf_has_one_table_and_one_table_may_be_that_of_two() {
     assert!(error.msg.contains("exists with table 7"), "{error}");
     pod.sh("ip link add plain type dummy");
     let error = add(&bed, &vrf("plain", json!({})), &pod, "net6").unwrap_err();
-    assert!(error.msg.contains("is no VRF"), "{error}");
+    assert!(error.msg.contains("is not a VRF"), "{error}");
     let made = bed.add_as(&bridge(&bed, "green"), &pod, "net7", "").unwrap();
     pod.sh("ip link set net7 master red");
     let error = bed.add_as(&with_result(&vrf("blue", json!({})), &made), &pod, "net7", "").unwrap_err();

@@ -19,7 +19,7 @@ fn refused(values: &[&str], parts: &[&str]) {
 
 #[test]
 fn values_that_clash_are_refused_with_the_remedy() {
-    refused(&["defaultNetwork.configuration=\"cbr0\""], &["only for `source: existing`", "or empty"]);
+    refused(&["defaultNetwork.configuration=\"cbr0\""], &["only for `source: existing`", "or remove"]);
     refused(
         &["defaultNetwork.source=\"unmanaged\"", "defaultNetwork.builtIn.clusterCidrs=[\"10.0.0.0/8\"]"],
         &["only for `source: builtIn`", "the source is `unmanaged`", "or empty the list"],
@@ -29,8 +29,8 @@ fn values_that_clash_are_refused_with_the_remedy() {
         &["defaultNetwork.source=\"unmanaged\"", "node.hostNetwork=false"],
         &["`node.podAnnotations` is not true", "set `node.hostNetwork=true`"],
     );
-    refused(&["networks.defaultNetworks=[\"cluster-wide-network\"]"], &["in already", "take it out"]);
-    refused(&["networks.defaultNetworks=[\"nets/cluster-wide-network\"]"], &["in already", "take it out"]);
+    refused(&["networks.defaultNetworks=[\"cluster-wide-network\"]"], &["already has", "remove it"]);
+    refused(&["networks.defaultNetworks=[\"nets/cluster-wide-network\"]"], &["already has", "remove it"]);
     refused(
         &["networks.defaultNetworks=[\"shop/audit\"]"],
         &["names `shop/audit`", "a definition of `nets` without the namespace"],
@@ -40,12 +40,15 @@ fn values_that_clash_are_refused_with_the_remedy() {
         &["`node.apiServer.address` is empty", "set the address"],
     );
     refused(&["node.limits.delegateSeconds=91"], &["is 91, more than the 90", "lower it"]);
-    refused(&["node.confDir=\"/opt/cni/bin/net.d\""], &["`node.confDir`", "lies in `node.binDir`", "apart"]);
-    refused(&["node.stateDir=\"/opt/cni/bin\""], &["lies in", "apart"]);
+    refused(
+        &["node.confDir=\"/opt/cni/bin/net.d\""],
+        &["`node.confDir`", "is inside `node.binDir`", "separate folders"],
+    );
+    refused(&["node.stateDir=\"/opt/cni/bin\""], &["is inside", "separate folders"]);
     refused(&["node.stateDir=\"/var/manifold\""], &["belongs to the whole host", "/var/lib/cni/manifold"]);
     refused(
         &["admission.clientNames=[\"a\"]"],
-        &["`admission.clientAuthority` is empty", "name the ConfigMap"],
+        &["`admission.clientAuthority` is empty", "set the ConfigMap"],
     );
     refused(
         &["networkPolicy.enabled=false", "networkPolicy.egress=true"],

@@ -142,8 +142,8 @@ fn keys_that_would_be_ignored_in_silence_are_refused() {
         ("certificate-authority: ca.crt", "exec: {command: /bin/sh, apiVersion: v1}", "credential plugin"),
         ("certificate-authority: ca.crt", "auth-provider: {name: oidc}", "credential plugin"),
         ("certificate-authority: ca.crt", "username: a", "`username`"),
-        ("certificate-authority: ca.crt", "tokenFile: token", "no PEM certificate"),
-        ("certificate-authority-data: '%'", "tokenFile: token", "no base64"),
+        ("certificate-authority: ca.crt", "tokenFile: token", "not a PEM certificate"),
+        ("certificate-authority-data: '%'", "tokenFile: token", "not base64"),
     ] {
         node.write("kubeconfig", &kubeconfig("https://127.0.0.1:1", cluster, user));
         let error = node.source().pod(&who(), soon(3000)).unwrap_err();
