@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::cargo_tool::CargoTool;
 use crate::go_tool::GoTool;
 
 /// The check of GitHub's workflows.
@@ -15,6 +16,13 @@ pub fn actionlint(progress: &mut dyn FnMut(&str)) -> anyhow::Result<PathBuf> {
 pub fn misspell(progress: &mut dyn FnMut(&str)) -> anyhow::Result<PathBuf> {
     let about = "misspell, which checks spelling";
     checker("misspell", "e2e/misspell", "github.com/golangci/misspell/cmd/misspell", about)
+        .executable(progress)
+}
+
+/// The builder of the documentation's book. Without optimisation, because the book is small.
+pub fn mdbook(progress: &mut dyn FnMut(&str)) -> anyhow::Result<PathBuf> {
+    let about = "mdBook, which builds the documentation (some minutes)";
+    CargoTool { name: "mdbook", version: "0.5.4", flags: &["--debug", "--no-default-features"], about }
         .executable(progress)
 }
 

@@ -67,7 +67,7 @@ fn output(job: &Path) -> anyhow::Result<Output> {
     let code = String::from_utf8_lossy(&read("code")?)
         .trim()
         .parse::<i32>()
-        .context("the exit code is no number")?;
+        .context("the exit code is not a number")?;
     // As `wait` tells it: the exit code is the second byte.
     Ok(Output { status: ExitStatus::from_raw(code << 8), stdout: read("stdout")?, stderr: read("stderr")? })
 }

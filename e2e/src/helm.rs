@@ -46,7 +46,9 @@ impl Helm {
         let out = self.run(&[&words[..], &[&chart.to_string_lossy()]].concat())?;
         let said = String::from_utf8_lossy(&out.stderr).into_owned();
         match out.status.success() {
-            true => Ok(Ok(String::from_utf8(out.stdout).context("Helm rendered something that is no text")?)),
+            true => {
+                Ok(Ok(String::from_utf8(out.stdout).context("Helm rendered something that is not a text")?))
+            }
             false => Ok(Err(said)),
         }
     }

@@ -11,6 +11,7 @@ pub mod api_client;
 pub mod api_server;
 pub mod audit;
 pub mod cargo_command;
+pub mod cargo_tool;
 pub mod certificates;
 pub mod checkers;
 pub mod child;

@@ -2,6 +2,7 @@
 
 mod able;
 mod bench;
+mod book;
 mod build;
 mod cache;
 mod chart;
@@ -12,6 +13,7 @@ mod e2e;
 mod guest;
 mod images;
 mod lint;
+mod messages;
 mod packages;
 mod progress;
 mod release;
@@ -53,6 +55,10 @@ enum Verb {
     Release(release::Options),
     /// Renders the plain manifests and the table of values from the chart
     Manifests(chart::Options),
+    /// Builds docs/ as a book in target/book and checks its links
+    Book,
+    /// Writes docs/messages.txt: every sentence that a user can see
+    Messages,
     /// Lists or cleans what is built once for every clone: Kubernetes, Helm, the guest kernel
     Cache(cache::Options),
     /// Builds the release executables `manifold` and `manifold-controller` and prints their paths
@@ -82,6 +88,8 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Images(options) => images::run(&options),
         Verb::Release(options) => release::run(&options),
         Verb::Manifests(options) => chart::run(&options),
+        Verb::Book => book::run(),
+        Verb::Messages => messages::write(),
         Verb::Cache(options) => cache::run(&options),
         Verb::Build => build_both(),
     }

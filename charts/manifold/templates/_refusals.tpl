@@ -20,7 +20,7 @@
 {{- fail (printf "`networks.defaultNetworks` names `%s`, which every pod already has; remove it from the list" .) -}}
 {{- end -}}
 {{- if and (contains "/" .) (not (hasPrefix "/" .)) -}}
-{{- fail (printf "`networks.defaultNetworks` names `%s`, which its `/` makes a file of the nodes, so no pod would start; name a definition of `%s` without the namespace, or set the absolute path of a file" . $.Release.Namespace) -}}
+{{- fail (printf "`networks.defaultNetworks` names `%s`; because of its `/` it would be a file of the nodes, so no pod would start; name a definition of `%s` without the namespace, or set the absolute path of a file" . $.Release.Namespace) -}}
 {{- end -}}
 {{- end -}}
 {{- if and $node.apiServer.tlsServerName (not $node.apiServer.address) -}}

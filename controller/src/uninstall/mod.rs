@@ -37,7 +37,7 @@ pub struct Arguments {
     /// Seconds to wait for the nodes.
     #[arg(long, default_value_t = 120)]
     pub wait: u64,
-    /// Also under pods with networks that nobody else takes down, and without nodes that are down.
+    /// Uninstalls although pods have networks that only Manifold can detach, and skips nodes that are down
     #[arg(long)]
     pub leave: bool,
 }

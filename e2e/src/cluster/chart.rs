@@ -101,7 +101,7 @@ impl Cluster {
     pub fn keep(&self) -> anyhow::Result<()> {
         let words = ["history", RELEASE, "--namespace", NAMESPACE, "--output", "json"];
         let history = netns::said("helm history", &self.helm(&words)?)?;
-        let history: Vec<Value> = serde_json::from_str(&history).context("Helm's history is no list")?;
+        let history: Vec<Value> = serde_json::from_str(&history).context("Helm's history is not a list")?;
         // Without a number it goes back to the one before, with the values of that time.
         let current =
             history.last().and_then(|entry| entry.get("revision")).context("Helm has no history")?;

@@ -15,7 +15,7 @@ const EXIT_CODE: i32 = 130;
 pub(super) fn watch(place: &Place) -> anyhow::Result<()> {
     let mut signals = SigSet::empty();
     [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().for_each(|signal| signals.add(signal));
-    signals.thread_block().context("signals cannot be held back")?;
+    signals.thread_block().context("signals cannot be blocked")?;
     let place = place.clone();
     thread::spawn(move || {
         if signals.wait().is_ok() {

@@ -25,7 +25,8 @@ pub(super) fn all(pod: &TestNetns, own: &[Attachment], others: &[Attachment]) ->
     for from in own {
         for other in others.iter().filter(|other| other.name == from.name) {
             for ip in &other.ips {
-                let to = ip.parse().with_context(|| format!("`{ip}` in the network-status is no address"))?;
+                let to =
+                    ip.parse().with_context(|| format!("`{ip}` in the network-status is not an address"))?;
                 pings.push(one(pod, from, to)?);
             }
         }

@@ -20,12 +20,12 @@ fn judge(path: &Path, arch: Arch) -> anyhow::Result<()> {
     let mut file = File::open(path).context("it cannot be read")?;
     let mut header = [0; HEADER];
     match file.read_exact(&mut header) {
-        Err(e) if e.kind() == ErrorKind::UnexpectedEof => bail!("it is no ELF executable"),
+        Err(e) if e.kind() == ErrorKind::UnexpectedEof => bail!("it is not an ELF executable"),
         other => other.context("it cannot be read")?,
     }
     // 64 bits, little endian: both architectures are.
     if !header.starts_with(b"\x7fELF\x02\x01") {
-        bail!("it is no ELF executable of 64 bits");
+        bail!("it is not an ELF executable of 64 bits");
     }
     let machine = half(&header, 18);
     if machine != arch.machine() {
@@ -71,8 +71,8 @@ mod tests {
         refused(own.to_str().unwrap(), Arch::here(), "needs a dynamic linker");
         let other = if Arch::here() == Arch::Amd64 { Arch::Arm64 } else { Arch::Amd64 };
         refused(own.to_str().unwrap(), other, "it is for machine");
-        refused("/etc/passwd", Arch::here(), "it is no ELF executable");
-        refused("/dev/null", Arch::here(), "it is no ELF executable");
+        refused("/etc/passwd", Arch::here(), "it is not an ELF executable");
+        refused("/dev/null", Arch::here(), "it is not an ELF executable");
         refused("/no/such/file", Arch::here(), "cannot be read");
     }
 }

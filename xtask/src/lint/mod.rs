@@ -6,21 +6,25 @@ mod compiler;
 mod dependencies;
 mod links;
 mod spelling;
+mod wording;
 mod workflows;
 
 use anyhow::bail;
 
-use crate::progress;
+use crate::{messages, progress};
 
 pub(crate) use compiler::check_sources;
+pub(crate) use spelling::text_files;
 
 /// A check, with the name that a person sees.
 type Check = (&'static str, fn() -> anyhow::Result<()>);
 
-const CHECKS: [Check; 6] = [
+const CHECKS: [Check; 8] = [
     ("rustfmt, clippy, documentation", check_sources),
     ("licences, duplicates and sources of dependencies (deny.toml)", dependencies::check),
     ("spelling", spelling::check),
+    ("wording of documentation and messages", wording::check),
+    ("page of messages (docs/messages.txt)", messages::check),
     ("links of the documentation", links::check),
     ("workflows", workflows::check),
     ("versions of the compatibility matrix", compatibility::check),

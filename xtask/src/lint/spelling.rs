@@ -47,13 +47,13 @@ impl WordList {
 }
 
 /// The files that the project keeps, from its root.
-pub(super) fn text_files(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub(crate) fn text_files(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let out = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output();
     let out = out.context("`git` cannot be run")?;
     if !out.status.success() {
         bail!("`git ls-files` failed: {}", String::from_utf8_lossy(&out.stderr).trim());
     }
-    let listed = String::from_utf8(out.stdout).context("a file's name is no text")?;
+    let listed = String::from_utf8(out.stdout).context("a file's name is not a text")?;
     let is_checked = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default();
         path != Path::new(WORDS) && !GENERATED.iter().any(|generated| name == *generated)

@@ -48,7 +48,7 @@ fn tree(executable: &str, target: &str) -> anyhow::Result<String> {
     let words =
         ["tree", "--locked", "--edges", "normal,no-proc-macro", "--prefix", "depth", "--format", "|{p}|{l}"];
     let out = build::quietly(words.iter().copied().chain(["--package", executable, "--target", target]))?;
-    String::from_utf8(out).context("`cargo tree` printed something that is no text")
+    String::from_utf8(out).context("`cargo tree` printed something that is not a text")
 }
 
 impl Graph {

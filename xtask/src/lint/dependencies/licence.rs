@@ -7,7 +7,7 @@ use super::graph::Package;
 
 pub(super) fn find_violations(allowed: &[String], packages: &[Package]) -> anyhow::Result<Vec<String>> {
     let parse = |text: &String| {
-        Licensee::parse(text).with_context(|| format!("`{text}` in `[licenses] allow` is no SPDX licence"))
+        Licensee::parse(text).with_context(|| format!("`{text}` in `[licenses] allow` is not a SPDX licence"))
     };
     let allowed: Vec<Licensee> = allowed.iter().map(parse).collect::<anyhow::Result<_>>()?;
     Ok(packages.iter().filter_map(|package| violation(&allowed, package)).collect())
@@ -19,7 +19,7 @@ fn violation(allowed: &[Licensee], package: &Package) -> Option<String> {
     };
     // Old crates write `MIT/Apache-2.0`, which is no SPDX expression.
     let Ok(expression) = Expression::parse_mode(text, ParseMode::LAX) else {
-        return Some(format!("the licence of {package}, `{text}`, is no SPDX expression"));
+        return Some(format!("the licence of {package}, `{text}`, is not a SPDX expression"));
     };
     let is_allowed = expression.evaluate(|required| allowed.iter().any(|known| known.satisfies(required)));
     (!is_allowed).then(|| format!("the licence of {package}, `{text}`, is not in `[licenses] allow`"))
@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn a_licence_that_cannot_be_read_is_a_violation() {
         check(None, Some("names no licence"));
-        check(Some("as you like"), Some("is no SPDX expression"));
+        check(Some("as you like"), Some("is not a SPDX expression"));
     }
 
     #[test]

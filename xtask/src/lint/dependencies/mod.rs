@@ -71,7 +71,7 @@ fn unused_exceptions(policy: &Policy, packages: &[Package]) -> Vec<String> {
     };
     let unused = policy.exceptions().filter(|spec| !is_needed(spec));
     unused
-        .map(|spec| format!("`[bans] skip` names `{spec}`, which is no duplicate any more: remove it"))
+        .map(|spec| format!("`[bans] skip` names `{spec}`, which is not a duplicate any more: remove it"))
         .collect()
 }
 
