@@ -235,8 +235,8 @@ mod tests {
         for bad in [r#""x""#, "-1", "1.5", "[]", "9999999999"] {
             refused(&format!(r#","miimon":{bad}"#), "/miimon", "milliseconds");
         }
-        refused(r#","mode":"fastest""#, "/mode", "no bond mode");
-        refused(r#","mode":"1""#, "/mode", "no bond mode");
+        refused(r#","mode":"fastest""#, "/mode", "not a bond mode");
+        refused(r#","mode":"1""#, "/mode", "not a bond mode");
         refused(r#","mode":"""#, "/mode", "needs a `mode`");
     }
 
@@ -273,7 +273,7 @@ mod tests {
         refused(r#","tlbDynamicLb":1"#, "/tlbDynamicLb", "balance-tlb");
         refused(r#","failOverMac":3"#, "/failOverMac", "0 (none)");
         refused(r#","allSlavesActive":2"#, "/allSlavesActive", "0 or 1");
-        refused(r#","xmitHashPolicy":"layer9""#, "/xmitHashPolicy", "no hash policy");
+        refused(r#","xmitHashPolicy":"layer9""#, "/xmitHashPolicy", "not a hash policy");
         refused(r#","mtu":67"#, "/mtu", "below 68");
         assert_eq!(read(r#","mtu":68"#).unwrap().mtu.get(), Some(68));
         refused(r#","ipam":{"type":"bond"}"#, "/ipam/type", "gives no addresses");

@@ -201,13 +201,13 @@ mod tests {
         let both = r#"{"disableContainerInterface":true,"ipam":{"type":"host-local"}}"#;
         refused(both, "/disableContainerInterface", "remove `ipam`");
         refused(r#"{"ipMasqBackend":"ipchains"}"#, "/ipMasqBackend", "`ipchains` is not a backend");
-        refused(r#"{"mtu":-1}"#, "/mtu", "-1 is not a MTU");
+        refused(r#"{"mtu":-1}"#, "/mtu", "-1 is not an MTU");
         refused(r#"{"mtu":"1500"}"#, "/mtu", "takes a whole number");
         refused(r#"{"isGateway":"yes"}"#, "/isGateway", "takes `true` or `false`");
         refused(r#"{"bridge":"a-name-of-16-byt"}"#, "/bridge", "15 bytes");
         refused(r#"{"ipam":[]}"#, "/ipam", "takes an object");
         refused(r#"{"ipam":{"type":"../x"}}"#, "/ipam/type", "bare name");
-        refused(r#"{"ipam":{"type":7}}"#, "/ipam/type", "takes a text");
+        refused(r#"{"ipam":{"type":7}}"#, "/ipam/type", "takes a string");
         refused(r#"{"dns":{"search":"x"}}"#, "/dns", "takes a list");
     }
 

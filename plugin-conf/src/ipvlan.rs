@@ -131,7 +131,7 @@ mod tests {
         refused(r#"{"mode":"bridge"}"#, "/mode", "`bridge` is not an ipvlan mode");
         refused(r#"{"mode":"L2"}"#, "/mode", "is not an ipvlan mode");
         refused(r#"{"flag":"l2"}"#, "/flag", "is not an ipvlan flag");
-        refused(r#"{"mtu":-1}"#, "/mtu", "-1 is not a MTU");
+        refused(r#"{"mtu":-1}"#, "/mtu", "-1 is not an MTU");
         refused(r#"{"master":"a/b"}"#, "/master", "cannot be used");
         refused(r#"{"mode":"l3","ipam":{"type":"dhcp"}}"#, "/mode", "only mode `l2`");
         assert!(read(r#"{"ipam":{"type":"dhcp"}}"#).is_ok());

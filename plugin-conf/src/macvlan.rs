@@ -108,7 +108,7 @@ mod tests {
     fn every_broken_rule_names_its_key() {
         refused(r#"{"mode":"l2"}"#, "/mode", "`l2` is not a macvlan mode");
         refused(r#"{"mode":"Bridge"}"#, "/mode", "is not a macvlan mode");
-        refused(r#"{"mtu":-1}"#, "/mtu", "-1 is not a MTU");
+        refused(r#"{"mtu":-1}"#, "/mtu", "-1 is not an MTU");
         refused(r#"{"master":"eth0/1"}"#, "/master", "cannot be used");
         refused(r#"{"bcqueuelen":-1}"#, "/bcqueuelen", "bcqueuelen");
         refused(r#"{"bcqueuelen":4294967296}"#, "/bcqueuelen", "bcqueuelen");

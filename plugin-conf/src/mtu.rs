@@ -22,7 +22,7 @@ impl TryFrom<i64> for Mtu {
         match u32::try_from(n) {
             Ok(n @ 0..=65_536) => Ok(Self(n)),
             _ => Err(format!(
-                "{n} is not a MTU; use 0 for the kernel's choice, or up to the MTU of the parent link"
+                "{n} is not an MTU; use 0 for the kernel's choice, or up to the MTU of the parent link"
             )),
         }
     }

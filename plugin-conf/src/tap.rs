@@ -96,6 +96,6 @@ mod tests {
         refused(r#"{"multiQueue":"yes"}"#, "/multiQueue", "`true` or `false`");
         refused(r#"{"bridge":"a/b"}"#, "/bridge", "cannot be used");
         refused(r#"{"selinuxContext":"nonsense"}"#, "/selinuxContext", "not an SELinux context");
-        refused(r#"{"mtu":-1}"#, "/mtu", "-1 is not a MTU");
+        refused(r#"{"mtu":-1}"#, "/mtu", "-1 is not an MTU");
     }
 }

@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(conf.mac.unwrap().to_string(), "02:00:00:00:00:01");
         assert_eq!((conf.promisc, conf.mtu.get(), conf.allmulti), (true, Some(1400), Some(false)));
         assert_eq!((conf.tx_queue_len, conf.data_dir.as_str()), (Some(0), "/x"));
-        refused(r#"{"mtu":-1}"#, "/mtu", "no MTU");
+        refused(r#"{"mtu":-1}"#, "/mtu", "not an MTU");
         refused(r#"{"txQLen":-1}"#, "/txQLen", "txQLen");
         refused(r#"{"dataDir":"run"}"#, "/dataDir", "not an absolute path");
         refused(r#"{"promisc":"yes"}"#, "/promisc", "`true` or `false`");

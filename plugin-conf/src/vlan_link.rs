@@ -96,7 +96,7 @@ mod tests {
         refused(r#"{"master":"eth0"}"#, "/vlanId", "needs a `vlanId`");
         refused(r#"{"master":"eth0","vlanId":-1}"#, "/vlanId", "-1 is not a VLAN id; use 0 to 4094");
         refused(r#"{"master":"eth0","vlanId":4095}"#, "/vlanId", "4095 is not a VLAN id");
-        refused(r#"{"master":"eth0","vlanId":5,"mtu":-1}"#, "/mtu", "-1 is not a MTU");
+        refused(r#"{"master":"eth0","vlanId":5,"mtu":-1}"#, "/mtu", "-1 is not an MTU");
         refused(
             r#"{"master":"eth0","vlanId":5,"linkInContainer":"yes"}"#,
             "/linkInContainer",

@@ -140,7 +140,7 @@ fn the_long_form_is_a_list_of_maps() {
 fn name_is_needed_and_an_empty_namespace_is_the_pods() {
     refused(r#"[{"namespace":"a"}]"#, &["element 1", "`name`", "missing"]);
     refused(r#"[{"name":null}]"#, &["element 1", "`name`", "missing"]);
-    refused(r#"[{"nmae":"a"}]"#, &["element 1", "`name`", "missing", "where `nmae` is"]);
+    refused(r#"[{"nmae":"a"}]"#, &["element 1", "`name`", "missing", "instead of `nmae`"]);
     refused(r#"[{"name":"a"},{"name":""}]"#, &["element 2", "`name`", "empty"]);
     refused_key("name", json!(5));
     for name in ["../../x", "a\0b", "a\u{202e}b", "a\nb", "A", "a..b"] {

@@ -59,7 +59,7 @@ fn every_key_of_a_range_is_read() {
 fn every_broken_range_names_its_key() {
     range_refused("{}", "/subnet", "needs a `subnet`");
     range_refused(r#"{"subnet":"10.1.2.0"}"#, "/subnet", "not a network");
-    range_refused(r#"{"subnet":7}"#, "/subnet", "takes a text");
+    range_refused(r#"{"subnet":7}"#, "/subnet", "takes a string");
     range_refused(r#"{"subnet":"10.1.2.3/24"}"#, "/subnet", "write `10.1.2.0/24`");
     range_refused(r#"{"subnet":"10.1.2.0/31"}"#, "/subnet", "use /30 or shorter");
     range_refused(r#"{"subnet":"10.1.2.0/32"}"#, "/subnet", "use /30 or shorter");

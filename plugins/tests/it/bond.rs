@@ -201,7 +201,7 @@ fn what_cannot_be_a_bond_is_refused_before_anything_is_touched() {
             100,
             "the host has no link `net1`",
         ),
-        (json!({"mode": "fastest"}), 7, "no bond mode"),
+        (json!({"mode": "fastest"}), 7, "not a bond mode"),
         (json!({"mtu": 67}), 7, "below 68"),
         (json!({"mtu": 1501}), 7, "above the 1500 of the member `net1`"),
         (json!({"ipam": {"type": "bond"}}), 7, "gives no addresses"),

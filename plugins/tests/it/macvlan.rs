@@ -263,7 +263,7 @@ fn check_finds_what_is_broken() {
         ("ip route del 10.1.0.0/24", "no route to `10.1.0.0/24`"),
         ("ip link set eth0 address 02:00:00:00:00:99", "MAC address"),
         ("ip link set eth0 type macvlan mode private", "mode"),
-        ("ip link del eth0; ip link add eth0 type veth peer name x", "no macvlan link"),
+        ("ip link del eth0; ip link add eth0 type veth peer name x", "not a macvlan link"),
         ("ip link del eth0", "no interface `eth0`"),
     ] {
         let bed = bed();

@@ -117,7 +117,7 @@ fn addresses_are_optional_and_check_notices_what_has_changed() {
         }
         if ips == 0 {
             pod.sh("ip link add eth0 type veth peer name other");
-            assert!(bed.check(&conf, &pod, &result).unwrap_err().msg.contains("no tun link"));
+            assert!(bed.check(&conf, &pod, &result).unwrap_err().msg.contains("not a tun link"));
             pod.sh("ip link del eth0");
         }
     }

@@ -147,7 +147,7 @@ fn check_notices_every_fact_that_has_changed() {
     assert!(bed.check(&conf, &pod, &result).unwrap_err().msg.contains("not on the master `up0`"));
     bed.sh("ip link set up9 name up0");
     pod.sh("ip link del eth0; ip link add eth0 type veth peer name x");
-    assert!(bed.check(&conf, &pod, &result).unwrap_err().msg.contains("no vlan link"));
+    assert!(bed.check(&conf, &pod, &result).unwrap_err().msg.contains("not a vlan link"));
     std::fs::remove_file(bed.leases.path().join("gold/10.1.0.2")).unwrap();
     assert!(bed.check(&conf, &pod, &result).is_err(), "IPAM is checked too");
 }

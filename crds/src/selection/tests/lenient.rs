@@ -142,7 +142,7 @@ fn a_key_that_nobody_knows_has_no_effect_and_is_noted() {
     let told = |text: &str| reading(text).oddities.remove(0).to_string();
     assert_eq!(
         told(r#"[{"name":"n"},{"name":"m","gateway":["10.1.1.1"]}]"#),
-        "element 2 (`shop/m`), key `gateway`: there is no such key, so it has no effect; remove it, or call it \
+        "element 2 (`shop/m`), key `gateway`: there is no such key, so it has no effect; remove it, or rename it \
          `example.com/gateway` if another program reads it"
     );
     assert!(told(&with("defaultRoute", "[]")).ends_with("did you mean `default-route`?"));

@@ -82,7 +82,7 @@ mod tests {
         let of = |address: &str| find(&address.parse().unwrap(), Sysfs(root.path()));
         let second = of("0000:03:02.1").unwrap();
         assert_eq!((second.physical.as_str(), second.number), ("ens1f0", 1));
-        assert!(of("0000:03:00.0").unwrap_err().msg.contains("no virtual function"));
+        assert!(of("0000:03:00.0").unwrap_err().msg.contains("not a virtual function"));
         assert!(of("0000:03:02.7").unwrap_err().msg.contains("no PCI device"));
     }
 }
