@@ -50,6 +50,23 @@ pub(crate) fn enter_all(command: &mut Command, namespaces: Vec<(File, CloneFlags
     });
 }
 
+/// Lets the command be traced by the thread that starts it; it stops when it has been executed.
+pub(crate) fn be_traced(command: &mut Command) {
+    before_exec(command, || Ok(nix::sys::ptrace::traceme()?));
+}
+
+/// Lets the command believe that the machine booted so many seconds earlier than it did.
+pub(crate) fn be_later(command: &mut Command, seconds: u64) {
+    /// `nix` has no name for it.
+    const CLONE_NEWTIME: CloneFlags = CloneFlags::from_bits_retain(0x80);
+    let offset = format!("boottime {seconds} 0\n").into_bytes();
+    before_exec(command, move || {
+        nix::sched::unshare(CLONE_NEWTIME)?;
+        // What is executed next is in the new namespace.
+        File::options().write(true).open("/proc/self/timens_offsets")?.write_all(&offset)
+    });
+}
+
 /// Starts a child that lives on when this process ends, and that no terminal reaches.
 pub(crate) fn spawn_detached(mut command: Command) -> io::Result<Child> {
     before_exec(&mut command, || Ok(setsid().map(drop)?));

@@ -33,6 +33,7 @@ mod allowed;
 mod fact;
 mod files;
 mod firewall;
+mod glance;
 mod links;
 mod machine;
 mod netlink;
@@ -40,6 +41,7 @@ mod sysctl;
 mod traffic;
 
 pub use fact::{Kind, Snapshot};
+pub use glance::Glance;
 
 use fact::Facts;
 
@@ -85,6 +87,17 @@ impl<'a> Oracle<'a> {
     #[must_use]
     pub fn folder(mut self, what: &str, path: &Path) -> Self {
         self.folders.push((what.into(), path.into()));
+        self
+    }
+
+    /// And at every file and folder that a definition names, wherever it is.
+    #[must_use]
+    pub fn named_by(mut self, definition: &Value) -> Self {
+        files::paths_in(definition, &mut |path| {
+            if !self.folders.iter().any(|(_, known)| known == path) {
+                self.folders.push((path.display().to_string(), path.to_owned()));
+            }
+        });
         self
     }
 
@@ -180,6 +193,7 @@ fn look_into(place: &str, netns: &Path) -> anyhow::Result<Facts> {
     }
     if present.tables {
         firewall::look(place, &tool, &mut facts)?;
+        firewall::load_back(place, &tool, &mut facts)?;
     }
     firewall::look_at_legacy(place, &tool, &mut facts)?;
     sysctl::look(place, netns, &mut facts)?;

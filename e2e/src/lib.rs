@@ -38,5 +38,6 @@ pub mod podman;
 pub mod ports;
 pub mod project;
 pub mod runtime;
+pub mod storm;
 pub mod trace;
 pub mod whereabouts;

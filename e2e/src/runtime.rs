@@ -125,6 +125,12 @@ impl<'h> Runtime<'h> {
 
     /// Any verb with any input: for what a well-behaved runtime never sends.
     pub fn call(&self, verb: &str, pod: Option<&Pod>, input: Value) -> anyhow::Result<CallOutcome> {
+        let variables = self.environment(verb, pod)?;
+        execute::run(&self.executable, &variables, input.to_string().as_bytes(), self.host, self.patience)
+    }
+
+    /// The whole environment of a call.
+    pub fn environment(&self, verb: &str, pod: Option<&Pod>) -> anyhow::Result<Vec<(OsString, OsString)>> {
         let path = std::env::join_paths(&self.cni_path).context("a folder of CNI_PATH holds a colon")?;
         let mut variables: Vec<(OsString, OsString)> = vec![
             ("PATH".into(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into()),
@@ -136,7 +142,7 @@ impl<'h> Runtime<'h> {
             variables.extend(pod.variables(turn));
         }
         variables.extend(self.env.iter().cloned());
-        execute::run(&self.executable, &variables, input.to_string().as_bytes(), self.host, self.patience)
+        Ok(variables)
     }
 
     fn runtime_config(&self, pod: &Pod) -> Map<String, Value> {

@@ -17,6 +17,7 @@ mod messages;
 mod packages;
 mod progress;
 mod release;
+mod storm;
 mod table;
 mod test;
 
@@ -49,6 +50,8 @@ enum Verb {
     E2e(e2e::Options),
     /// Runs a command of this machine under a guest kernel that has every link type
     Guest(guest::Options),
+    /// Runs the seeded suites for as long as one likes, and writes their figures into docs/reliability.md
+    Storm(storm::Options),
     /// Builds both images as OCI archives, for this architecture or another one
     Images(images::Options),
     /// Collects what is published of a version: images, bills of materials, provenance, checksums, signature
@@ -85,6 +88,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Cluster(options) => cluster::run(&options),
         Verb::E2e(options) => e2e::run(&options),
         Verb::Guest(options) => guest::run(&options),
+        Verb::Storm(options) => storm::run(&options),
         Verb::Images(options) => images::run(&options),
         Verb::Release(options) => release::run(&options),
         Verb::Manifests(options) => chart::run(&options),

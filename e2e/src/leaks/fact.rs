@@ -10,6 +10,8 @@ use super::allowed;
 /// What a fact is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
+    /// A device by its address on its bus, whatever it is called.
+    Hardware,
     Link,
     Address,
     Route,
@@ -34,6 +36,7 @@ pub enum Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         to.write_str(match self {
+            Self::Hardware => "hardware",
             Self::Link => "link",
             Self::Address => "address",
             Self::Route => "route",

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::fact::{Facts, Fields, Kind};
@@ -13,8 +14,11 @@ use super::fact::{Facts, Fields, Kind};
 pub(super) fn look(folders: &[(String, PathBuf)]) -> anyhow::Result<Facts> {
     let mut walk = Walk::default();
     for (what, path) in folders {
-        // The folder itself is nobody's leak: plugins make it when they first need it.
-        walk.inside(what, path)?;
+        // The folder itself is nobody's leak: plugins make it when they first need it. A file is.
+        match fs::symlink_metadata(path) {
+            Ok(metadata) if !metadata.is_dir() => walk.file(what.clone(), path, &metadata),
+            _ => walk.inside(what, path)?,
+        }
     }
     let Walk { mut facts, inodes } = walk;
     let locks = fs::read_to_string("/proc/locks").context("cannot read `/proc/locks`")?;
@@ -41,14 +45,33 @@ impl Walk {
             let name = format!("{name}/{}", entry.file_name().to_string_lossy());
             // It may have gone since the folder was read.
             let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
-            let fields = describe(&path, &metadata);
-            self.inodes.insert(metadata.ino(), name.clone());
-            self.facts.add("machine", Kind::File, name.clone(), fields);
+            self.file(name.clone(), &path, &metadata);
             if metadata.is_dir() {
                 self.inside(&name, &path)?;
             }
         }
         Ok(())
+    }
+
+    fn file(&mut self, name: String, path: &Path, metadata: &Metadata) {
+        self.inodes.insert(metadata.ino(), name.clone());
+        self.facts.add("machine", Kind::File, name, describe(path, metadata));
+    }
+}
+
+/// Every absolute path in a definition. What belongs to the kernel changes by itself, and is looked at elsewhere.
+pub(super) fn paths_in(value: &Value, found: &mut impl FnMut(&Path)) {
+    match value {
+        Value::String(text) => {
+            let path = Path::new(text);
+            let of_kernel = ["/proc", "/sys", "/dev"].iter().any(|root| path.starts_with(root));
+            if path.is_absolute() && path.components().count() > 1 && !of_kernel {
+                found(path);
+            }
+        }
+        Value::Array(list) => list.iter().for_each(|inner| paths_in(inner, found)),
+        Value::Object(object) => object.values().for_each(|inner| paths_in(inner, found)),
+        _ => {}
     }
 }
 

@@ -18,6 +18,16 @@ pub(super) fn look(place: &str, tool: &Tool<'_>, facts: &mut Facts) -> anyhow::R
     Ok(())
 }
 
+/// A node that saves its ruleset must be able to load it again: names that pods choose may not stand in the way.
+pub(super) fn load_back(place: &str, tool: &Tool<'_>, facts: &mut Facts) -> anyhow::Result<()> {
+    let saved = tool.text(&["nft", "list", "ruleset"])?;
+    if let Err(refused) = tool.feed(&["nft", "--check", "-f", "-"], &saved) {
+        let fields = Fields::from([("loads back".to_string(), format!("no: {refused:#}"))]);
+        facts.add(place, Kind::Firewall, "saved ruleset".into(), fields);
+    }
+    Ok(())
+}
+
 /// `rule inet filter input`
 fn name(kind: &str, object: &Value) -> String {
     let words =

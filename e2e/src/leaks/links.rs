@@ -72,11 +72,22 @@ fn add_link(place: &str, mut link: Value, facts: &mut Facts) -> String {
         let words = format!("{}/{} on {name}", word(address, "local"), word(address, "prefixlen"));
         facts.add(place, Kind::Address, words, flatten(address));
     }
+    add_hardware(place, &link, facts);
     if let Some(object) = link.as_object_mut() {
         object.remove("addr_info");
     }
     facts.add(place, Kind::Link, name.clone(), flatten(&link));
     name
+}
+
+/// Names, aliases and addresses are what a pod can set. Where a device is on its bus it cannot.
+fn add_hardware(place: &str, link: &Value, facts: &mut Facts) {
+    let (bus, device) = (word(link, "parentbus"), word(link, "parentdev"));
+    if !device.is_empty() {
+        // A card with several ports has one address for all of them.
+        let fields = [("port".to_string(), word(link, "phys_port_name"))].into();
+        facts.add(place, Kind::Hardware, format!("{bus} {device}"), fields);
+    }
 }
 
 /// `[{"mdb": [{"dev", "port", "grp", "state"}], "router": {}}]`
@@ -135,6 +146,31 @@ mod tests {
         assert_eq!(before.diff(&after), ["host: bridge VLAN `7 on v0` appeared: flags , vlan 7"]);
         let after = port(json!([{"vlan": 1, "flags": []}]));
         assert_eq!(before.diff(&after).len(), 1);
+    }
+
+    /// For machines without a card to give away.
+    // Proves: T-1
+    #[test]
+    fn a_card_that_is_left_in_a_pod_under_another_name_and_address_is_told_by_its_bus() {
+        let links = |all: [(&str, Value); 2]| {
+            let mut facts = Facts::default();
+            for (place, link) in all {
+                add_link(place, link, &mut facts);
+            }
+            facts.into_snapshot()
+        };
+        let card = json!({"ifname": "eth1", "address": "02:00:00:00:00:01", "parentbus": "pci", "parentdev": "0000:03:00.1"});
+        let veth = json!({"ifname": "net1", "address": "02:00:00:00:00:09"});
+        // Name and address are swapped: without the bus each place has what it had.
+        let disguised = json!({"ifname": "net1", "address": "02:00:00:00:00:09", "parentbus": "pci", "parentdev": "0000:03:00.1"});
+        let impostor = json!({"ifname": "eth1", "address": "02:00:00:00:00:01"});
+        let told =
+            links([("host", card), ("pod 1", veth)]).diff(&links([("host", impostor), ("pod 1", disguised)]));
+        for expected in
+            ["host: hardware `pci 0000:03:00.1` vanished", "pod 1: hardware `pci 0000:03:00.1` appeared"]
+        {
+            assert!(told.iter().any(|sentence| sentence.starts_with(expected)), "{told:#?}");
+        }
     }
 
     fn vlans_of(list: &Value, facts: &mut Facts) {

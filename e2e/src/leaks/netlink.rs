@@ -78,7 +78,7 @@ pub(super) fn look(place: &str, netns: &Path, facts: &mut Facts) -> anyhow::Resu
 }
 
 /// A header that is zero but for the family in its first byte.
-fn family_header(family: u8, length: usize) -> Vec<u8> {
+pub(super) fn family_header(family: u8, length: usize) -> Vec<u8> {
     let mut header = vec![0; length];
     header[0] = family;
     header
@@ -90,7 +90,7 @@ fn has_tables() -> bool {
     tables.map_or(true, |tables| !tables.is_empty())
 }
 
-fn open(protocol: SockProtocol) -> io::Result<OwnedFd> {
+pub(super) fn open(protocol: SockProtocol) -> io::Result<OwnedFd> {
     let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
     setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(ANSWER_TIMEOUT_SECONDS))?;
     bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
@@ -98,7 +98,7 @@ fn open(protocol: SockProtocol) -> io::Result<OwnedFd> {
 }
 
 /// The bodies of all messages of a listing.
-fn dump(socket: &OwnedFd, kind: u16, body: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+pub(super) fn dump(socket: &OwnedFd, kind: u16, body: &[u8]) -> io::Result<Vec<Vec<u8>>> {
     for number in 1..=MAX_ATTEMPTS as u32 {
         send(socket.as_raw_fd(), &request(kind, number, body), MsgFlags::empty())?;
         if let Some(listed) = read_listing(socket, number)? {
@@ -154,21 +154,21 @@ fn split(bytes: &[u8], head: usize, length: impl Fn(&[u8]) -> usize) -> impl Ite
 }
 
 /// Number and value of each attribute behind a header.
-fn attributes(body: &[u8], header: usize) -> impl Iterator<Item = (u16, &[u8])> {
+pub(super) fn attributes(body: &[u8], header: usize) -> impl Iterator<Item = (u16, &[u8])> {
     let parts = split(body.get(header..).unwrap_or_default(), 4, |bytes| u16_at(bytes, 0).into());
     parts.map(|part| (u16_at(part, 2) & 0x3fff, &part[4..]))
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
+pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
     bytes.get(at..at + 2).and_then(|two| two.try_into().ok()).map_or(0, u16::from_ne_bytes)
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..at + 4).and_then(|four| four.try_into().ok()).map_or(0, u32::from_ne_bytes)
 }
 
 /// An entry by which a link listens to a multicast group: the kernel's own.
-fn is_group(entry: &[u8]) -> bool {
+pub(super) fn is_group(entry: &[u8]) -> bool {
     const LINK_LAYER_ADDRESS: u16 = 2;
     let found = attributes(entry, 12).find(|(number, _)| *number == LINK_LAYER_ADDRESS);
     found.is_some_and(|(_, mac)| mac.starts_with(&[0x33, 0x33]) || mac.starts_with(&[0x01, 0x00, 0x5e]))

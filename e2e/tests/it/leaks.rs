@@ -1,5 +1,6 @@
 //! The oracle is tested first: a leak of every kind is planted, and it must say so. What is taken up again, must not.
 
+mod definition;
 mod node;
 mod traffic;
 
