@@ -47,9 +47,9 @@ pub fn install(executable: &Path, folder: &Path, names: &[&str]) -> anyhow::Resu
 
 fn build(name: &str) -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe().context("the test executable has no path")?;
-    // target/PROFILE/deps/TEST
-    let folder =
-        test.parent().and_then(Path::parent).context("the test executable is not in a target folder")?;
+    // target/PROFILE/deps/TEST, or target/PROFILE/xtask
+    let beside = test.parent().context("the test executable is not in a target folder")?;
+    let folder = if beside.ends_with("deps") { beside.parent().unwrap_or(beside) } else { beside };
     let built = folder.join(name);
     // Asked for no reason, cargo would wait for every other build of the workspace.
     if is_up_to_date(&built).unwrap_or_default() {

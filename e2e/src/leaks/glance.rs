@@ -75,12 +75,12 @@ impl Glance {
     }
 }
 
-/// What stays for good on a node: host-local's marks, and the ledger's own files, which begin with a dot. Locks of sandboxes,
-/// damaged and unfinished entries do not.
+/// What stays for good on a node: host-local's marks, and the ledger's own files, which begin with a dot. Locks of sandboxes
+/// and damaged entries do not; unfinished ones are GC's and the sweeps' to remove.
 fn is_bookkeeping(name: &str) -> bool {
     let file = name.rsplit('/').next().unwrap_or_default();
     let of_ledger = name.contains("/manifold/.") || name.contains("/manifold-links/");
-    let of_sandbox = name.contains("/.damaged/") || name.contains("/.new-") || name.contains("/.locks/");
+    let of_sandbox = name.contains("/.damaged/") || name.contains("/.locks/");
     let lock_of_all = name.contains("/.locks/.");
     let of_host_local = file == "lock" || file.starts_with("last_reserved_ip.");
     of_host_local

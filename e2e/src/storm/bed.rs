@@ -10,13 +10,14 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use serde_json::{Map, Value, json};
 
 use super::networks::Topology;
 use super::tracer::{self, Fault, Traced};
 use crate::child;
+use crate::janitor;
 use crate::leaks::{Glance, Oracle, Snapshot};
 use crate::netns::{HostNs, TestNetns};
 use crate::runtime::{ANNOTATIONS, CallOutcome, Pod, Runtime};
@@ -25,7 +26,7 @@ const NETWORKS: &str = "k8s.v1.cni.cncf.io/networks";
 /// The name of a bed's configuration list.
 pub const NETWORK: &str = "manifold";
 /// A call that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(100);
+const PATIENCE: Duration = Duration::from_secs(240);
 /// How long the kernel may take to remove links and namespaces on a busy machine.
 const SETTLE: Duration = Duration::from_secs(20);
 
@@ -81,6 +82,8 @@ pub struct Made {
 impl Bed {
     /// Makes one for the calling thread, which must not be used for anything else afterwards.
     pub fn on_this_thread(executable: &Path, topology: Topology) -> anyhow::Result<Self> {
+        // It must see the machine's mounts, so it is started before this thread has others.
+        janitor::folder(Path::new("/tmp/manifold-test-nothing")).context("cannot start the janitor")?;
         unshare(CloneFlags::CLONE_NEWNS).context("no mount namespace; tests of this kind run as root")?;
         let none = None::<&str>;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
@@ -116,6 +119,8 @@ impl Bed {
         self.host.exec(&["ip", "link", "add", "eth1", "type", "veth", "peer", "name", "wire"])?;
         for link in ["eth1", "wire"] {
             self.host.exec(&["ip", "link", "set", link, "up"])?;
+        }
+        for link in ["eth1", "wire"] {
             self.host.netns().wait_for_own_address(link)?;
         }
         for switch in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {
@@ -301,5 +306,12 @@ impl Bed {
     /// What the oracle says has been left since. Named namespaces that others make meanwhile are theirs.
     pub fn leaks(&self, sandboxes: &[&Sandbox], before: &Snapshot) -> anyhow::Result<Vec<String>> {
         self.oracle(sandboxes).leaks_but(before, |leak| leak.starts_with("machine: network namespace"))
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        // Else the folder below could not be removed.
+        let _ = umount2(self.host.folder(), MntFlags::MNT_DETACH);
     }
 }

@@ -55,14 +55,14 @@ const VERBS: [Verb; 4] = [Verb::Add, Verb::Del, Verb::Check, Verb::Gc];
 /// So much later a list of what is alive is younger than any ADD.
 const LONG_AFTER_SECONDS: u64 = 4000;
 
-/// Every call in turn with every errno; what is beyond a verb's last call begins anew.
+/// Every call with every errno, in an order that soon has been everywhere; then all of them again.
 pub fn sweep(executable: &Path, seed: u64, threads: u64, budget: Budget) -> Figures {
-    workers::play(executable, seed, threads, budget, &Topology::ALL, |stage, number, chance, figures| {
+    workers::play(executable, seed, threads, budget, &Topology::ALL, |stage, number, _, figures| {
         let verb = VERBS[number as usize % VERBS.len()];
-        let errno = ERRNOS[(number / VERBS.len() as u64) as usize % ERRNOS.len()];
-        let turn = number / (VERBS.len() * ERRNOS.len()) as u64;
         let calls = stage.calls_that_can_fail(verb)?;
-        let at = 1 + if turn < calls { turn } else { chance.below(calls) };
+        let each = ERRNOS.len() as u64;
+        let turn = counts::next((stage.bed.topology().name(), verb.name()), calls * each, seed);
+        let (at, errno) = (1 + turn / each, ERRNOS[(turn % each) as usize]);
         figures.count(verb.name());
         let fault = Fault::Fail { at, errno };
         round(stage, verb, fault, figures)

@@ -89,6 +89,8 @@ struct History {
     known: Vec<Known>,
     /// Sandboxes of an earlier boot: nobody deletes them.
     stale: Vec<String>,
+    /// An error was injected while the sweep of a boot was due.
+    disturbed: bool,
     chance: Chance,
     boots: u32,
     /// Leases and interfaces of a sandbox that is whole.
@@ -108,7 +110,7 @@ impl History {
         let known = (0..SANDBOXES)
             .map(|_| Ok(Known { sandbox: bed.sandbox()?, state: State::Absent, result: None }))
             .collect::<anyhow::Result<_>>()?;
-        Ok(Self { bed, known, stale: Vec::new(), chance, boots: 0, whole })
+        Ok(Self { bed, known, stale: Vec::new(), disturbed: false, chance, boots: 0, whole })
     }
 
     /// A sentence about the first step after which the node is not as it should be.
@@ -160,10 +162,7 @@ impl History {
         if let End::Failure(0) = end {
             return Ok(Some(format!("no error that a runtime can read: {}", made.outcome)));
         }
-        if matches!(step, Step::Add | Step::KillAdd | Step::RefuseAdd) && end == End::Success {
-            // The sweep of a boot is over before an ADD is answered.
-            self.stale.clear();
-        }
+        self.note_sweep(step, end);
         let Some(known) = self.known.get_mut(which) else { return Ok(None) };
         match model::after(step, known.state, end) {
             Err(wrong) => return Ok(Some(format!("{wrong}: {}", made.outcome))),
@@ -173,6 +172,16 @@ impl History {
             known.result = made.outcome.result();
         }
         Ok(self.compare()?.map(|wrong| format!("{wrong}; the last call: {}", made.outcome)))
+    }
+
+    /// The sweep of a boot is over before an ADD is answered; what it was kept from, GC takes.
+    fn note_sweep(&mut self, step: Step, end: End) {
+        self.disturbed |= step == Step::RefuseAdd && !self.stale.is_empty();
+        let swept = step == Step::Add && !self.disturbed;
+        if end == End::Success && (swept || matches!(step, Step::Gc | Step::Forget)) {
+            self.stale.clear();
+            self.disturbed = false;
+        }
     }
 
     fn make(&mut self, step: Step, which: usize) -> anyhow::Result<Made> {
@@ -252,7 +261,7 @@ impl History {
                 return Ok(Some(wrong));
             }
         }
-        for step in [Step::Add, Step::Del] {
+        for step in [Step::Gc, Step::Add, Step::Del] {
             if let Some(wrong) = self.step(step, 0)? {
                 return Ok(Some(wrong));
             }

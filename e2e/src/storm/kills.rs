@@ -40,14 +40,12 @@ impl Victim {
     }
 }
 
-/// Each call of each verb is killed once, at the calls that come in turn: round `n` kills the n-th call. What is beyond a verb's
-/// last call begins anew at a place by chance.
+/// Each system call of each verb is killed once, in an order that soon has been everywhere; then all of them again.
 pub fn sweep(executable: &Path, seed: u64, threads: u64, budget: Budget) -> Figures {
     workers::play(executable, seed, threads, budget, &Topology::ALL, |stage, number, chance, figures| {
         let victim = Victim::ALL[number as usize % Victim::ALL.len()];
         let calls = stage.calls_of(victim)?;
-        let turn = number / Victim::ALL.len() as u64;
-        let at = 1 + if turn < calls { turn } else { chance.below(calls) };
+        let at = 1 + counts::next((stage.bed.topology().name(), victim.name()), calls, seed);
         let fault = Fault::Kill { at, tree: chance.one_in(2) };
         let what = format!("{fault:?} of {}", victim.name());
         figures.count(&format!("kills of {}", victim.name()));
@@ -69,7 +67,7 @@ pub fn double_faults(executable: &Path, seed: u64, threads: u64, budget: Budget)
 }
 
 /// A round's end: what it said, or what differs now.
-fn told(round: Result<(), Wrong>, what: &str, stage: &Stage) -> Found {
+fn told(round: Result<(), Wrong>, what: &str, stage: &mut Stage) -> Found {
     match round {
         Err(Wrong::Bed(error)) => Err(error),
         Err(Wrong::Product(said)) => Ok(Some(format!("{what}: {said}"))),

@@ -11,8 +11,6 @@ pub(super) enum State {
     Attached,
     /// A call was cut short: some of it may be there, and its next call puts that right.
     Torn,
-    /// Its namespace went with a reboot. What is left goes before the next ADD is answered.
-    Stale,
 }
 
 /// A step, for messages and to decide what comes.
@@ -62,65 +60,61 @@ pub(super) enum End {
 
 /// What came of a step in the model: the state, or why the call should not have ended so.
 pub(super) fn after(step: Step, state: State, end: End) -> Result<State, &'static str> {
-    use State::{Absent, Attached, Stale, Torn};
-    match (step, end) {
-        (Step::Add | Step::KillAdd | Step::RefuseAdd | Step::AddWithoutDefinitions, End::Success) => {
-            match state {
-                Attached => Err("a second ADD of an attached sandbox succeeded"),
-                _ => Ok(Attached),
-            }
+    match step {
+        Step::Add | Step::KillAdd | Step::RefuseAdd | Step::AddWithoutDefinitions => {
+            after_add(step, state, end)
         }
-        (Step::Add, End::Failure(code)) => match (state, code) {
-            (Attached, 100..) => Ok(Attached),
-            (Attached, _) => Err("a second ADD must be refused with a code of ours"),
-            _ => Err("ADD failed although nothing is in its way"),
+        Step::Del | Step::KillDel | Step::RefuseDel | Step::DelWithoutDefinitions => {
+            after_del(step, state, end)
+        }
+        Step::Check => after_check(state, end),
+        Step::Gc | Step::Forget => match end {
+            End::Success => Ok(if step == Step::Forget { State::Absent } else { state }),
+            _ => Err("GC failed although nothing is in its way"),
         },
-        (Step::AddWithoutDefinitions, End::Failure(code)) => match (state, code) {
-            (Attached, 100..) => Ok(Attached),
-            (Attached, _) => Err("a second ADD must be refused with a code of ours"),
-            (_, 3) => Err("code 3 makes a runtime skip DEL"),
-            // What an earlier call left may be undone by now.
-            (Torn, _) => Ok(Torn),
-            _ => Ok(Absent),
-        },
-        (Step::KillAdd, End::Killed) | (Step::RefuseAdd, End::Failure(_)) => {
-            Ok(if state == Attached { Attached } else { Torn })
-        }
-        (Step::KillAdd, End::Failure(_)) => {
-            if state == Attached {
-                Ok(Attached)
-            } else {
-                Err("ADD failed although nothing is in its way")
-            }
-        }
-        (
-            Step::Del | Step::KillDel | Step::RefuseDel | Step::DelWithoutDefinitions | Step::Forget,
-            End::Success,
-        ) => Ok(Absent),
-        (Step::Del | Step::DelWithoutDefinitions | Step::KillDel | Step::Forget, End::Failure(_)) => {
-            Err("it failed although nothing is in its way")
-        }
-        (Step::KillDel, End::Killed) | (Step::RefuseDel, End::Failure(_)) => {
-            Ok(if state == Absent { Absent } else { Torn })
-        }
-        (Step::Check, End::Success) => {
-            if state == Attached {
-                Ok(state)
-            } else {
-                Err("CHECK of what is not attached succeeded")
-            }
-        }
-        (Step::Check, End::Failure(_)) => {
-            if state == Attached {
-                Err("CHECK of an attached sandbox failed")
-            } else {
-                Ok(state)
-            }
-        }
-        (Step::Gc, End::Success) => Ok(state),
-        (Step::Gc, End::Failure(_)) => Err("GC failed although nothing is in its way"),
-        (Step::Reboot, _) => Ok(if state == Absent { Absent } else { Stale }),
-        (_, End::Killed) => Err("nobody killed it"),
+        Step::Reboot => Ok(State::Absent),
+    }
+}
+
+fn after_add(step: Step, state: State, end: End) -> Result<State, &'static str> {
+    use State::{Absent, Attached, Torn};
+    match (end, state) {
+        (End::Success, Attached) => Err("a second ADD of an attached sandbox succeeded"),
+        (End::Success, _) => Ok(Attached),
+        (End::Killed, _) if step != Step::KillAdd => Err("nobody killed it"),
+        (End::Failure(3), _) => Err("code 3 makes a runtime skip DEL"),
+        // Refused, as it is attached; whatever else goes wrong meanwhile.
+        (End::Killed, Attached) => Ok(Attached),
+        (End::Failure(_), Attached) if step == Step::RefuseAdd => Ok(Attached),
+        (End::Failure(100..), Attached) => Ok(Attached),
+        (End::Failure(_), Attached) => Err("a second ADD must be refused with a code of ours"),
+        // A call that was cut short had finished all but its answer, or had begun nothing.
+        (End::Failure(100..), Torn) => Ok(Torn),
+        (End::Failure(_), _) if step == Step::RefuseAdd => Ok(Torn),
+        (End::Failure(_), Torn) if step == Step::AddWithoutDefinitions => Ok(Torn),
+        (End::Failure(_), _) if step == Step::AddWithoutDefinitions => Ok(Absent),
+        (End::Failure(_), _) => Err("ADD failed although nothing is in its way"),
+        (End::Killed, _) => Ok(Torn),
+    }
+}
+
+fn after_del(step: Step, state: State, end: End) -> Result<State, &'static str> {
+    let cut_short = if state == State::Absent { State::Absent } else { State::Torn };
+    match (end, step) {
+        (End::Success, _) => Ok(State::Absent),
+        (End::Failure(_), Step::RefuseDel) | (End::Killed, Step::KillDel) => Ok(cut_short),
+        (End::Failure(_), _) => Err("DEL failed although nothing is in its way"),
+        (End::Killed, _) => Err("nobody killed it"),
+    }
+}
+
+fn after_check(state: State, end: End) -> Result<State, &'static str> {
+    match (end, state) {
+        (End::Success, State::Absent) => Err("CHECK of what is not attached succeeded"),
+        (End::Failure(_), State::Attached) => Err("CHECK of an attached sandbox failed"),
+        (End::Killed, _) => Err("nobody killed it"),
+        // Of what was cut short all may be there, or half.
+        _ => Ok(state),
     }
 }
 
@@ -142,7 +136,7 @@ pub(super) fn compare(
             Err(format!("it should be whole ({} leases, {} interfaces): {seen}", whole.0, whole.1))
         }
         // What has leases must have an entry, else nobody gives them back.
-        State::Torn | State::Stale if leases > 0 && !entry => Err(format!("nobody will clean up: {seen}")),
+        State::Torn if leases > 0 && !entry => Err(format!("nobody will clean up: {seen}")),
         _ => Ok(()),
     }
 }

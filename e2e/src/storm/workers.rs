@@ -46,12 +46,19 @@ impl Stage {
     }
 
     /// What is there that should not be, or the other way round.
-    pub fn differs(&self) -> anyhow::Result<Vec<String>> {
+    /// A namespace that is gone has nothing; a new one takes its place.
+    pub fn differs(&mut self) -> anyhow::Result<Vec<String>> {
+        if !self.sandbox.netns.path().exists() {
+            self.sandbox = self.bed.sandbox()?;
+        }
         self.bed.differs(&[&self.sandbox], &self.rest)
     }
 
     /// The same, with everything that the leak oracle knows.
-    pub fn leaks(&self) -> anyhow::Result<Vec<String>> {
+    pub fn leaks(&mut self) -> anyhow::Result<Vec<String>> {
+        if !self.sandbox.netns.path().exists() {
+            self.sandbox = self.bed.sandbox()?;
+        }
         self.bed.leaks(&[&self.sandbox], &self.whole)
     }
 }
