@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -165,6 +166,9 @@ impl Netns {
     }
 }
 
+/// Before each try to return.
+const PAUSES_MILLISECONDS: [u64; 5] = [0, 1, 10, 100, 1000];
+
 /// Brings the thread back. A thread that cannot return must not go on: it would take the pod for the host.
 struct WayBack(File);
 
@@ -177,9 +181,14 @@ impl WayBack {
 
 impl Drop for WayBack {
     fn drop(&mut self) {
-        if setns(&self.0, CloneFlags::CLONE_NEWNET).is_err() {
-            std::process::abort();
+        // A kernel without memory refuses for a moment, and a call that ends here says nothing to the runtime.
+        for pause in PAUSES_MILLISECONDS {
+            std::thread::sleep(Duration::from_millis(pause));
+            if setns(&self.0, CloneFlags::CLONE_NEWNET).is_ok() {
+                return;
+            }
         }
+        std::process::abort();
     }
 }
 
