@@ -28,6 +28,8 @@ pub enum Fault {
     Kill { at: u64, tree: bool },
     /// Of the calls that a machine in trouble refuses, this one fails so.
     Fail { at: u64, errno: Errno },
+    /// Of the calls of one number, this one fails so.
+    FailOnly { number: i64, at: u64, errno: Errno },
 }
 
 /// What became of it.
@@ -162,7 +164,12 @@ impl Tracer {
     fn enter(&mut self, pid: Pid) {
         let Ok(mut registers) = ptrace::getregs(pid) else { return };
         let number = registers.orig_rax as i64;
-        if matches!(self.fault, Fault::Fail { .. }) && !can_fail(number, registers.rdi) {
+        let counts = match self.fault {
+            Fault::Fail { .. } => can_fail(number, registers.rdi),
+            Fault::FailOnly { number: only, .. } => number == only,
+            Fault::None | Fault::Kill { .. } => true,
+        };
+        if !counts {
             return;
         }
         self.result.calls += 1;
@@ -176,7 +183,7 @@ impl Tracer {
                     }
                 }
             }
-            Fault::Fail { at, errno } if at == self.result.calls => {
+            Fault::Fail { at, errno } | Fault::FailOnly { at, errno, .. } if at == self.result.calls => {
                 self.hit(number);
                 // No call at all; what it answers is put in when it is left.
                 registers.orig_rax = u64::MAX;
@@ -211,6 +218,14 @@ impl Tracer {
         // One by one: the calling thread may have other children, which this is not about.
         while let Some(pid) = self.others.pop_first() {
             self.let_go(pid)?;
+        }
+        // One whose parent was killed while it started it was never told of.
+        let any = Pid::from_raw(-1);
+        let at_once = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD | WaitPidFlag::WNOHANG;
+        while let Ok(status) = waitpid(any, Some(at_once)) {
+            let Some(pid) = status.pid() else { break };
+            let _ = ptrace::detach(pid, None);
+            let _ = kill(pid, Signal::SIGCONT);
         }
         Ok(())
     }
