@@ -25,6 +25,11 @@ impl Requested {
     }
 }
 
+/// What to do about a request for a gateway's address. A router pod is to be the gateway, and then the definition that it
+/// names must not say that somebody else is.
+pub(crate) const INSTEAD_OF_GATEWAY: &str =
+    "ask for another, or for a pod that is to be the gateway itself name a definition without this gateway";
+
 /// The values of CNI_ARGS `key`, separated by commas.
 pub fn from_cni_args(args: &CniArgs, key: &str) -> Vec<Requested> {
     let raw = args.get(key).unwrap_or_default();

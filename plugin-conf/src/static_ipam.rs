@@ -88,7 +88,8 @@ pub fn refuse_gateways(config: &RawObject, args: &CniArgs) -> Result<(), Problem
     for request in &requests {
         let ip = address::ip_or_cidr(&request.raw).map_err(|why| request.problem(&why))?;
         if gateways.contains(&ip) {
-            return Err(request.problem(&format!("`{ip}` is a gateway of the network; ask for another")));
+            let why = format!("`{ip}` is a gateway of the network; {}", requested::INSTEAD_OF_GATEWAY);
+            return Err(request.problem(&why));
         }
     }
     Ok(())

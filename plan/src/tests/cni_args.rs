@@ -129,6 +129,19 @@ fn a_gateways_address_and_one_outside_the_ranges_are_never_given() {
     }
 }
 
+// Shows part of: S-23
+#[test]
+fn who_asks_for_a_gateways_address_is_told_what_a_router_pod_needs() {
+    let of_static = json!({"type": "static", "addresses": [{"address": "10.9.0.5/24", "gateway": "10.9.0.1"}]});
+    let of_host_local = json!({"type": "host-local", "subnet": "10.9.0.0/24"});
+    for ipam in [of_static, of_host_local] {
+        let config = json!({"type": "macvlan", "ipam": ipam}).to_string();
+        let bed = Bed::asking(r#"[{"name":"d","ips":["10.9.0.1/24"]}]"#).nad("shop", "d", &config);
+        let fix = bed.result().unwrap_err().fix;
+        assert!(fix.contains("name a definition without this gateway"), "{fix}");
+    }
+}
+
 #[test]
 fn ranges_that_the_runtime_brings_are_the_plugins_to_look_at() {
     let config = json!({"type": "bridge", "capabilities": {"ipRanges": true, "ips": true}, "ipam": {"type": "host-local"}});

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::HostLocalConf;
+use crate::requested::INSTEAD_OF_GATEWAY;
 
 /// What each set must give: one of its addresses by name, or any (`None`).
 pub type Wishes = Vec<Option<IpAddr>>;
@@ -19,9 +20,11 @@ impl HostLocalConf {
             let at = left.iter().position(|ip| set.contains(*ip));
             let wish = at.map(|at| left.remove(at));
             if let Some(ip) = wish
-                && let Some(what) = set.range_of(ip).and_then(|range| range.reserved_as(ip))
+                && let Some(range) = set.range_of(ip)
+                && let Some(what) = range.reserved_as(ip)
             {
-                return Err(format!("the requested address `{ip}` is {what}; ask for another"));
+                let instead = if range.gateway == ip { INSTEAD_OF_GATEWAY } else { "ask for another" };
+                return Err(format!("the requested address `{ip}` is {what}; {instead}"));
             }
             wishes.push(wish);
         }
