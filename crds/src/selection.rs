@@ -143,6 +143,12 @@ pub struct Reading {
 /// # Errors
 /// If an element is not valid; the error names element and key.
 pub fn parse(text: &str, home: &Namespace, limits: Limits) -> Result<Reading, BadSelection> {
+    let found = read(text, home, limits)?;
+    found.selections.iter().enumerate().try_for_each(|(n, selection)| check_claim(n + 1, selection))?;
+    Ok(found)
+}
+
+fn read(text: &str, home: &Namespace, limits: Limits) -> Result<Reading, BadSelection> {
     if text.len() > limits.bytes {
         return Err(BadSelection::whole(format!(
             "it has {} bytes, and {} are allowed; ask for fewer networks, or with fewer words",
@@ -165,18 +171,33 @@ pub fn parse(text: &str, home: &Namespace, limits: Limits) -> Result<Reading, Ba
 }
 
 /// Reads an annotation that may name one network: the default-network annotation. Without selections where it is empty
-/// (MLT-DLG-2).
+/// (MLT-DLG-2). A claim may stand beside addresses here: this annotation is none of the standard's, and OVN-Kubernetes, which
+/// reads it too, stores the addresses in the claim.
 ///
 /// # Errors
 /// If it is not valid, or names several networks.
 pub fn parse_one(text: &str, home: &Namespace, limits: Limits) -> Result<Reading, BadSelection> {
-    let found = parse(text, home, limits)?;
+    let found = read(text, home, limits)?;
     match found.selections.len() {
         0 | 1 => Ok(found),
         count => Err(BadSelection::whole(format!(
             "it names {count} networks, and a pod has one default network; keep one"
         ))),
     }
+}
+
+/// Either says which addresses to take (NPWG-4.1.2.1.11-2).
+fn check_claim(number: usize, selection: &Selection) -> Result<(), BadSelection> {
+    if selection.ips.is_empty() || selection.ipam_claim_reference.is_none() {
+        return Ok(());
+    }
+    let place = Place {
+        element: Some(number),
+        network: Some(selection.network.to_string()),
+        key: Some("ipam-claim-reference".into()),
+    };
+    let why = "`ips` stands beside it, and only one of the two can say which addresses to take";
+    Err(BadSelection { place, why: why.to_owned() })
 }
 
 /// What one element cannot know: an interface name that another asks for too (NPWG-4.1.2.1.5-3).

@@ -77,6 +77,7 @@ impl<'a> Maker<'a> {
         if want.role == Role::Default {
             auxiliary::extend(&mut list, self.policy, self.found)?;
         }
+        self.odd.extend(default_network::odd_claim(want));
         let selection = want.selection.as_ref();
         let device = self.device(want, nad, &list)?;
         self.put_in_args(want, &mut list)?;

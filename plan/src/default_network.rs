@@ -107,14 +107,24 @@ pub(crate) fn asked(pod: &Pod, policy: &Policy, odd: &mut Vec<Refusal>) -> Resul
             ..refusal
         })?;
     }
-    if selection.ipam_claim_reference.is_some() {
-        return Err(Refusal::new(
-            "the default network was asked for with `ipam-claim-reference`, which only further networks can have",
-            format!("remove the key from the pod's annotation `{}`", keys::DEFAULT_NETWORK),
-        )
-        .about(network));
-    }
     Ok(Some(Want { role: Role::Default, source: Source::Nad(network.clone()), selection: Some(selection) }))
+}
+
+/// A claim of the default network reaches no plugin by CNI. OVN-Kubernetes executes its own plugin there, which reads the pod's
+/// annotation itself; KubeVirt's pods have the key without their author's doing. So it is told, and no reason to refuse a
+/// pod, and it opens nothing: what else stands beside it is judged as ever (NPWG-8-1).
+pub(crate) fn odd_claim(want: &Want) -> Option<Refusal> {
+    let claim = want.selection.as_ref()?.ipam_claim_reference.as_ref()?;
+    (want.role == Role::Default).then(|| {
+        Refusal::new(
+            format!(
+                "`ipam-claim-reference` `{claim}` is handed to no plugin of the default network, and has an effect only \
+                 where a plugin reads the pod's annotation itself"
+            ),
+            format!("none needed with OVN-Kubernetes; elsewhere take the key out of `{}`", keys::DEFAULT_NETWORK),
+        )
+        .about(&want.source)
+    })
 }
 
 /// Whether an attachment is to the network that every pod is in, in its place or once more as a further one.

@@ -37,7 +37,7 @@ pub struct Plan {
     pub attachments: Vec<Planned>,
     /// Worth a line in the log: files passed over, requests dropped.
     pub notes: Vec<String>,
-    /// What has no effect and was passed over, which a strict policy refuses.
+    /// What has no effect, as far as can be told here, and was passed over.
     pub odd: Vec<Refusal>,
     /// The bytes that the status takes at most.
     pub status_bytes: usize,

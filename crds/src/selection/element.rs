@@ -216,10 +216,6 @@ impl Element {
     }
 
     fn check_together(&self, selection: &Selection) -> Result<(), BadSelection> {
-        if !selection.ips.is_empty() && selection.ipam_claim_reference.is_some() {
-            let why = "`ips` is set as well, and only one of the two can choose the addresses";
-            return Err(self.bad("ipam-claim-reference", why));
-        }
         let gateways = selection.default_route.as_deref().unwrap_or_default();
         match gateways.iter().find(|g| selection.ips.iter().any(|ip| ip.address == **g)) {
             Some(own) => Err(self

@@ -397,6 +397,9 @@ fn the_default_network_is_one_in_either_form() {
     assert_eq!(name("a").as_deref(), Some("shop/a"));
     assert_eq!(name(r#"[{"name":"a","namespace":"b"}]"#).as_deref(), Some("b/a"));
     assert!(parse_one("a,b").unwrap_err().to_string().contains("2 networks"));
+    // As OVN-Kubernetes has it.
+    let both = r#"[{"name":"a","ips":["10.0.0.1"],"ipam-claim-reference":"vm-a"}]"#;
+    assert!(parse_one(both).is_ok());
 }
 
 fn any_selection() -> impl Strategy<Value = Value> {

@@ -132,7 +132,8 @@ fn a_gateways_address_and_one_outside_the_ranges_are_never_given() {
 // Shows part of: S-23
 #[test]
 fn who_asks_for_a_gateways_address_is_told_what_a_router_pod_needs() {
-    let of_static = json!({"type": "static", "addresses": [{"address": "10.9.0.5/24", "gateway": "10.9.0.1"}]});
+    let of_static =
+        json!({"type": "static", "addresses": [{"address": "10.9.0.5/24", "gateway": "10.9.0.1"}]});
     let of_host_local = json!({"type": "host-local", "subnet": "10.9.0.0/24"});
     for ipam in [of_static, of_host_local] {
         let config = json!({"type": "macvlan", "ipam": ipam}).to_string();

@@ -1,6 +1,8 @@
 //! Where the default network comes from, and the pod that wants another in its place.
 
 use manifold_cni::RawObject;
+use manifold_crds::NadRef;
+use serde_json::json;
 
 use super::support::*;
 use crate::{DefaultNetwork, Files, Policy, want};
@@ -35,13 +37,52 @@ fn its_interface_can_have_another_name() {
     assert_eq!(names, ["wan0", "net1"]);
 }
 
+/// A pod of a virtual machine as KubeVirt and OVN-Kubernetes have it, with these keys beside the claim.
+fn of_a_virtual_machine(keys: &str) -> Bed {
+    let ovn = r#"{"cniVersion":"0.4.0","name":"ovn-kubernetes","type":"ovn-k8s-cni-overlay"}"#;
+    let element = format!(
+        r#"[{{"name":"default","namespace":"ovn-kubernetes","ipam-claim-reference":"vm-a.primary-udn"{keys}}}]"#
+    );
+    Bed::asking("").nad("ovn-kubernetes", "default", ovn).default_annotation(&element).with(|bed| {
+        bed.policy.left_to_pods.definitions.insert(NadRef::new("ovn-kubernetes", "default").unwrap());
+    })
+}
+
 // Proves: NPWG-8-1
 #[test]
-fn a_claim_is_for_further_networks_only() {
-    let bed = Bed::asking("").nad("kube-system", "d", PLAIN).left_to_pods("d", &[]);
-    bed.default_annotation(r#"[{"name":"d","ipam-claim-reference":"c"}]"#)
-        .refused(&["ipam-claim-reference", "`kube-system/d`"]);
-    assert_eq!(Bed::asking(r#"[{"name":"a","ipam-claim-reference":"c"}]"#).plan().attachments.len(), 2);
+fn a_claim_on_the_default_network_is_told_and_handed_to_no_plugin() {
+    for strict in [false, true] {
+        let bed = of_a_virtual_machine("").with(|bed| bed.policy.strict = strict);
+        let plan = bed.plan();
+        let [odd] = plan.odd.as_slice() else { panic!("{:?}", plan.odd) };
+        assert!(odd.to_string().contains("`ipam-claim-reference` `vm-a.primary-udn`"), "{odd}");
+        assert!(odd.fix.contains("OVN-Kubernetes"), "{odd}");
+        let planned = &plan.attachments[0];
+        assert_eq!((planned.display.as_str(), values(planned)), ("ovn-kubernetes/default", json!({})));
+        let handed = format!("{}{:?}", planned.args, planned.list.plugins);
+        assert!(!handed.contains("vm-a.primary-udn"), "{handed}");
+    }
+    // Of a further network nobody need be told.
+    let plan = Bed::asking(r#"[{"name":"a","ipam-claim-reference":"c"}]"#).plan();
+    assert_eq!((plan.attachments.len(), plan.odd.len()), (2, 0));
+}
+
+// Proves: NPWG-8-1, S-22
+#[test]
+fn beside_a_claim_a_pod_may_ask_no_more_of_the_default_network_than_without() {
+    let keys = [
+        ("ips", r#","ips":["10.244.0.9/24"]"#),
+        ("mac", r#","mac":"02:00:00:00:00:01""#),
+        ("portMappings", r#","portMappings":[{"hostPort":443,"containerPort":8443}]"#),
+    ];
+    for (key, text) in keys {
+        let bed = of_a_virtual_machine(text);
+        bed.refused(&[&format!("`{key}`"), "container runtime"]);
+        let dropped = bed.with(|bed| bed.policy.compat.drop_unsupported_requests = true);
+        assert_eq!(values(&dropped.at(0)), json!({}));
+    }
+    let infra = of_a_virtual_machine("").with(|bed| bed.policy.left_to_pods.definitions.clear());
+    infra.refused(&["`ovn-kubernetes/default`", "may not use networks of namespace"]);
 }
 
 // Proves: MLT-CFG-2, NPWG-6-2
