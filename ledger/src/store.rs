@@ -154,7 +154,7 @@ impl Ledger {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
         let is_old = |name: &str| {
             let written = self.folder.stat(name).ok().and_then(|stat| u64::try_from(stat.st_mtime).ok());
-            written.is_some_and(|written| now.saturating_sub(written) >= UNFINISHED_SECONDS)
+            written.is_some_and(|written| now.saturating_sub(written) >= durable::UNFINISHED_SECONDS)
         };
         self.remove_temporaries(is_old);
     }
@@ -193,8 +193,6 @@ fn read_and_decode(file: &mut File) -> Result<Decoded, Fault> {
 }
 
 const TEMPORARY: &str = ".new-";
-/// What is older was left by a writer that was killed.
-const UNFINISHED_SECONDS: u64 = 600;
 /// Longer ids leave no room in a file name for what is noted beside the id: that the entry is damaged, and how often DEL failed.
 pub const MOST_ID_BYTES: usize = 190;
 

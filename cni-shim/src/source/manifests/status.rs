@@ -1,9 +1,11 @@
 //! Writes the status of one pod beside the manifests, whole or not at all.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+
+use manifold_ledger::durable;
 
 use super::super::{Kind, PodRef, SourceError};
 
@@ -30,16 +32,10 @@ pub(super) fn write(manifests: &Path, who: &PodRef, text: &str) -> Result<(), So
     })
 }
 
-/// Readers see the old status or the new one. It need not outlive a power cut: no pod does.
+/// Readers see the old status or the new one. It need not outlive a power cut: no pod does. What a killed writer leaves is
+/// removed by a later one, whichever pod it was of.
 fn replace(folder: &Path, file: &Path, text: &str) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let temporary = file.with_extension(format!("{}.tmp", std::process::id()));
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
-    let mut out = options.open(&temporary)?;
-    let done = writeln!(out, "{text}").and_then(|()| fs::rename(&temporary, file));
-    if done.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    done
+    let name = file.file_name().and_then(|name| name.to_str()).ok_or(io::ErrorKind::InvalidFilename)?;
+    durable::put_for_now(folder, name, format!("{text}\n").as_bytes(), 0o600)
 }
