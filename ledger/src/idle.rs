@@ -93,28 +93,30 @@ fn is_due(mut file: &File, boot: &BootId, now: Uptime) -> bool {
 }
 
 impl IdlePass {
-    /// Entries to undo now, at most [`AT_MOST`]; sandboxes that somebody works on are passed over. Looks until `deadline`.
-    /// `most` is how long a plugin may run.
+    /// Entries to undo now, at most [`AT_MOST`]: those that never failed, then those that failed longest ago. Sandboxes that
+    /// somebody works on are passed over. Looks until `deadline`. `most` is how long a plugin may run.
     pub fn candidates(&self, deadline: Instant, most: Duration) -> Vec<ContainerId> {
         self.ledger.remove_old_unfinished_writes();
-        let mut due = Vec::new();
-        for id in self.ledger.entries().unwrap_or_default() {
-            if due.len() == AT_MOST || Instant::now() >= deadline {
-                break;
-            }
-            if self.is_due(&id, most) {
-                due.push(id);
-            }
-        }
-        due
+        // The other half of the time is for those that are found.
+        let half = deadline.saturating_duration_since(Instant::now()) / 2;
+        let ids = self.ledger.entries().unwrap_or_default();
+        let read = ids.into_iter().take_while(|_| Instant::now() + half < deadline);
+        let mut found: Vec<(Option<Uptime>, ContainerId)> =
+            read.filter_map(|id| self.last_failure(&id).map(|last| (last, id))).collect();
+        found.sort();
+        let in_time = found.into_iter().map(|(_, id)| id).take_while(|_| Instant::now() < deadline);
+        in_time.filter(|id| self.is_due(id, most)).take(AT_MOST).collect()
+    }
+
+    /// When it last failed, if there is anything to do with it. Most are left alone, and need no lock for that.
+    fn last_failure(&self, id: &ContainerId) -> Option<Option<Uptime>> {
+        let Ok(Some(seen)) = self.ledger.load(id) else { return Some(None) };
+        let is_left = judge(&seen.entry, &self.boot, netns_now(&seen.entry), self.now) == Verdict::Leave;
+        (!is_left).then(|| seen.entry.failures.map(|failures| failures.last))
     }
 
     fn is_due(&self, id: &ContainerId, most: Duration) -> bool {
         let judge = |entry: &Entry| judge(entry, &self.boot, netns_now(entry), self.now);
-        // Most are left alone, and need no lock for that.
-        if matches!(self.ledger.load(id), Ok(Some(seen)) if judge(&seen.entry) == Verdict::Leave) {
-            return false;
-        }
         let Some(_lock) = self.ledger.lock_now(id, most) else { return false };
         let Ok(Some(mut opened)) = self.ledger.open_entry(id) else { return false };
         let entry = &mut opened.entry;

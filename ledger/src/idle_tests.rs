@@ -83,6 +83,22 @@ fn a_forgotten_sandbox_comes_up_for_undo_four_at_a_time() {
     assert!(ledger.lock(&due[0], Instant::now()).is_ok(), "for whoever undoes it");
 }
 
+// Shows part of: F-RUN-13
+#[test]
+fn what_failed_comes_after_what_never_failed_and_longest_ago_first() {
+    let (_dir, ledger) = ledger_with_gone(7);
+    for (n, last) in [(0, 900), (1, 300), (2, 600), (3, 100), (4, 200)] {
+        let mut opened = ledger.open_entry(&format!("c{n}").parse().unwrap()).unwrap().unwrap();
+        opened.entry.failures = Some(Failures { count: 1, first: Uptime(last), last: Uptime(last) });
+        opened.pen.mark(&opened.entry).unwrap();
+    }
+    let due = |now| {
+        let pass = ledger.idle_pass(&BootId::new("another").unwrap(), Uptime(now)).unwrap();
+        pass.candidates(far(), MOST).iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(due(1000), ["c5", "c6", "c3", "c4"]);
+}
+
 #[test]
 fn one_pass_a_minute_by_one_call_at_a_time() {
     let (_dir, ledger) = ledger_with_gone(0);
