@@ -3,7 +3,8 @@
 //!
 //! Three gates: before the API server is asked, before an ADD attaches, before a DEL takes down. A place is a locked file: the
 //! kernel frees the places of the dead. Plain pods have places of their own at the last two, so whatever further networks or
-//! the API server do, plain pods start and stop. Of the other places one network's pods have only some.
+//! the API server do, plain pods start and stop. Of the other places one network's pods have only some, and some are kept for
+//! networks that have nobody inside, so that it takes many networks that hang to keep out one that does not.
 //!
 //! Whoever finds no place free stands in a queue, which is one more lock, and only the first of the queue watches the
 //! places; the others sleep until it is their turn. The watch tells of every closed file, so a free place is taken at once.
@@ -46,18 +47,26 @@ impl Gate {
 
     const fn lane(self, is_plain: bool) -> Lane {
         match (self, is_plain) {
-            (Self::Ask, _) => Lane { name: "ask", whose: "calls that ask the API server", places: 16 },
-            (Self::Add, true) => {
-                Lane { name: "add-plain", whose: "calls of ADD without further networks", places: 16 }
+            (Self::Ask, _) => {
+                Lane { name: "ask", whose: "calls that ask the API server", places: 16, first: 0 }
             }
+            (Self::Add, true) => Lane {
+                name: "add-plain",
+                whose: "calls of ADD without further networks",
+                places: 16,
+                first: 0,
+            },
             (Self::Add, false) => {
-                Lane { name: "add", whose: "calls of ADD with further networks", places: 24 }
+                Lane { name: "add", whose: "calls of ADD with further networks", places: 16, first: 16 }
             }
-            (Self::Del, true) => {
-                Lane { name: "del-plain", whose: "calls of DEL without further networks", places: 8 }
-            }
+            (Self::Del, true) => Lane {
+                name: "del-plain",
+                whose: "calls of DEL without further networks",
+                places: 8,
+                first: 0,
+            },
             (Self::Del, false) => {
-                Lane { name: "del", whose: "calls of DEL with further networks", places: 16 }
+                Lane { name: "del", whose: "calls of DEL with further networks", places: 12, first: 12 }
             }
         }
     }
@@ -70,6 +79,8 @@ struct Lane {
     name: &'static str,
     whose: &'static str,
     places: usize,
+    /// More of them, for calls of a network that has no other inside: a few networks that hang take all the places above.
+    first: usize,
 }
 
 /// Leave to go on; dropping it frees the place.
@@ -154,11 +165,29 @@ impl Lane {
             Ok(of_networks) => of_networks,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        Ok(self.place(folder, wait)?.map(|place| Pass(of_networks.into_iter().chain([place]).collect())))
+        let is_first = of_networks.as_ref().is_some_and(|held| held.is_first);
+        let kept = if is_first { self.kept_for_first(folder)? } else { None };
+        let place = match kept {
+            Some(place) => Ok(place),
+            None => self.place(folder, wait)?,
+        };
+        let of_networks = of_networks.map(|held| held.places);
+        Ok(place.map(|place| Pass(of_networks.into_iter().chain([place]).collect())))
+    }
+
+    /// Without a wait: whoever finds none stands in the queue like everybody.
+    fn kept_for_first(self, folder: &Path) -> io::Result<Option<File>> {
+        for n in 0..self.first {
+            let file = lock_file(folder, &format!("{}-first-{n}", self.name))?;
+            if let Ok(place) = try_lock(file, How::Exclusive)? {
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
     }
 
     fn place(self, folder: &Path, wait: &Wait<'_>) -> io::Result<Result<File, NoPlace>> {
-        let refused = || wait.refusal(self.places, self.whose);
+        let refused = || wait.refusal(self.places + self.first, self.whose);
         let queue = lock_file(folder, &format!("{}-queue", self.name))?;
         let queue = match try_lock(queue, How::Exclusive)? {
             Ok(queue) => queue,

@@ -94,7 +94,8 @@ fn a_boot_storm_of_110_pods_passes_the_gate_in_512_mib() {
     let cgroup = Cgroup::new(MEMORY);
     let enter = format!("echo $$ > {}/cgroup.procs; exec {}", cgroup.0.display(), manifold().display());
     let runtime = node.runtime_of(&node.script(&enter));
-    let (to_ask, to_attach) = (hold_the_gate(&node, "ask", 16), hold_the_gate(&node, "add", 24));
+    let (to_ask, to_attach) = (hold_the_gate(&node, "ask", 16), hold_the_gate(&node, "add", 16));
+    let to_attach = (to_attach, hold_the_gate(&node, "add-first", 16));
     let outcomes = std::thread::scope(|scope| {
         let add = |s: &Sandbox| tried_again(CROWDED, || runtime.add(&s.pod).unwrap());
         let adds = sandboxes.iter().map(|s| Box::new(move || add(s)) as Call<'_>).collect();
@@ -154,10 +155,10 @@ fn wait_until_all_have_asked(cgroup: &Cgroup) {
 fn who_waits_at_the_gate_for_a_minute_is_told_to_try_again() {
     let (node, _warm) = node_with_two_networks("minute");
     let sandbox = node.sandbox("cart", "wire");
-    let held = hold_the_gate(&node, "add", 24);
+    let held = (hold_the_gate(&node, "add", 16), hold_the_gate(&node, "add-first", 16));
     let outcome = node.runtime().add(&sandbox.pod).unwrap();
     let text = outcome.must_fail_with(11);
-    assert!(text.contains("24 calls of ADD with further networks run on this node already"), "{text}");
+    assert!(text.contains("32 calls of ADD with further networks run on this node already"), "{text}");
     let waited = outcome.wall.as_secs();
     assert!((55..110).contains(&waited), "{waited} s");
     assert!(sandbox.links().is_empty() && node.ledger().is_empty());

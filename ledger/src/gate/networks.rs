@@ -13,14 +13,23 @@ use super::{Lane, NoPlace, Wait, writable_file};
 use crate::byte_lock::{first_byte, lock_for_ever, try_lock, unlock};
 use crate::flock::{How, Waited, wait_until};
 
-/// The file whose locks are the places; none for a plain pod.
+/// The places of a pod's networks.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// The file whose locks they are.
+    pub(super) places: File,
+    /// Of one of the networks it is the first that a pod can have: most often no other of its pods is inside.
+    pub(super) is_first: bool,
+}
+
+/// None for a plain pod.
 pub(super) fn places(
     folder: &Path,
     lane: Lane,
     each: u32,
     networks: &[&str],
     wait: &Wait<'_>,
-) -> io::Result<Result<Option<File>, NoPlace>> {
+) -> io::Result<Result<Option<Held>, NoPlace>> {
     let networks: BTreeSet<&str> = networks.iter().copied().collect();
     if networks.is_empty() {
         return Ok(Ok(None));
@@ -45,20 +54,24 @@ pub(super) fn places(
         }
     };
     let Waited::Locked(_in_front) = in_front else { return Ok(Err(refused(&joined.join("`, `")))) };
-    Ok(first_of_each(folder, &places, each, &networks, wait)?.map(|()| Some(places)).map_err(refused))
+    let had = wait_for_each(folder, &places, each, &networks, wait)?;
+    Ok(had.map(|is_first| Some(Held { places, is_first })).map_err(refused))
 }
 
-/// The network that had no place left to the end, if there was one.
-fn first_of_each<'n>(
+/// Whether one of the places is a network's first; or the network that had none left to the end.
+fn wait_for_each<'n>(
     folder: &Path,
     places: &File,
     each: u32,
     networks: &BTreeSet<&'n str>,
     wait: &Wait<'_>,
-) -> io::Result<Result<(), &'n str>> {
+) -> io::Result<Result<bool, &'n str>> {
     let mut watch = None;
     loop {
-        let Err(full) = one_of_each(places, each, networks)? else { return Ok(Ok(())) };
+        let full = match one_of_each(places, each, networks)? {
+            Ok(is_first) => return Ok(Ok(is_first)),
+            Err(full) => full,
+        };
         // The watch stands before the second look, so no release falls between the two.
         let Some(watch) = &watch else {
             watch = Some(Watch::on(folder));
@@ -76,8 +89,8 @@ fn one_of_each<'n>(
     places: &File,
     each: u32,
     networks: &BTreeSet<&'n str>,
-) -> io::Result<Result<(), &'n str>> {
-    let mut taken = Vec::new();
+) -> io::Result<Result<bool, &'n str>> {
+    let (mut taken, mut is_first) = (Vec::new(), false);
     for network in networks {
         let first = first_byte(network, each);
         let mut free = None;
@@ -91,7 +104,8 @@ fn one_of_each<'n>(
             taken.into_iter().try_for_each(|byte| unlock(places, byte))?;
             return Ok(Err(network));
         };
+        is_first |= byte == first;
         taken.push(byte);
     }
-    Ok(Ok(()))
+    Ok(Ok(is_first))
 }

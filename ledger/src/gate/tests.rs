@@ -26,7 +26,7 @@ fn own_network(n: usize) -> Vec<String> {
 #[test]
 fn who_finds_no_place_in_time_is_told_to_try_again() {
     let dir = tempfile::tempdir().unwrap();
-    for (gate, places, networks) in [(Gate::Add, 24, 1), (Gate::Add, 16, 0), (Gate::Ask, 16, 0)] {
+    for (gate, places, networks) in [(Gate::Add, 32, 1), (Gate::Add, 16, 0), (Gate::Ask, 16, 0)] {
         let of = |n| own_network(n).into_iter().take(networks).collect();
         let held = fill(gate, dir.path(), places, of);
         let mine: Vec<&str> = ["shop/mine"].into_iter().take(networks).collect();
@@ -44,10 +44,10 @@ fn a_gate_that_comes_first_makes_the_folders_for_root_only() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("cni/manifold");
-    drop(enter(Gate::Add, &state, &["shop/storage"], 2000).unwrap());
+    drop(fill(Gate::Add, &state, 2, |_| vec!["shop/storage".into()]));
     let mode = |p: &Path| std::fs::metadata(p).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&state), mode(&state.join(".gate"))), (0o700, 0o700));
-    for file in ["add-0", "add-queue", "add-networks", "add-networks-queue"] {
+    for file in ["add-0", "add-first-0", "add-queue", "add-networks", "add-networks-queue"] {
         assert_eq!(mode(&state.join(".gate").join(file)), 0o600, "{file}");
     }
     assert_ne!(mode(&dir.path().join("cni")), 0o700, "what is above is not ours to close");
@@ -57,9 +57,9 @@ fn a_gate_that_comes_first_makes_the_folders_for_root_only() {
 #[test]
 fn full_places_of_one_kind_hold_up_no_other_kind() {
     let dir = tempfile::tempdir().unwrap();
-    let _adds = fill(Gate::Add, dir.path(), 24, own_network);
+    let _adds = fill(Gate::Add, dir.path(), 32, own_network);
     let _asking = fill(Gate::Ask, dir.path(), 16, |_| Vec::new());
-    let _dels = fill(Gate::Del, dir.path(), 16, own_network);
+    let _dels = fill(Gate::Del, dir.path(), 24, own_network);
     for gate in [Gate::Add, Gate::Del] {
         assert!(enter(gate, dir.path(), &["shop/late"], 20).is_err(), "{gate:?} is full for these");
         assert!(enter(gate, dir.path(), &[], 2000).is_ok(), "a plain pod at {gate:?}");
@@ -80,6 +80,27 @@ fn one_network_takes_only_some_of_the_places() {
         assert!(enter(gate, dir.path(), &["shop/works"], 2000).is_ok());
         drop(held);
         assert!(enter(gate, dir.path(), &["shop/hangs"], 2000).is_ok());
+    }
+}
+
+// Shows part of: F-RUN-8
+#[test]
+fn networks_that_hang_leave_a_place_for_one_pod_of_each_other() {
+    for (gate, others) in [(Gate::Add, 12), (Gate::Del, 8)] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut held = Vec::new();
+        for network in ["shop/a", "shop/b", "shop/c", "shop/d"] {
+            let before = held.len();
+            while let Ok(pass) = enter(gate, dir.path(), &[network], 20) {
+                held.push(pass);
+            }
+            assert!(held.len() > before, "`{network}` at {gate:?}");
+        }
+        held.extend(fill(gate, dir.path(), others, own_network));
+        // With a network that is inside already a pod waits, unless another of its networks is not.
+        assert!(enter(gate, dir.path(), &["shop/network-0"], 20).is_err());
+        held.pop();
+        assert!(enter(gate, dir.path(), &["shop/network-0", "shop/new"], 2000).is_ok());
     }
 }
 
