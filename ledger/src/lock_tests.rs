@@ -1,5 +1,9 @@
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+
+use nix::mount::{MsFlags, mount, umount};
+use nix::sched::{CloneFlags, unshare};
 
 use super::*;
 use crate::{Entry, sample};
@@ -42,6 +46,56 @@ fn the_lock_file_lives_as_long_as_the_entry() {
     ledger.remove(&id()).unwrap();
     drop(lock);
     assert!(!lock_file(&dir));
+}
+
+/// A disk for so many files, which only the thread of the test sees.
+fn on_a_disk_of(files: u32, test: impl FnOnce(&Path) + Send + 'static) {
+    let work = move || {
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        let nothing = None::<&str>;
+        mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let options = format!("nr_inodes={files},mode=700");
+        mount(Some("none"), dir.path(), Some("tmpfs"), MsFlags::empty(), Some(options.as_str())).unwrap();
+        test(dir.path());
+        umount(dir.path()).unwrap();
+    };
+    std::thread::spawn(work).join().unwrap();
+}
+
+// Proves: F-DSK-13
+#[test]
+fn on_a_disk_that_takes_no_new_file_the_entry_is_locked_in_the_place_of_its_lock() {
+    on_a_disk_of(4, |disk| {
+        let ledger = Ledger::open(disk).unwrap();
+        drop(ledger.write(&sample::entry(1)).unwrap());
+        ledger.locks().unwrap();
+        let is_the_entry = |lock: &SandboxLock| {
+            let entry = std::fs::metadata(disk.join(id().as_str())).unwrap();
+            lock.file.metadata().unwrap().ino() == entry.ino()
+        };
+        // The root, the entry, the folder of locks, and this.
+        File::create(disk.join(".filler")).unwrap();
+        let lock = ledger.lock(&id(), soon(2000)).unwrap();
+        assert!(is_the_entry(&lock), "no inode");
+        assert!(ledger.lock(&id(), Instant::now()).is_err(), "and it excludes others");
+        drop(lock);
+        std::fs::remove_file(disk.join(".filler")).unwrap();
+        let read_only = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+        mount(None::<&str>, disk, None::<&str>, read_only, None::<&str>).unwrap();
+        assert!(is_the_entry(&ledger.lock(&id(), soon(2000)).unwrap()), "read-only");
+    });
+}
+
+// Proves: F-DSK-13
+#[test]
+fn after_any_other_error_nobody_locks_the_entry_as_somebody_may_hold_the_lock_itself() {
+    let (dir, ledger) = fresh();
+    ledger.write(&sample::entry(1)).unwrap();
+    let folder = ledger.locks().unwrap();
+    std::fs::remove_dir(dir.path().join(".locks")).unwrap();
+    let error = ledger.lock_file(&folder, &id()).unwrap_err().to_string();
+    assert!(error.contains("create the lock"), "{error}");
 }
 
 // Proves: F-RUN-1
