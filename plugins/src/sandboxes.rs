@@ -5,14 +5,19 @@
 
 use std::fmt::Debug;
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use manifold_cni::cache::{self, Entry};
 
 /// What is known of the sandboxes of this node.
 pub trait Sandboxes: Debug + Send + Sync {
-    /// Those whose id begins with `id`, which may have been cut.
-    fn state(&self, id: &str) -> State;
+    /// Those whose id begins with `id`, which may have been cut. What cannot be read now may be the record of one that is
+    /// alive, so it is an error and not a sandbox that is gone; what was read and makes no sense is the record of nobody.
+    ///
+    /// # Errors
+    /// If the system does not let a record be read.
+    fn state(&self, id: &str) -> io::Result<State>;
 }
 
 /// What became of a sandbox.
@@ -49,20 +54,32 @@ impl RuntimeRecord<'static> {
 }
 
 impl Sandboxes for RuntimeRecord<'_> {
-    fn state(&self, id: &str) -> State {
-        let found = entries(&Path::new(self.0).join("results"), id);
+    fn state(&self, id: &str) -> io::Result<State> {
+        let found = entries(&Path::new(self.0).join("results"), id)?;
         let alive = found.into_iter().find(|entry| entry.container_id.starts_with(id) && is_there(entry));
-        alive.map_or(State::Gone, |entry| State::Alive(pod(&entry)))
+        Ok(alive.map_or(State::Gone, |entry| State::Alive(pod(&entry))))
     }
 }
 
 /// The name of a file has the whole id in it, so few files are read.
-fn entries(folder: &Path, id: &str) -> Vec<Entry> {
+fn entries(folder: &Path, id: &str) -> io::Result<Vec<Entry>> {
     let part = format!("-{id}");
-    let files = fs::read_dir(folder).into_iter().flatten().flatten();
-    let named = files.filter(|file| file.file_name().to_string_lossy().contains(&part));
-    let contents: Vec<Vec<u8>> = named.filter_map(|file| fs::read(file.path()).ok()).collect();
-    cache::attachments(contents.iter().map(Vec::as_slice), None)
+    let mut contents = Vec::new();
+    for file in there(fs::read_dir(folder))?.into_iter().flatten() {
+        let file = file?;
+        if file.file_name().to_string_lossy().contains(&part) {
+            contents.extend(there(fs::read(file.path()))?);
+        }
+    }
+    Ok(cache::attachments(contents.iter().map(Vec::as_slice), None))
+}
+
+/// What is not there has nothing to tell, and may have gone just now.
+fn there<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
 }
 
 /// A runtime that lost a sandbox never asks for its DEL, and then only the namespace tells. Releases of libcni that do not
@@ -92,17 +109,31 @@ mod tests {
     fn a_sandbox_is_alive_while_the_runtime_remembers_it_and_its_namespace_is_there() {
         let folder = tempfile::tempdir().unwrap();
         let known = RuntimeRecord(folder.path().to_str().unwrap());
-        assert_eq!(known.state("c1"), State::Gone, "not even a folder");
+        assert_eq!(known.state("c1").unwrap(), State::Gone, "not even a folder");
         let pod = [("K8S_POD_NAMESPACE", "shop"), ("K8S_POD_NAME", "cart")];
         record(folder.path(), "c1", "/proc/self/ns/net", &pod);
         record(folder.path(), "c2", "/run/netns/of-a-pod-that-is-gone", &pod);
         record(folder.path(), "d3-whole", "", &[]);
         let cart = PodName { namespace: "shop".into(), name: "cart".into() };
-        assert_eq!(known.state("c1"), State::Alive(Some(cart)));
-        assert_eq!(known.state("c2"), State::Gone);
-        assert_eq!(known.state("d3-wh"), State::Alive(None), "an id that was cut");
-        assert_eq!(known.state("whole"), State::Gone, "the end of another one's id");
+        assert_eq!(known.state("c1").unwrap(), State::Alive(Some(cart)));
+        assert_eq!(known.state("c2").unwrap(), State::Gone);
+        assert_eq!(known.state("d3-wh").unwrap(), State::Alive(None), "an id that was cut");
+        assert_eq!(known.state("whole").unwrap(), State::Gone, "the end of another one's id");
         fs::write(folder.path().join("results/blue-c4-eth0"), "torn").unwrap();
-        assert_eq!(known.state("c4"), State::Gone);
+        assert_eq!(known.state("c4").unwrap(), State::Gone);
+    }
+
+    // Shows part of: S-24
+    #[test]
+    fn a_record_that_cannot_be_read_now_is_no_sandbox_that_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let known = RuntimeRecord(folder.path().to_str().unwrap());
+        fs::create_dir_all(folder.path().join("results")).unwrap();
+        // Nobody can read it, root neither.
+        std::os::unix::fs::symlink("blue-c1-eth0", folder.path().join("results/blue-c1-eth0")).unwrap();
+        known.state("c1").unwrap_err();
+        assert_eq!(known.state("c2").unwrap(), State::Gone);
+        let not_a_folder = RuntimeRecord("/proc/self/status");
+        not_a_folder.state("c1").unwrap_err();
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::kernel;
 use crate::networks::With;
-use crate::node::{DEFAULT_NETWORK, NETWORKS, Node};
+use crate::node::{DEFAULT_NETWORK, NETWORKS, Node, manifold};
 use crate::sandbox::Sandbox;
 
 /// The default network maps ports, and so does a further one of which pods may ask it.
@@ -66,6 +66,26 @@ fn a_host_port_of_a_living_pod_is_refused_until_that_pod_has_ended() {
         runtime.del(&ingress.pod).unwrap().must_succeed();
         runtime.add(&second.pod).unwrap().must_succeed();
     }
+}
+
+// Proves: S-24
+#[test]
+fn a_port_is_not_overtaken_while_the_entry_of_its_pod_cannot_be_read() {
+    let node = node("unread", "nftables");
+    let runtime = node.runtime();
+    let ingress = by_runtime(&node, "ingress", mappings(443, "tcp", ""));
+    runtime.add(&ingress.pod).unwrap().must_succeed();
+    let second = by_runtime(&node, "second", mappings(443, "tcp", ""));
+    let faulty = node.script(&format!(
+        "exec strace -f -qq -o /dev/null -P {} -e inject=openat:error=EIO {}",
+        ingress.pod.container_id,
+        manifold().display()
+    ));
+    let text = node.runtime_of(&faulty).add(&second.pod).unwrap().must_fail_with(11);
+    assert!(text.contains("443/tcp") && text.contains("cannot be read now"), "{text}");
+    assert!(second.links().is_empty());
+    runtime.del(&ingress.pod).unwrap().must_succeed();
+    runtime.add(&second.pod).unwrap().must_succeed();
 }
 
 // Proves: S-24

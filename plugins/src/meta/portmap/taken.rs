@@ -6,6 +6,7 @@
 //! may have it is for those to say who grant `hostPort` and `portMappings`.
 
 use std::fs::OpenOptions;
+use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::{Duration, Instant};
@@ -68,11 +69,10 @@ pub(super) fn refuse(
         held.retain(|held| !at.container.as_str().starts_with(&held.id));
         let conditional = !conf.conditions(wish.address.addr()).is_empty();
         for mapping in &wish.mappings {
-            let holder = held
-                .iter()
-                .find(|held| held.meets(mapping, conditional) && is_anothers(held, pod.as_ref(), sandboxes));
-            if let Some(holder) = holder {
-                return Err(taken(mapping, holder));
+            for holder in held.iter().filter(|held| held.meets(mapping, conditional)) {
+                if is_anothers(holder, pod.as_ref(), sandboxes)? {
+                    return Err(taken(mapping, holder));
+                }
             }
         }
     }
@@ -80,6 +80,10 @@ pub(super) fn refuse(
 }
 
 impl Held {
+    fn shown(&self) -> String {
+        printable(&self.id.chars().take(ID_SHOWN).collect::<String>())
+    }
+
     /// Whether traffic to the mapping's port would go to its pod so far. Two mappings with conditions are for their authors
     /// to keep apart.
     fn meets(&self, mapping: &PortMapping, conditional: bool) -> bool {
@@ -92,21 +96,32 @@ impl Held {
 }
 
 /// The kubelet starts a pod's next sandbox while the last one still goes.
-fn is_anothers(held: &Held, pod: Option<&PodName>, sandboxes: &dyn Sandboxes) -> bool {
+fn is_anothers(held: &Held, pod: Option<&PodName>, sandboxes: &dyn Sandboxes) -> Result<bool, CniError> {
     match sandboxes.state(&held.id) {
-        State::Gone => false,
-        State::Alive(holder) => holder.is_none() || holder.as_ref() != pod,
+        Ok(State::Gone) => Ok(false),
+        Ok(State::Alive(holder)) => Ok(holder.is_none() || holder.as_ref() != pod),
+        Err(error) => Err(unknown(held, &error)),
     }
+}
+
+/// Nobody's port is overtaken on a guess.
+fn unknown(held: &Held, error: &io::Error) -> CniError {
+    let text = format!(
+        "the host port {}/{} leads to sandbox `{}`, and whether that is alive cannot be read now: {error}",
+        held.port,
+        held.protocol.as_str(),
+        held.shown()
+    );
+    CniError::new(code::TRY_AGAIN, text).details("fix: none needed, the runtime tries again")
 }
 
 fn taken(mapping: &PortMapping, holder: &Held) -> CniError {
     let address = host_address(mapping).map(|ip| format!(" of `{ip}`")).unwrap_or_default();
-    let shown: String = holder.id.chars().take(ID_SHOWN).collect();
     let text = format!(
         "the host port {}/{}{address} already leads to another pod, in sandbox `{}`",
         mapping.host_port,
         mapping.protocol.as_str(),
-        printable(&shown)
+        holder.shown()
     );
     CniError::new(code::TRY_AGAIN, text).details(
         "fix: ask for another host port, or for another node; this one is free when that pod has ended",

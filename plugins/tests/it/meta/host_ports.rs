@@ -10,17 +10,18 @@ use serde_json::{Value, json};
 use super::{chained, ptp};
 use crate::bed::{Bed, Pod, with, with_result};
 
-/// Sandboxes whose id begins with `dead` are gone; all others are alive, the pod's name being the id up to the dash.
+/// Sandboxes whose id begins with `dead` are gone, and of `mute` nobody can tell; all others are alive, the pod's name being the
+/// id up to the dash.
 #[derive(Debug)]
 struct ById;
 
 impl Sandboxes for ById {
-    fn state(&self, id: &str) -> State {
+    fn state(&self, id: &str) -> std::io::Result<State> {
         let name = id.split('-').next().unwrap_or_default().to_owned();
-        if id.starts_with("dead") {
-            State::Gone
-        } else {
-            State::Alive(Some(PodName { namespace: "shop".into(), name }))
+        match name.as_str() {
+            "dead" => Ok(State::Gone),
+            "mute" => Err(nix::errno::Errno::EMFILE.into()),
+            _ => Ok(State::Alive(Some(PodName { namespace: "shop".into(), name }))),
         }
     }
 }
@@ -89,6 +90,19 @@ fn another_port_protocol_or_address_a_dead_pods_and_its_own_are_served() {
     check(("a-1", mapping(443, "tcp", "192.0.2.8")), ("b-1", mapping(443, "tcp", "192.0.2.9")), true);
     check(("dead-1", mapping(443, "tcp", "")), ("b-1", mapping(443, "tcp", "")), true);
     check(("a-1", mapping(443, "tcp", "")), ("a-2", mapping(443, "tcp", "")), true);
+}
+
+// Proves: S-24
+#[test]
+fn a_port_of_whom_nobody_can_tell_now_is_refused_for_now() {
+    for backend in BACKENDS {
+        let bed = Bed::new();
+        let (one, two) = (bed.pod("mute-1"), bed.pod("b-1"));
+        map(&bed, &one, "mute-1", backend, mapping(443, "tcp", ""), &json!({})).unwrap();
+        let error = map(&bed, &two, "b-1", backend, mapping(443, "tcp", ""), &json!({})).unwrap_err();
+        assert_eq!(error.code, 11, "{error}");
+        assert!(error.msg.contains("`mute-1`") && error.msg.contains("cannot be read now"), "{error}");
+    }
 }
 
 // Proves: S-24
