@@ -6,16 +6,18 @@ use std::time::Instant;
 
 use manifold_cni::call::{Call, Target};
 use manifold_cni::exec::CALLED_BY;
-use manifold_cni::{CniError, Version};
+use manifold_cni::{CniError, ContainerId, Verb, Version};
 
 use crate::at_once::caught;
 use crate::config::Config;
-use crate::overdue;
 use crate::shim::Shim;
 use crate::source::ClusterEnvironment;
+use crate::{apart, gc, overdue, sweep};
 
 /// A configuration that lists every pod annotation is far below this. Bytes.
 const MOST_STDIN: u64 = 4 << 20;
+/// The same with what a process of ours is to do. Bytes.
+const MOST_STDIN_APART: u64 = 2 * MOST_STDIN;
 
 /// Reads one variable.
 type Var = dyn Fn(&str) -> Option<String>;
@@ -73,6 +75,9 @@ fn answer(
     began: Instant,
     version: &mut Version,
 ) -> Result<(), CniError> {
+    if has_nothing_to_delete(environment) {
+        return Ok(());
+    }
     let call = Call::from_env(|key| environment.get(key))?;
     match call.target {
         Target::About => return about(),
@@ -82,29 +87,47 @@ fn answer(
     if environment.get(CALLED_BY).is_some() {
         return below_itself(&call.target);
     }
-    let config = read(stdin, version)?;
+    let config = read(stdin, MOST_STDIN, version)?;
     let shim = shim(environment, config, &call.path, began);
-    let is_del = matches!(call.target, Target::Del(_));
-    overdue::answer_for(is_del, *version, &shim.config.state_dir);
+    overdue::answer_for(verb(&call.target), *version, &shim.config.state_dir);
     match call.target {
         Target::Add(at) => crate::add::add(&shim, &at, stdout),
         Target::Del(at) => crate::del::del(&shim, &at),
         Target::Check(at) => crate::check::check(&shim, &at),
         Target::Status => crate::status::status(&shim),
-        Target::Gc => crate::gc::gc(&shim),
+        Target::Gc => gc::gc(&shim),
         Target::Version | Target::About => Ok(()),
     }
 }
 
+/// DEL of a sandbox that no ADD can have attached: an error would keep the pod for ever (F-INP-8).
+fn has_nothing_to_delete(environment: &Environment) -> bool {
+    let is = |key, what: fn(&str) -> bool| environment.get(key).is_some_and(|value| what(&value));
+    is("CNI_COMMAND", |verb| verb == Verb::Del.as_str())
+        && is("CNI_CONTAINERID", ContainerId::is_only_too_long)
+}
+
+fn verb(target: &Target) -> Option<Verb> {
+    Some(match target {
+        Target::Add(_) => Verb::Add,
+        Target::Del(_) => Verb::Del,
+        Target::Check(_) => Verb::Check,
+        Target::Status => Verb::Status,
+        Target::Gc => Verb::Gc,
+        Target::Version | Target::About => return None,
+    })
+}
+
 fn read(
     stdin: impl FnOnce(u64) -> std::io::Result<Vec<u8>>,
+    most: u64,
     version: &mut Version,
 ) -> Result<Config, CniError> {
     let bytes =
-        stdin(MOST_STDIN + 1).map_err(|e| CniError::io(&e, format!("standard input cannot be read: {e}")))?;
-    if bytes.len() as u64 > MOST_STDIN {
+        stdin(most + 1).map_err(|e| CniError::io(&e, format!("standard input cannot be read: {e}")))?;
+    if bytes.len() as u64 > most {
         return Err(CniError::config(format!(
-            "the configuration on standard input is larger than {MOST_STDIN} bytes"
+            "the configuration on standard input is larger than {most} bytes"
         )));
     }
     *version = manifold_cni::stdin::version_hint(&bytes);
@@ -120,24 +143,33 @@ fn shim(environment: &Environment, config: Config, path: &[PathBuf], began: Inst
     Shim { config, folders, began, cluster: environment.cluster(), netns_override }
 }
 
-/// The process beside a call that undoes what the runtime forgot, with that call's environment and configuration.
-pub fn undo_forgotten(
+/// A process of ours beside a call, with that call's environment and configuration. The first word says what it is to do.
+/// It answers on `stdout` as a call does.
+pub fn serve_apart(
     environment: &Environment,
     stdin: impl FnOnce(u64) -> std::io::Result<Vec<u8>>,
-    containers: &[&str],
+    stdout: &mut dyn Write,
+    words: &[&str],
 ) -> u8 {
-    let undo = || {
-        let config = read(stdin, &mut Version::NEWEST.clone())?;
+    let work = || {
+        let config = read(stdin, MOST_STDIN_APART, &mut Version::NEWEST.clone())?;
         let path = environment.get("CNI_PATH").unwrap_or_default();
         let path: Vec<PathBuf> = std::env::split_paths(&path).collect();
         let shim = shim(environment, config, &path, Instant::now());
-        overdue::answer_for(false, Version::NEWEST, &shim.config.state_dir);
-        crate::sweep::undo_forgotten(&shim, containers)
+        overdue::answer_for(None, Version::NEWEST, &shim.config.state_dir);
+        match words {
+            [sweep::UNDO, containers @ ..] => sweep::undo_forgotten(&shim, containers),
+            [apart::UNDO, words @ ..] => apart::undo_one(&shim, words),
+            [gc::NETWORK, words @ ..] => gc::one_network(&shim, words),
+            _ => Err(apart::bad_words()),
+        }
     };
-    match caught(undo) {
+    match caught(work) {
         Ok(()) => 0,
         Err(error) => {
             tracing::error!(code = error.code, "{error}");
+            // Nobody may be reading; the exit code still says it.
+            let _ = stdout.write_all(&error.to_json(Version::NEWEST)).and_then(|()| stdout.flush());
             1
         }
     }

@@ -217,3 +217,30 @@ pub(crate) fn raw(value: &Exact) -> Result<Box<RawValue>, CniError> {
     serde_json::from_slice(value.as_slice())
         .map_err(|e| CniError::failed(format!("a recorded runtime value cannot be read: {e}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Proves: F-DSK-13
+    #[test]
+    fn an_add_that_cannot_keep_gc_out_is_an_error_and_a_del_is_not() {
+        let state = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(state.path()).unwrap();
+        // A folder in the place of the file that is locked.
+        std::fs::create_dir_all(state.path().join(".locks/.networks")).unwrap();
+        let container = "c1".parse().unwrap();
+        let setting = Setting {
+            container: &container,
+            folders: &[],
+            deadline: Instant::now() + Duration::from_secs(60),
+            each: Duration::from_secs(60),
+            held: None,
+            ledger: Some(&ledger),
+        };
+        let network = "storage".parse().unwrap();
+        let refused = setting.share(&network, Verb::Add).unwrap_err().to_string();
+        assert!(refused.contains(".networks"), "{refused}");
+        assert!(setting.share(&network, Verb::Del).unwrap().is_none());
+    }
+}

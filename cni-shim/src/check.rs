@@ -3,7 +3,7 @@
 use manifold_cni::{Attachment, CniError, code};
 
 use crate::chain::{Chain, Setting};
-use crate::claim;
+use crate::claim::{self, Running};
 use crate::config::CheckScope;
 use crate::shim::Shim;
 use crate::undo;
@@ -42,7 +42,8 @@ pub fn check(shim: &Shim, at: &Attachment) -> Result<(), CniError> {
 /// The finished entry of the sandbox, under its lock.
 fn recorded(shim: &Shim, at: &Attachment) -> Result<Option<(SandboxLock, Entry)>, CniError> {
     let Some(ledger) = Ledger::open_existing(&shim.config.state_dir)? else { return Ok(None) };
-    let lock = claim::lock(shim, &ledger, &at.container, shim.began + Shim::LOCK_WAIT)?;
+    let until = shim.began + Shim::LOCK_WAIT;
+    let lock = claim::lock(shim, &ledger, &at.container, Running::LetEnd, until)?;
     let Some(entry) = ledger.read(&at.container)? else { return Ok(None) };
     if entry.stage != Stage::Complete {
         return Err(CniError::check(format!(

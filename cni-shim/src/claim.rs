@@ -26,33 +26,27 @@ impl From<NotHad> for CniError {
     }
 }
 
-/// For ADD and CHECK: waits until `deadline`.
+/// What becomes of an ADD that has the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Running {
+    /// It is waited for: by ADD and CHECK.
+    LetEnd,
+    /// It is told to undo itself: by DEL.
+    Cancel,
+}
+
+/// Waits for the lock until `deadline`.
 pub fn lock(
     shim: &Shim,
     ledger: &Ledger,
     id: &ContainerId,
+    running: Running,
     deadline: Instant,
 ) -> Result<SandboxLock, NotHad> {
-    wait(shim, ledger, id, deadline, |until| ledger.lock(id, until))
-}
-
-/// For DEL: tells a running ADD to undo itself.
-pub fn lock_and_cancel(
-    shim: &Shim,
-    ledger: &Ledger,
-    id: &ContainerId,
-    deadline: Instant,
-) -> Result<SandboxLock, NotHad> {
-    wait(shim, ledger, id, deadline, |until| ledger.lock_and_cancel(id, until))
-}
-
-fn wait(
-    shim: &Shim,
-    ledger: &Ledger,
-    id: &ContainerId,
-    deadline: Instant,
-    lock: impl Fn(Instant) -> Result<SandboxLock, LockError>,
-) -> Result<SandboxLock, NotHad> {
+    let lock = |until| match running {
+        Running::LetEnd => ledger.lock(id, until),
+        Running::Cancel => ledger.lock_and_cancel(id, until),
+    };
     let begun = Instant::now();
     let most = shim.config.limits.delegate;
     let mut pause = LOOK_AFTER;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use manifold_cni::{CniError, Detachment};
 
-use crate::claim::{self, NotHad};
+use crate::claim::{self, NotHad, Running};
 use crate::shim::Shim;
 use crate::undo::{self, Undone};
 use crate::{outcome, places, sweep, takeover, unrecorded};
@@ -17,7 +17,7 @@ pub fn del(shim: &Shim, at: &Detachment) -> Result<(), CniError> {
     };
     // Before the gate: who waits for an ADD to give way holds no place meanwhile.
     let wait = Instant::now() + Shim::LOCK_WAIT;
-    let done = match claim::lock_and_cancel(shim, &ledger, &at.container, wait) {
+    let done = match claim::lock(shim, &ledger, &at.container, Running::Cancel, wait) {
         Ok(lock) => locked(shim, &ledger, &lock, at),
         Err(NotHad { error, by_a_call: true }) => Err(error),
         Err(NotHad { error, .. }) => not_had(shim, &ledger, at, error),

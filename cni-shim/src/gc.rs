@@ -7,13 +7,18 @@ use std::time::{Duration, Instant};
 
 use manifold_cni::{AttachmentId, CniError, ContainerId, code};
 
+use crate::apart::{self, Why};
 use crate::chain::{Chain, Setting};
+use crate::hung::Hung;
 use crate::shim::Shim;
-use crate::undo::{self, Undone};
-use crate::{default_network, outcome, sweep};
+use crate::{default_network, sweep, undo};
 use living::Living;
-use manifold_ledger::{Entry, Ledger, LockError, Opened, Recorded, Stage, Uptime};
+use manifold_ledger::{Entry, Ledger, LockError, Recorded, Stage, Uptime};
 
+/// The command by which a process is started that clears one network; after it the milliseconds that it has.
+pub const NETWORK: &str = "gc-network";
+/// Where its configuration has the network.
+const NETWORK_KEY: &str = "manifold.network/gc";
 /// Pods of the network wait meanwhile.
 const MOST_OF_ONE_PLUGIN: Duration = Duration::from_secs(10);
 
@@ -40,8 +45,11 @@ pub fn gc(shim: &Shim) -> Result<(), CniError> {
     for entry in young {
         tracing::debug!(container = %entry.container, "skipped because it may be newer than the runtime's list");
     }
-    let mut errors = clear_dead(shim, &ledger, &alive, &judged, deadline);
-    errors.extend(tell_plugins(shim, &ledger, &alive, &before, deadline)?);
+    let hung = Hung::default();
+    // Sandboxes that hang must leave time for the networks.
+    let mut errors =
+        clear_dead(shim, &ledger, &alive, &judged, &hung, shim.began + shim.config.limits.add / 2);
+    errors.extend(tell_plugins(shim, &ledger, &alive, &before, &hung, deadline));
     if errors.is_empty() {
         forget_damaged(&ledger, &alive)?;
     }
@@ -69,42 +77,53 @@ fn clear_dead(
     ledger: &Ledger,
     alive: &[AttachmentId],
     entries: &[&Entry],
+    hung: &Hung,
     deadline: Instant,
 ) -> Vec<CniError> {
     let containers: BTreeSet<&str> = alive.iter().map(|a| a.container.as_str()).collect();
-    let dead = |e: &&&Entry| e.config_name == shim.config.name && !containers.contains(e.container.as_str());
+    let is_dead =
+        |e: &&&Entry| e.config_name == shim.config.name && !containers.contains(e.container.as_str());
+    let mut dead: Vec<&&Entry> = entries.iter().filter(is_dead).collect();
+    // What failed before comes last, and of that what failed longest ago first.
+    dead.sort_by_key(|entry| entry.failures.map(|failures| failures.last));
     let mut errors = Vec::new();
-    for entry in entries.iter().filter(dead) {
-        if Instant::now() >= deadline {
+    for entry in dead {
+        let Some(left) = left(deadline) else {
             errors.push(out_of_time());
             break;
-        }
-        errors.extend(clear(shim, ledger, entry, deadline).err());
+        };
+        errors.extend(clear(shim, ledger, entry, hung, left).err());
     }
     errors
 }
 
 /// A plugin that is called after the end would be stopped, and its failure counted, at once.
+fn left(deadline: Instant) -> Option<Duration> {
+    Some(deadline.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
+}
+
 fn out_of_time() -> CniError {
     CniError::new(code::TRY_AGAIN, "GC did not reach every sandbox and network in time")
         .details("fix: none needed; the runtime calls GC again")
 }
 
 /// A sandbox that a call works on is passed over, and so is one whose ADD has ended since: the list cannot know of it.
-fn clear(shim: &Shim, ledger: &Ledger, seen: &Entry, deadline: Instant) -> Result<(), CniError> {
+fn clear(shim: &Shim, ledger: &Ledger, seen: &Entry, hung: &Hung, left: Duration) -> Result<(), CniError> {
     let id = &seen.container;
-    let Some(lock) = ledger.lock_now(id, shim.config.limits.delegate) else { return Ok(()) };
-    let Some(Opened { mut entry, mut pen, .. }) = ledger.open_entry(id)? else { return Ok(()) };
-    if seen.stage == Stage::Adding && entry.stage == Stage::Complete {
-        return Ok(());
+    if let Some(network) = hung.owed_by(seen) {
+        let msg = format!("sandbox `{id}` is not cleared now, as its network `{network}` hangs");
+        return Err(
+            CniError::new(code::TRY_AGAIN, msg).details("fix: none needed, the runtime calls GC again")
+        );
     }
-    let began = Instant::now();
-    let done = undo::undo(shim, ledger, &lock, &mut entry, &mut pen, deadline);
-    outcome::note(shim, began, outcome::of_undo(&entry, &done, false));
-    match done {
-        Undone::Clean => Ok(()),
-        Undone::Left(error) => Err(error),
+    let why = if seen.stage == Stage::Adding { Why::NotAliveInAdd } else { Why::NotAlive };
+    let done = apart::undo(shim, ledger, id, why, left.min(shim.config.limits.delegate));
+    if done.hung
+        && let Ok(Some(left)) = ledger.read(id)
+    {
+        hung.extend(&left);
     }
+    done.result
 }
 
 /// Whatever a damaged entry left that GC can find is gone by now, so its mark ends too.
@@ -116,31 +135,59 @@ fn forget_damaged(ledger: &Ledger, alive: &[AttachmentId]) -> Result<(), CniErro
     Ok(())
 }
 
-/// GC of every network that any entry knew, and of the default network, with what is alive of each.
+/// GC of every network that any entry knew, and of the default network, with what is alive of each. Each in a process of its
+/// own, so that one that hangs ends no other's.
 fn tell_plugins(
     shim: &Shim,
     ledger: &Ledger,
     alive: &[AttachmentId],
     before: &[Entry],
+    hung: &Hung,
     deadline: Instant,
-) -> Result<Vec<CniError>, CniError> {
-    let default = default_network::on_disk(shim, &default_network::Asker::nobody()).ok().flatten();
+) -> Vec<CniError> {
+    let default = of_node(shim);
     let mut told = BTreeSet::new();
     let mut errors = Vec::new();
-    let known = before.iter().flat_map(|e| &e.attachments).chain(default.as_ref());
+    let mut known: Vec<&Recorded> =
+        before.iter().flat_map(|e| &e.attachments).chain(default.as_ref()).collect();
+    known.sort_by_key(|network| hung.contains(&network.display));
     for network in known {
         // Equal names may hide different plugins, so the chain decides too.
         let chain: Vec<_> =
             network.plugins.iter().map(|p| (p.kind.clone(), p.config.as_slice().to_vec())).collect();
-        if Instant::now() >= deadline {
+        let Some(left) = left(deadline) else {
             errors.push(out_of_time());
             break;
-        }
+        };
         if told.insert((network.network.clone(), chain)) {
-            errors.extend(alone(shim, ledger, alive, default.as_ref(), network, deadline).err());
+            let here = |end| alone(shim, ledger, alive, default.as_ref(), network, end);
+            let done = apart::in_process(&[NETWORK], &with_network(shim, network), left, here);
+            errors.extend(done.result.err());
         }
     }
-    Ok(errors)
+    errors
+}
+
+/// The default network, where the node's disk tells it.
+fn of_node(shim: &Shim) -> Option<Recorded> {
+    default_network::on_disk(shim, &default_network::Asker::nobody()).ok().flatten()
+}
+
+/// The configuration of the call with the network in it that the process is to clear.
+fn with_network(shim: &Shim, network: &Recorded) -> Vec<u8> {
+    let mut config = shim.config.raw().clone();
+    config.set(NETWORK_KEY, network);
+    config.to_vec()
+}
+
+/// What the other process does. `words` are those after [`NETWORK`].
+pub(crate) fn one_network(shim: &Shim, words: &[&str]) -> Result<(), CniError> {
+    let network: Option<Recorded> = shim.config.raw().get_as(NETWORK_KEY).map_err(|_| apart::bad_words())?;
+    let ([milliseconds], Some(network)) = (words, network) else { return Err(apart::bad_words()) };
+    let end = apart::end(shim, milliseconds)?;
+    let alive = shim.config.valid_attachments()?.ok_or_else(apart::bad_words)?;
+    let ledger = Ledger::open(&shim.config.state_dir)?;
+    alone(shim, &ledger, &alive, of_node(shim).as_ref(), &network, end)
 }
 
 /// GC of one network, while no ADD and DEL of it runs: nothing can be attached that the list of the living lacks.
@@ -179,4 +226,30 @@ fn tell(shim: &Shim, network: &Recorded, keep: &[AttachmentId], deadline: Instan
         ledger: None,
     };
     Chain::of(network, &setting)?.gc(keep)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    // Shows part of: F-RUN-13
+    #[test]
+    fn nothing_is_begun_once_the_time_is_up() {
+        let state = tempfile::tempdir().unwrap();
+        let shim = sample::shim(state.path());
+        let ledger = Ledger::open(state.path()).unwrap();
+        let entry = sample::entry("c1", vec![sample::recorded("cluster", "eth0", "loopback")]);
+        ledger.write(&entry).unwrap();
+        let (hung, now) = (Hung::default(), Instant::now());
+        let of_sandboxes = clear_dead(&shim, &ledger, &[], &[&entry], &hung, now);
+        let of_networks = tell_plugins(&shim, &ledger, &[], std::slice::from_ref(&entry), &hung, now);
+        for errors in [of_sandboxes, of_networks] {
+            let [error] = errors.as_slice() else { panic!("{errors:?}") };
+            assert_eq!(error.code, code::TRY_AGAIN);
+            assert!(error.msg.contains("in its time"), "{error}");
+        }
+        let left = ledger.read(&entry.container).unwrap().unwrap();
+        assert_eq!((left.stage, left.failures), (Stage::Complete, None), "nobody was asked in vain");
+    }
 }

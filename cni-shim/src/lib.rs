@@ -2,6 +2,7 @@
 
 pub mod add;
 mod amend;
+pub mod apart;
 mod at_once;
 pub mod call;
 pub mod chain;
@@ -12,6 +13,7 @@ pub mod crash;
 pub mod default_network;
 pub mod del;
 pub mod gc;
+mod hung;
 pub mod kubelet;
 pub mod logging;
 pub mod multus_state;

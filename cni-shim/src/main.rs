@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use manifold::call::{self, Environment};
+use manifold::{apart, gc, sweep};
 
 fn main() -> ExitCode {
     // Before anything is made: entries, leases and logs are for root alone (S-3).
@@ -26,8 +27,13 @@ fn main() -> ExitCode {
         }
         // A container runtime passes no arguments.
         ("manifold", ["uninstall", words @ ..]) => return uninstall(words),
-        ("manifold", [manifold::sweep::UNDO, containers @ ..]) => {
-            return ExitCode::from(call::undo_forgotten(&environment(), read_stdin, containers));
+        ("manifold", [sweep::UNDO | apart::UNDO | gc::NETWORK, ..]) => {
+            return ExitCode::from(call::serve_apart(
+                &environment(),
+                read_stdin,
+                &mut std::io::stdout(),
+                &words,
+            ));
         }
         _ => {}
     }

@@ -1,22 +1,20 @@
 //! Sweeps: DEL of sandboxes that nobody will delete any more. After a boot before the first ADD, and a few at a time
-//! whenever a shim runs and a namespace has been gone for long: then in a process of its own.
+//! whenever a shim runs and a namespace has been gone for long: then by a process that no runtime waits for. Each sandbox is
+//! undone in a process of its own ([`apart`]).
 
-use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use manifold_cni::{CniError, ContainerId, code};
 
-use crate::outcome;
+use crate::apart::{self, Why};
+use crate::hung::Hung;
 use crate::shim::Shim;
-use crate::undo::{self, Undone};
-use manifold_ledger::idle::{Verdict, judge, netns_now};
-use manifold_ledger::{BootId, BootSweep, Entry, Ledger, Opened, SandboxLock, Uptime};
+use manifold_ledger::{BootId, BootSweep, Ledger, Uptime};
 
 /// How long an ADD waits for the boot's sweep.
 const BOOT_WAIT: Duration = Duration::from_secs(30);
@@ -44,7 +42,7 @@ pub fn after_boot(shim: &Shim, ledger: &Ledger, boot: &BootId) -> Result<(), Cni
             let hung = Hung::default();
             let work = || {
                 while let Some(id) = sweeper.stale.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    one(shim, ledger, id, deadline, &hung);
+                    one(shim, ledger, id, &hung);
                     sweeper.progress(done.fetch_add(1, Ordering::Relaxed) + 1);
                 }
             };
@@ -65,54 +63,21 @@ pub fn after_boot(shim: &Shim, ledger: &Ledger, boot: &BootId) -> Result<(), Cni
     }
 }
 
-/// Networks that took all the time of a sandbox in this sweep. Their other sandboxes are left to the idle sweep, as otherwise
-/// one network that hangs would keep every pod of the node from starting, for a time that grows with its pods.
-#[derive(Default)]
-struct Hung(Mutex<BTreeSet<String>>);
-
-impl Hung {
-    fn is_owed_by(&self, entry: &Entry) -> bool {
-        let hung = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        entry.owing().any(|(_, attachment)| hung.contains(&attachment.display))
+/// In a process of its own, as otherwise a plugin that hangs would end this call, and each later one that sweeps.
+fn one(shim: &Shim, ledger: &Ledger, id: &ContainerId, hung: &Hung) {
+    let left = |ledger: &Ledger| ledger.read(id).ok().flatten();
+    if let Some(network) = left(ledger).and_then(|entry| hung.owed_by(&entry)) {
+        return tracing::warn!(container = %id, "not swept now: network `{network}` hangs");
     }
-
-    fn extend(&self, entry: &Entry) {
-        let owed = entry.owing().map(|(_, attachment)| attachment.display.clone());
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(owed);
+    let done = apart::undo(shim, ledger, id, Why::OtherBoot, BOOT_EACH);
+    if let Err(error) = &done.result {
+        tracing::warn!(container = %id, "not swept, or in part: {error}");
     }
-}
-
-fn one(shim: &Shim, ledger: &Ledger, id: &ContainerId, deadline: Instant, hung: &Hung) {
-    let lock = match ledger.lock(id, deadline) {
-        Ok(lock) => lock,
-        Err(e) => return tracing::warn!(container = %id, "not swept: {e}"),
-    };
-    if ledger.read(id).is_ok_and(|entry| entry.is_some_and(|entry| hung.is_owed_by(&entry))) {
-        return tracing::warn!(container = %id, "not swept now: one of its networks hangs");
-    }
-    let end = Instant::now() + BOOT_EACH;
-    locked(shim, ledger, &lock, end);
-    if Instant::now() >= end
-        && let Ok(Some(left)) = ledger.read(id)
+    if done.hung
+        && let Some(left) = left(ledger)
     {
         hung.extend(&left);
     }
-}
-
-fn locked(shim: &Shim, ledger: &Ledger, lock: &SandboxLock, deadline: Instant) {
-    let id = lock.container();
-    let Opened { mut entry, mut pen, .. } = match ledger.open_entry(id) {
-        Ok(Some(opened)) => opened,
-        Ok(None) => return,
-        Err(e) => return tracing::warn!(container = %id, "not swept: {e}"),
-    };
-    let began = Instant::now();
-    let done = undo::undo(shim, ledger, lock, &mut entry, &mut pen, deadline);
-    if let Undone::Left(error) = &done {
-        tracing::warn!(container = %id, "swept in part: {error}");
-    }
-    let parked = entry.is_parked(Uptime::now());
-    outcome::note(shim, began, outcome::of_undo(&entry, &done, parked));
 }
 
 /// At most once a minute, at most four entries, by whichever call comes by: it looks, and another process of ours undoes.
@@ -145,14 +110,12 @@ fn start_undo(shim: &Shim, due: &[ContainerId]) -> std::io::Result<()> {
 /// What the other process does.
 pub fn undo_forgotten(shim: &Shim, due: &[&str]) -> Result<(), CniError> {
     let Some(ledger) = Ledger::open_existing(&shim.config.state_dir)? else { return Ok(()) };
-    let boot = boot_id()?;
     // One after the other, and no other process beside this one.
     let Some(_only) = ledger.hold_idle(Instant::now() + IDLE_LOOK) else { return Ok(()) };
     for id in due.iter().filter_map(|id| id.parse::<ContainerId>().ok()) {
-        let Some(lock) = ledger.lock_now(&id, shim.config.limits.delegate) else { continue };
-        let is_due = |entry: &Entry| judge(entry, &boot, netns_now(entry), Uptime::now()) == Verdict::Undo;
-        if ledger.read(&id).is_ok_and(|entry| entry.as_ref().is_some_and(is_due)) {
-            locked(shim, &ledger, &lock, Instant::now() + shim.config.limits.delegate);
+        let within = shim.config.limits.delegate;
+        if let Err(error) = apart::undo(shim, &ledger, &id, Why::Forgotten, within).result {
+            tracing::warn!(container = %id, "not swept, or in part: {error}");
         }
     }
     Ok(())

@@ -126,16 +126,28 @@ name_type!(
     }
 );
 
+impl ContainerId {
+    /// Whether it is wrong by its length alone. No file can have such a name, so nobody can have kept anything under it.
+    pub fn is_only_too_long(raw: &str) -> bool {
+        raw.len() > MOST_IDENTIFIER_BYTES && bad_letter(raw).is_none()
+    }
+}
+
+/// As long as the name of a file may be.
+const MOST_IDENTIFIER_BYTES: usize = 255;
+
 /// First an ASCII letter or digit, then letters, digits, `_`, `.` and `-`.
 fn identifier(raw: &str) -> Option<&'static str> {
+    let too_long = raw.len() > MOST_IDENTIFIER_BYTES;
+    bad_letter(raw).or_else(|| too_long.then_some("it is longer than 255 bytes"))
+}
+
+fn bad_letter(raw: &str) -> Option<&'static str> {
     let mut chars = raw.chars();
     match chars.next() {
         None => return Some("it is empty"),
         Some(c) if !c.is_ascii_alphanumeric() => return Some("it must begin with a letter or a digit"),
         Some(_) => {}
-    }
-    if raw.len() > 255 {
-        return Some("it is longer than 255 bytes");
     }
     let bad = chars.any(|c| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')));
     bad.then_some("only letters, digits, `_`, `.` and `-` may follow the first character")
@@ -197,7 +209,12 @@ mod tests {
             &long,
         ] {
             assert!(bad.parse::<ContainerId>().is_err() && bad.parse::<NetworkName>().is_err(), "{bad:?}");
+            assert_eq!(ContainerId::is_only_too_long(bad), bad == long, "{bad:?}");
         }
+        assert!(
+            !ContainerId::is_only_too_long(&"a".repeat(255))
+                && !ContainerId::is_only_too_long(&"a/".repeat(200))
+        );
     }
 
     // Proves: CNI-CFG-15, CNI-EXE-4, S-1, S-9

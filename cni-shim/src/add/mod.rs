@@ -22,9 +22,10 @@ use std::io::Write;
 use manifold_cni::{Attachment, CniError, ContainerId, code};
 
 use crate::at_once::caught;
+use crate::claim::{self, Running};
 use crate::shim::Shim;
 use crate::undo::{self, Undone};
-use crate::{claim, crash, outcome, places, signal, source, sweep};
+use crate::{crash, outcome, places, signal, source, sweep};
 use manifold_ledger::gate::Gate;
 use manifold_ledger::store::MOST_ID_BYTES;
 use manifold_ledger::{BootId, Ledger, Opened, SandboxLock, Stage};
@@ -41,7 +42,7 @@ pub fn add(shim: &Shim, at: &Attachment, stdout: &mut dyn Write) -> Result<(), C
     let node = ledger.share_node(whole)?;
     let boot = sweep::boot_id()?;
     sweep::after_boot(shim, &ledger, &boot)?;
-    let lock = claim::lock(shim, &ledger, &at.container, whole)?;
+    let lock = claim::lock(shim, &ledger, &at.container, Running::LetEnd, whole)?;
     crash::point("locked");
     let done = locked(shim, at, stdout, &Held { ledger: &ledger, lock: &lock, boot });
     drop((lock, node));

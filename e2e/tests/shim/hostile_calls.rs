@@ -4,12 +4,27 @@ use manifold_e2e::runtime::{CallOutcome, Pod, Runtime};
 use serde_json::{Value, json};
 
 use crate::hostile::Bed;
+use crate::node::Node;
 
 /// What a call with this change of the runtime or the pod comes to.
 fn call(bed: &Bed, change: impl FnOnce(&mut Runtime<'_>, &mut Pod)) -> CallOutcome {
     let (mut runtime, mut pod) = (bed.node.runtime(), bed.pod());
     change(&mut runtime, &mut pod);
     runtime.add(&pod).unwrap()
+}
+
+// Proves: F-INP-8
+#[test]
+fn del_of_an_id_that_no_add_can_have_is_success_however_long_and_a_wrong_one_is_refused() {
+    let node = Node::new("long-id");
+    let mut sandbox = node.sandbox("cart", "");
+    for length in [191, 255, 256, 5000] {
+        sandbox.pod.container_id = "a".repeat(length);
+        node.runtime().del(&sandbox.pod).unwrap().must_succeed();
+    }
+    sandbox.pod.container_id = "a/".repeat(200);
+    node.runtime().del(&sandbox.pod).unwrap().must_fail_with(4);
+    assert_eq!(node.ledger(), Vec::<String>::new());
 }
 
 // Proves: F-INP-6, F-DSK-9, S-18, CNI-ENV-7
@@ -24,6 +39,9 @@ fn environments_that_no_runtime_would_send() {
     let id = "a".repeat(191);
     let outcome = call(&bed, |_, pod| pod.container_id = id.clone());
     bed.refused("a long id", &outcome, 4, &["CNI_CONTAINERID has 191 bytes", "room for 190", "shorter ids"]);
+    let id = "a".repeat(256);
+    let outcome = call(&bed, |_, pod| pod.container_id = id.clone());
+    bed.refused("an id too long for a file", &outcome, 4, &["longer than 255 bytes"]);
     for name in ["x".repeat(16).as_str(), "..", "a/b", "a b", "a:b"] {
         let outcome = call(&bed, |_, pod| pod.ifname = name.into());
         bed.refused(name, &outcome, 4, &["interface name `", "cannot be used: "]);

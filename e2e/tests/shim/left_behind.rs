@@ -32,14 +32,17 @@ fn node_with(prefix: &str, add: &str, at_del: &str) -> (Node<'static>, Sandbox) 
 
 /// Kills the executable in mid-ADD, once this file of the node says that the plugin got so far.
 fn killed_in_add(node: &Node<'_>, sandbox: &Sandbox, file: &str) -> String {
-    let script = node.script(&format!(
+    node.runtime_of(&killed_at(node, file)).add(&sandbox.pod).unwrap();
+    fs::read_to_string(node.folder(file)).unwrap().trim().to_owned()
+}
+
+fn killed_at(node: &Node<'_>, file: &str) -> PathBuf {
+    node.script(&format!(
         "exec 3<&0\n{} <&3 &\npid=$!\nexec 3<&-\n\
          n=0; while [ ! -s {} ] && [ $n -lt 2400 ]; do sleep 0.05; n=$((n+1)); done\nkill -KILL $pid\nwait $pid",
         manifold().display(),
         node.folder(file).display()
-    ));
-    node.runtime_of(&script).add(&sandbox.pod).unwrap();
-    fs::read_to_string(node.folder(file)).unwrap().trim().to_owned()
+    ))
 }
 
 /// DEL as a runtime repeats it.
@@ -84,6 +87,19 @@ fn waits_for_the_lock(node: &Node<'_>, sandbox: &Sandbox) -> bool {
     fs::metadata(lock).is_ok_and(|meta| meta.permissions().mode() & 0o100 != 0)
 }
 
+/// A DEL beside what a killed call left, which goes on once that DEL waits.
+fn del_that_waits(node: &Node<'_>, sandbox: &Sandbox) {
+    std::thread::scope(|scope| {
+        let del = scope.spawn(|| node.runtime().del(&sandbox.pod).unwrap());
+        while !waits_for_the_lock(node, sandbox) {
+            assert!(!del.is_finished(), "{}", del.join().unwrap());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        fs::write(node.folder("go"), "").unwrap();
+        del.join().unwrap().must_succeed();
+    });
+}
+
 // Proves: F-RUN-1, F-RUN-9
 #[test]
 fn a_plugin_at_work_that_outlived_the_killed_add_is_waited_for() {
@@ -93,17 +109,27 @@ fn a_plugin_at_work_that_outlived_the_killed_add_is_waited_for() {
     let (mut node, sandbox) = node_with("at-work", add, "cat $N/done");
     node.entry.insert("limits".into(), json!({"delegateSeconds": 120}));
     killed_in_add(&node, &sandbox, "works");
-    std::thread::scope(|scope| {
-        let del = scope.spawn(|| node.runtime().del(&sandbox.pod).unwrap());
-        while !waits_for_the_lock(&node, &sandbox) {
-            assert!(!del.is_finished(), "{}", del.join().unwrap());
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        fs::write(node.folder("go"), "").unwrap();
-        del.join().unwrap().must_succeed();
-    });
+    del_that_waits(&node, &sandbox);
     assert_eq!(fs::read_to_string(node.folder("dels")).unwrap(), "done\n", "DEL came after the work");
     assert_eq!(node.ledger(), Vec::<String>::new());
+}
+
+// Proves: F-RUN-1, F-POD-7
+#[test]
+fn a_plugin_at_work_that_outlived_a_killed_del_without_an_entry_is_waited_for_too() {
+    let works = "(echo $$ > $N/works; until [ -e $N/go ]; do sleep 0.05; done; sleep 0.5; echo done > $N/done) \
+                 > /dev/null 2>&1 < /dev/null; sleep 60";
+    let at_del = format!("if [ -e $N/works ]; then cat $N/done; else {works}; fi");
+    let (mut node, sandbox) = node_with("no-entry", "true", &at_del);
+    node.entry.insert("limits".into(), json!({"delegateSeconds": 120}));
+    node.entry.remove("clusterNetwork");
+    let default = json!({"cniVersion": "1.1.0", "name": "leaves", "type": "leaves"});
+    node.entry.insert("delegates".into(), json!([default]));
+    // Where nobody was ever attached there is nothing to lock.
+    fs::create_dir(node.folder("state")).unwrap();
+    node.runtime_of(&killed_at(&node, "works")).del(&sandbox.pod).unwrap();
+    del_that_waits(&node, &sandbox);
+    assert_eq!(fs::read_to_string(node.folder("dels")).unwrap(), "done\n", "the second came after the work");
 }
 
 // Proves: F-RUN-9

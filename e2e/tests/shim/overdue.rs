@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::neighbours::wait_until;
 use crate::networks::With;
 use crate::node::{Node, manifold};
+use crate::sandbox::Sandbox;
 
 /// A node whose plugins have two seconds each.
 fn hasty(prefix: &str) -> Node<'static> {
@@ -107,12 +108,16 @@ fn a_bus_that_does_not_answer_ends_add_and_its_undo() {
 
 /// The executable where a folder lies on a file system that answers nobody, so many seconds after now.
 fn on_a_dead_disk(node: &Node<'_>, folder: &Path, later: u64) -> PathBuf {
+    with_dead_disk(node, folder, later, &manifold())
+}
+
+fn with_dead_disk(node: &Node<'_>, folder: &Path, later: u64, executable: &Path) -> PathBuf {
     node.script(&format!(
         "exec unshare --mount --propagation private --time --boottime {later} --fork sh -ec '\n\
          exec 4<>/dev/fuse\n\
          mount -i -t fuse -o fd=4,rootmode=40000,user_id=0,group_id=0 dead {}\nexec {}'",
         folder.display(),
-        manifold().display()
+        executable.display()
     ))
 }
 
@@ -128,14 +133,18 @@ fn node_with_disk(prefix: &str) -> (Node<'static>, PathBuf) {
 
 // Proves: F-PLG-9
 #[test]
-fn an_add_on_a_disk_that_does_not_answer_ends_with_code_11_and_del_undoes_it() {
+fn an_add_on_a_disk_that_does_not_answer_ends_and_promises_nothing_and_del_undoes_it() {
     let (node, folder) = node_with_disk("dead-disk");
     let sandbox = node.sandbox("cart", "stored");
     let oracle = node.oracle(&[&sandbox.netns]);
     let before = oracle.snapshot().unwrap();
     let outcome = node.runtime_of(&on_a_dead_disk(&node, &folder, 0)).add(&sandbox.pod).unwrap();
-    let text = outcome.must_fail_with(11);
-    assert!(text.contains("plugin `macvlan` did not end ADD in time"), "{text}");
+    // Not 11: that would promise that nothing is left.
+    let text = outcome.must_fail_with(100);
+    assert!(
+        text.contains("plugin `macvlan` did not end ADD in time") && text.contains("may be left"),
+        "{text}"
+    );
     assert!(node.ledger().contains(&sandbox.pod.container_id));
     node.runtime().del(&sandbox.pod).unwrap().must_succeed();
     node.assert_clean(&oracle, &before);
@@ -180,4 +189,79 @@ fn a_sweep_on_a_disk_that_does_not_answer_ends_too_and_the_pod_beside_it_is_atta
     let swept = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("did not end DEL in time"));
     wait_until("the sweep has ended", swept);
     assert!(node.ledger().contains(&left.pod.container_id), "what is left is not forgotten");
+}
+
+/// Attaches pods of the network on that disk and of others, and takes their namespaces away.
+fn left_with(node: &Node<'_>, networks: &[&str]) -> Vec<Sandbox> {
+    let attach = |(n, networks): (usize, &&str)| {
+        let sandbox = node.sandbox(&format!("left-{n}"), networks);
+        node.runtime().add(&sandbox.pod).unwrap().must_succeed();
+        sandbox.netns.delete();
+        sandbox
+    };
+    networks.iter().enumerate().map(attach).collect()
+}
+
+fn entries(node: &Node<'_>) -> Vec<String> {
+    node.ledger().into_iter().filter(|name| !name.starts_with('.')).collect()
+}
+
+// Proves: F-RUN-13
+#[test]
+fn a_boot_sweep_on_a_disk_that_does_not_answer_ends_no_add_and_sweeps_all_others() {
+    let (node, folder) = node_with_disk("dead-boot");
+    node.define("storage", &node.bridge("mf-storage", &["10.50.0.0/24"]));
+    let left = left_with(&node, &["stored", "storage", "stored", "storage", "", "storage"]);
+    let rebooted = with_dead_disk(&node, &folder, 0, &node.in_another_boot("next-boot"));
+    let first = node.sandbox("first", "");
+    node.runtime_of(&rebooted).add(&first.pod).unwrap().must_succeed();
+    let mut kept = [&left[0], &left[2], &first].map(|sandbox| sandbox.pod.container_id.clone());
+    kept.sort();
+    assert_eq!(entries(&node), kept, "what is left is not forgotten, and all else is swept");
+    let second = node.sandbox("second", "storage");
+    node.runtime_of(&rebooted).add(&second.pod).unwrap().must_succeed();
+    assert_eq!(second.links(), ["eth0", "net1"]);
+}
+
+// Proves: F-RUN-13
+#[test]
+fn gc_on_a_disk_that_does_not_answer_clears_every_other_sandbox_and_network_and_says_so() {
+    let (node, folder) = node_with_disk("dead-gc");
+    node.define("storage", &node.bridge("mf-storage", &["10.50.0.0/24"]));
+    let left = left_with(&node, &["stored", "storage", "stored", "storage", "stored", "storage"]);
+    let forgotten = node.folder("networks/storage/10.50.0.99");
+    std::fs::write(&forgotten, "forgotten\r\nnet1").unwrap();
+    let outcome = node.runtime_of(&on_a_dead_disk(&node, &folder, 200)).gc(&[]).unwrap();
+    let text = outcome.must_fail_with(11);
+    for part in ["plugin `macvlan` did not end DEL in time", "hangs", "did not end GC in time"] {
+        assert!(text.contains(part), "`{part}` is not in: {text}");
+    }
+    let mut kept: Vec<String> = left.iter().step_by(2).map(|s| s.pod.container_id.clone()).collect();
+    kept.sort();
+    assert_eq!((entries(&node), node.leases("storage")), (kept, vec![]));
+    // The disk is back.
+    node.runtime_of(&node.later(200)).gc(&[]).unwrap().must_succeed();
+    assert_eq!(entries(&node), Vec::<String>::new());
+}
+
+// Proves: F-DSK-11
+#[test]
+fn a_damaged_entry_beside_a_default_network_that_hangs_is_parked_like_every_other() {
+    let (mut node, folder) = node_with_disk("dead-default");
+    let ipam = node.ipam(&["10.61.0.0/24"]).with("dataDir", json!(folder));
+    let default = node.default_network().with("ipam", ipam);
+    node.entry.remove("clusterNetwork");
+    node.entry.insert("delegates".into(), json!([default]));
+    let sandbox = node.sandbox("cart", "");
+    node.runtime().add(&sandbox.pod).unwrap().must_succeed();
+    std::fs::write(node.folder("state").join(&sandbox.pod.container_id), "torn").unwrap();
+    let del = |later: u64| node.runtime_of(&on_a_dead_disk(&node, &folder, later)).del(&sandbox.pod).unwrap();
+    for _ in 0..2 {
+        let text = del(0).must_fail_with(11);
+        assert!(text.contains("plugin `bridge` did not end DEL in time"), "{text}");
+    }
+    del(700).must_succeed();
+    let is_kept =
+        node.ledger().iter().any(|name| name.starts_with(&format!(".damaged/{}@", sandbox.pod.container_id)));
+    assert!(is_kept, "what is left is not forgotten: {:?}", node.ledger());
 }
