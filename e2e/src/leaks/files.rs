@@ -34,7 +34,8 @@ pub(super) fn look(folders: &[(String, PathBuf)]) -> anyhow::Result<Facts> {
 #[derive(Default)]
 struct Walk {
     facts: Facts,
-    inodes: BTreeMap<u64, String>,
+    /// By device and inode: files of different file systems have the same inodes.
+    inodes: BTreeMap<(u64, u64), String>,
 }
 
 impl Walk {
@@ -54,7 +55,7 @@ impl Walk {
     }
 
     fn file(&mut self, name: String, path: &Path, metadata: &Metadata) {
-        self.inodes.insert(metadata.ino(), name.clone());
+        self.inodes.insert((metadata.dev(), metadata.ino()), name.clone());
         self.facts.add("machine", Kind::File, name, describe(path, metadata));
     }
 }
@@ -93,14 +94,16 @@ fn describe(path: &Path, metadata: &Metadata) -> Fields {
 }
 
 /// `1: FLOCK  ADVISORY  WRITE 4242 00:1f:98765 0 EOF`: the inode, and who holds it. A line with `->` only waits.
-fn held(line: &str) -> Option<(u64, String)> {
+fn held(line: &str) -> Option<((u64, u64), String)> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let [_, kind, _, access, pid, file, ..] = words.as_slice() else { return None };
     if *kind == "->" {
         return None;
     }
-    let inode = file.rsplit(':').next()?.parse().ok()?;
-    Some((inode, format!("{kind} {access} by process {pid}")))
+    let mut parts = file.split(':');
+    let mut number = |radix| u64::from_str_radix(parts.next()?, radix).ok();
+    let device = nix::libc::makedev(u32::try_from(number(16)?).ok()?, u32::try_from(number(16)?).ok()?);
+    Some(((device, number(10)?), format!("{kind} {access} by process {pid}")))
 }
 
 #[cfg(test)]
@@ -110,7 +113,8 @@ mod tests {
     #[test]
     fn a_held_lock_is_told_from_one_that_is_waited_for() {
         let held_by = held("1: FLOCK  ADVISORY  WRITE 4242 00:1f:98765 0 EOF");
-        assert_eq!(held_by, Some((98765, "FLOCK WRITE by process 4242".to_string())));
+        let file = (nix::libc::makedev(0, 0x1f), 98765);
+        assert_eq!(held_by, Some((file, "FLOCK WRITE by process 4242".to_string())));
         assert_eq!(held("1: -> FLOCK  ADVISORY  WRITE 4243 00:1f:98765 0 EOF"), None);
         assert_eq!(held(""), None);
     }

@@ -7,7 +7,6 @@
     reason = "the configuration allows it inside test functions only, not in what they share"
 )]
 
-mod clock;
 mod crowds;
 mod errnos;
 mod histories;
