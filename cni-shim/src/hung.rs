@@ -19,9 +19,12 @@ impl Hung {
         entry.owing().map(|(_, attachment)| &attachment.display).find(|name| self.contains(name)).cloned()
     }
 
-    /// Which of the sandbox's networks hangs nobody knows, so all that are left of it count.
+    /// Which of the sandbox's networks hangs nobody knows where its process was ended, so all that are left of it count; the
+    /// default network only where it alone is left, as every other sandbox has it too.
     pub(crate) fn extend(&self, left: &Entry) {
-        let owed = left.owing().map(|(_, attachment)| attachment.display.clone());
+        let is_further = left.owing().any(|(_, attachment)| !attachment.default);
+        let owed = left.owing().filter(|(_, attachment)| !(is_further && attachment.default));
+        let owed = owed.map(|(_, attachment)| attachment.display.clone());
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(owed);
     }
 }
@@ -31,6 +34,18 @@ mod tests {
     use super::*;
     use crate::sample;
     use manifold_ledger::State;
+
+    // Shows part of: F-RUN-13
+    #[test]
+    fn the_network_that_every_pod_has_counts_only_where_nothing_else_is_left() {
+        let (a, b) = (sample::recorded("a", "eth0", "bridge"), sample::recorded("b", "net1", "bridge"));
+        let plain = sample::entry("c1", vec![a.clone()]);
+        let hung = Hung::default();
+        hung.extend(&sample::entry("c2", vec![a, b]));
+        assert_eq!(hung.owed_by(&plain), None);
+        hung.extend(&plain);
+        assert!(hung.owed_by(&plain).is_some());
+    }
 
     // Shows part of: F-NOD-1
     #[test]

@@ -248,7 +248,7 @@ fn gc_on_a_disk_that_does_not_answer_clears_every_other_sandbox_and_network_and_
 #[test]
 fn a_damaged_entry_beside_a_default_network_that_hangs_is_parked_like_every_other() {
     let (mut node, folder) = node_with_disk("dead-default");
-    let ipam = node.ipam(&["10.61.0.0/24"]).with("dataDir", json!(folder));
+    let ipam = node.ipam(&["10.244.0.0/24", "fd00:10:244::/64"]).with("dataDir", json!(folder));
     let default = node.default_network().with("ipam", ipam);
     node.entry.remove("clusterNetwork");
     node.entry.insert("delegates".into(), json!([default]));
