@@ -11,6 +11,7 @@ mod definition;
 mod guard;
 mod known;
 mod metrics;
+pub mod offline;
 mod pod;
 mod review;
 mod server;

@@ -66,18 +66,55 @@ pub(super) async fn review(
     missing: Missing,
     known: &KnownDefinitions,
 ) -> Verdict {
-    if !is_open(question) {
-        return Verdict::allow();
+    match Asking::of(question) {
+        Err(verdict) => verdict,
+        Ok(Asking { pod, slips }) => with_slips(judged(&pod, policy, missing, known).await, slips),
     }
-    let sent: Sent = match question.object() {
-        Ok(Some(sent)) => sent,
-        Ok(None) => return Verdict::allow(),
-        Err(error) => {
-            return Verdict::refuse(format!("the pod cannot be read: {error}; correct its manifest"));
+}
+
+/// The verdict where these definitions are all there are, and nothing can be read anew.
+pub(super) fn review_by(
+    question: &Question,
+    policy: &Policy,
+    missing: Missing,
+    found: &Definitions,
+) -> Verdict {
+    match Asking::of(question) {
+        Err(verdict) => verdict,
+        Ok(Asking { pod, slips }) => with_slips(verdict(judge(&pod, policy, found), missing), slips),
+    }
+}
+
+/// A pod that asks for networks.
+struct Asking {
+    pod: Pod,
+    slips: Vec<String>,
+}
+
+impl Asking {
+    /// `Err` is the verdict on a pod that asks for none, or cannot be read.
+    fn of(question: &Question) -> Result<Self, Verdict> {
+        if !is_open(question) {
+            return Err(Verdict::allow());
         }
-    };
-    let slips = sent.metadata.slips();
-    let mut verdict = asking(question, &sent, policy, missing, known).await;
+        let sent: Sent = match question.object() {
+            Ok(Some(sent)) => sent,
+            Ok(None) => return Err(Verdict::allow()),
+            Err(error) => {
+                return Err(Verdict::refuse(format!(
+                    "the pod cannot be read: {error}; correct its manifest"
+                )));
+            }
+        };
+        let slips = sent.metadata.slips();
+        match asking(question, &sent) {
+            Ok(pod) => Ok(Self { pod, slips }),
+            Err(verdict) => Err(with_slips(verdict, slips)),
+        }
+    }
+}
+
+fn with_slips(mut verdict: Verdict, slips: Vec<String>) -> Verdict {
     verdict.warnings.splice(0..0, slips);
     verdict
 }
@@ -99,28 +136,21 @@ fn is_open(question: &Question) -> bool {
     }
 }
 
-async fn asking(
-    question: &Question,
-    sent: &Sent,
-    policy: &Policy,
-    missing: Missing,
-    known: &KnownDefinitions,
-) -> Verdict {
+fn asking(question: &Question, sent: &Sent) -> Result<Pod, Verdict> {
     let [networks, default_network] = SELECTION.map(|key| sent.metadata.annotation(key));
     if networks.is_none() && default_network.is_none() {
-        return Verdict::allow();
+        return Err(Verdict::allow());
     }
     if sent.spec.as_ref().is_some_and(|spec| spec.host_network) {
         return Verdict::warn(vec![
             "the pod uses the node's own network (`hostNetwork: true`), so it is not attached to other networks; its networks annotation has no effect"
                 .to_owned(),
-        ]);
+        ]));
     }
-    match Pod::new(&question.namespace, name_of(&sent.metadata, question), None) {
-        Ok(pod) => judged(&pod.with_annotations(networks, default_network), policy, missing, known).await,
-        // Such a name the API server refuses itself.
-        Err(_) => Verdict::allow(),
-    }
+    // A name that is not valid the API server refuses itself.
+    let pod = Pod::new(&question.namespace, name_of(&sent.metadata, question), None);
+    let pod = pod.map_err(|_| Verdict::allow())?;
+    Ok(pod.with_annotations(networks, default_network))
 }
 
 /// A pod of a template has no name yet; it is called by what its name will begin with.

@@ -71,7 +71,7 @@ pub fn parse(line: &[u8]) -> Option<Line> {
 }
 
 /// The line with its line feed, cut to size: long messages first, then the networks.
-pub(super) fn print(outcome: &Outcome) -> Vec<u8> {
+pub fn print(outcome: &Outcome) -> Vec<u8> {
     let mut cut = outcome.clone();
     shorten(&mut cut.message, MESSAGE_BYTES);
     cut.networks.iter_mut().for_each(|n| shorten(&mut n.message, MESSAGE_BYTES));
