@@ -30,14 +30,22 @@ fn escaped(raw: &str, most: usize, also: impl Fn(char) -> bool) -> String {
             out.push('…');
             break;
         }
-        let hides = matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-        if c.is_control() || hides || also(c) {
+        if c.is_control() || hides(c) || also(c) {
             out.extend(c.escape_unicode());
         } else {
             out.push(c);
         }
     }
     out
+}
+
+/// Characters that nobody sees, that end a line for some readers, or that turn the direction of what follows.
+fn hides(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
 }
 
 /// Makes a type of a name that is checked once, where it is parsed: `FromStr`, `Display`, serde.
@@ -234,6 +242,8 @@ mod tests {
         assert_eq!(printable("a\r\nb"), "a\\u{d}\\u{a}b");
         assert_eq!(printable("a\u{202e}`b"), "a\\u{202e}\\u{60}b");
         assert_eq!(printable(&"x".repeat(500)).chars().count(), 121);
+        // Ends of lines for some readers, and letters that nobody sees. Found by the hostile corpus.
+        assert_eq!(printable("a\u{2028}b\u{ad}\u{e0041}"), "a\\u{2028}b\\u{ad}\\u{e0041}");
         let error = "a\nb".parse::<NetworkName>().expect_err("has a line break").to_string();
         assert!(!error.contains('\n'), "{error}");
     }
