@@ -58,14 +58,13 @@ pub fn open<'a>(kind: &'static str, bytes: &'a [u8]) -> Result<Vec<&'a str>, Dam
     if sum != format!("crc32 {:08x}\n", crc32fast::hash(body.as_bytes())) {
         return Err(Damage::Torn);
     }
-    let mut lines = body.lines();
-    let mut words = lines.next().unwrap_or_default().split(' ');
-    if words.next() != Some("manifold-addresses") || words.next() != Some(kind) {
-        return Err(Damage::Alien(kind));
-    }
-    match words.next().and_then(|format| format.parse().ok()) {
-        Some(FORMAT) => Ok(lines.collect()),
-        Some(newer) if newer > FORMAT => Err(Damage::Newer(newer)),
+    // Not `lines()`, which would take a carriage return for the end of a line.
+    let mut lines = body.strip_suffix('\n').ok_or(Damage::Alien(kind))?.split('\n');
+    let first = lines.next().unwrap_or_default();
+    let written = |format: u32| format!("manifold-addresses {kind} {format}");
+    match first.rsplit(' ').next().and_then(|format| format.parse().ok()) {
+        Some(FORMAT) if first == written(FORMAT) => Ok(lines.collect()),
+        Some(newer) if newer > FORMAT && first == written(newer) => Err(Damage::Newer(newer)),
         _ => Err(Damage::Alien(kind)),
     }
 }
@@ -78,4 +77,13 @@ pub(crate) fn value<'a>(word: Option<&'a str>, key: &str) -> Option<&'a str> {
 /// A mask in the one form that is written.
 pub(crate) fn mask(raw: &str) -> Option<u16> {
     u16::from_str_radix(raw, 16).ok().filter(|mask| format!("{mask:04x}") == raw)
+}
+
+/// Refuses what was understood, but is not written so: one content has one form.
+pub(crate) fn exactly(written: &[u8], read: &[u8]) -> Result<(), Damage> {
+    if written == read {
+        return Ok(());
+    }
+    let same = written.split(|b| *b == b'\n').zip(read.split(|b| *b == b'\n')).take_while(|(a, b)| a == b);
+    Err(Damage::Line(same.count() + 1))
 }

@@ -198,6 +198,7 @@ impl Holdings {
                 return Err(Damage::Line(n + 2));
             }
         }
+        file::exactly(&holdings.encode(), bytes)?;
         Ok(holdings)
     }
 }

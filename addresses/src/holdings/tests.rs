@@ -136,3 +136,21 @@ proptest! {
         let _ = crate::intent::Intent::decode(&file::seal("intent", &lines));
     }
 }
+
+/// Found by the hostile corpus.
+#[test]
+fn what_means_the_same_in_another_form_is_no_file_of_ours() {
+    let owner = format!("domain default node u-1 store {}", "0".repeat(32));
+    let [first, second] =
+        ["10.1.7.16", "10.1.7.32"].map(|b| format!("block {b} whole closing=0000 withheld=0000"));
+    let sealed = |lines: &[String]| crate::file::seal("holdings", lines);
+    let read = |lines: &[String]| Holdings::decode(&sealed(lines)).map(|_| ());
+    assert_eq!(read(&[owner.clone(), first.clone(), second.clone()]), Ok(()));
+    assert_eq!(read(&[owner.clone(), second, first.clone()]), Err(Damage::Line(3)));
+    assert_eq!(read(&[owner.clone(), format!("{first} boot=b at=007")]), Err(Damage::Line(3)));
+    assert!(read(&[format!("{owner}\r"), format!("{first}\r")]).is_err());
+    let padded = String::from_utf8(sealed(&[owner])).unwrap().replace("holdings 1", "holdings 01");
+    let body = padded.split("crc32").next().unwrap();
+    let file = format!("{body}crc32 {:08x}\n", crc32fast::hash(body.as_bytes()));
+    assert_eq!(Holdings::decode(file.as_bytes()), Err(Damage::Alien("holdings")));
+}
