@@ -48,7 +48,7 @@ impl Device {
             "vdpa" => take(keys, kind).map(Self::Vdpa),
             "vhost-user" => take(keys, kind).map(Self::VhostUser),
             "memif" => take(keys, kind).map(Self::Memif),
-            _ => Err("`type` is none of `pci`, `vdpa`, `vhost-user` and `memif`".to_owned()),
+            _ => Err("`type` is not one of `pci`, `vdpa`, `vhost-user` and `memif`".to_owned()),
         }
     }
 

@@ -58,7 +58,7 @@ fn bad_config(bytes: &[u8], e: BadConfig) -> Finding {
     let why = why.trim_end_matches("; name one").replace("; ", ", and ");
     let sentence = match why.strip_prefix("it ") {
         Some(offers) if offers.starts_with("offers") => {
-            format!("`{key}` {offers}, which is none of {}", Version::ALL.map(Version::as_str).join(", "))
+            format!("`{key}` {offers}, which is not one of {}", Version::ALL.map(Version::as_str).join(", "))
         }
         Some(why) if !key.is_empty() && !key.starts_with(|c: char| c.is_ascii_digit()) => {
             format!("`{key}` {why}")
