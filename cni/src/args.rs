@@ -47,15 +47,13 @@ impl CniArgs {
         if ignore {
             return Ok(());
         }
-        let odd: Vec<String> = (self.iter().map(|(k, _)| k))
-            .filter(|k| *k != "IgnoreUnknown" && !known.contains(k))
-            .map(|k| format!("`{}`", crate::name::printable(k)))
-            .collect();
-        if odd.is_empty() {
+        let mut odd =
+            self.iter().map(|(k, _)| k).filter(|k| *k != "IgnoreUnknown" && !known.contains(k)).peekable();
+        if odd.peek().is_none() {
             return Ok(());
         }
-        let msg =
-            format!("CNI_ARGS has the unknown key {}; remove it, or add `IgnoreUnknown=1`", odd.join(", "));
+        let odd = crate::name::first_few(odd);
+        let msg = format!("CNI_ARGS has the unknown key {odd}; remove it, or add `IgnoreUnknown=1`");
         Err(crate::CniError::new(crate::code::INVALID_ENVIRONMENT, msg))
     }
 }

@@ -258,7 +258,7 @@ fn version(keys: &RawObject) -> Result<Option<Version>, BadConfig> {
         (Err(_), None) => None,
     };
     best.map(Some).ok_or_else(|| {
-        let offered: Vec<String> = offered.iter().map(|v| format!("`{}`", printable(v))).collect();
+        let offered = crate::name::first_few(offered.iter().copied());
         let known = Version::ALL.map(Version::as_str).join(", ");
         let why = format!("it offers {}; supported are {known}", offered.join(", "));
         BadConfig { code: code::INCOMPATIBLE_VERSION, ..bad(pointer, why) }

@@ -185,6 +185,8 @@ fn list_shape(keys: Map<String, Value>) -> Result<CniResult, CniError> {
     for ip in &mut result.ips {
         ip.extra.remove("version");
     }
+    // `ip4` and `ip6` belong to another family; kept here, they would be lost when the result is written.
+    result.extra = without_own(&result.extra);
     Ok(result)
 }
 

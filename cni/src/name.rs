@@ -39,6 +39,15 @@ fn escaped(raw: &str, most: usize, also: impl Fn(char) -> bool) -> String {
     out
 }
 
+/// Values in backticks, joined by commas: the first five, and how many more there are.
+pub(crate) fn first_few<'a>(mut values: impl Iterator<Item = &'a str>) -> String {
+    let shown: Vec<String> = values.by_ref().take(5).map(|value| format!("`{}`", printable(value))).collect();
+    match values.count() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 /// Characters that nobody sees, that end a line for some readers, or that turn the direction of what follows.
 fn hides(c: char) -> bool {
     matches!(

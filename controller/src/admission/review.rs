@@ -3,6 +3,7 @@
 //! The objects stay the text they were until somebody needs a part of them: a pod of a megabyte is not taken apart for
 //! two annotations.
 
+use manifold_cni::name::{one_line, printable};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -60,9 +61,10 @@ struct Asked {
 
 impl Question {
     pub(super) fn read(body: &[u8]) -> Result<Self, NoReview> {
-        let asked: Asked = serde_json::from_slice(body).map_err(|e| NoReview(e.to_string()))?;
+        let asked: Asked = serde_json::from_slice(body).map_err(|e| NoReview(one_line(&e.to_string())))?;
         if asked.api_version != API_VERSION || asked.kind != KIND {
-            return Err(NoReview(format!("it is `{}` of `{}`", asked.kind, asked.api_version)));
+            let (kind, version) = (printable(&asked.kind), printable(&asked.api_version));
+            return Err(NoReview(format!("it is `{kind}` of `{version}`")));
         }
         Ok(asked.request)
     }

@@ -51,7 +51,7 @@ fn bad_config(bytes: &[u8], e: BadConfig) -> Finding {
     // Well-formed, so it is the protocol's own keys.
     let fix = mend(text, &e.pointer);
     if e.pointer.is_empty() && fix.is_empty() {
-        return of_parser(e, "");
+        return of_parser(e, "nest it less deeply");
     }
     let key = e.pointer.rsplit('/').next().unwrap_or_default();
     let why = e.why.split("; supported are").next().unwrap_or_default();
