@@ -118,6 +118,11 @@ fn fast_path(name: &str) -> PathBuf {
     target_dir().join(TARGET).join("fast").join(name)
 }
 
+/// A build with flags for the compiler.
+pub(crate) fn with_flags(words: &[&str], flags: &str, detail: &Detail) -> anyhow::Result<()> {
+    cargo(words, &[("RUSTFLAGS", flags)], detail)
+}
+
 /// The executable `manifold` of the last release build, where there was one.
 pub(crate) fn existing_release() -> Option<PathBuf> {
     Some(target_dir().join(TARGET).join("release").join(SHIM)).filter(|path| path.is_file())

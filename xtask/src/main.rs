@@ -10,6 +10,7 @@ mod cluster;
 mod conformance;
 mod demo;
 mod e2e;
+mod fuzz;
 mod guest;
 mod images;
 mod lint;
@@ -38,6 +39,8 @@ enum Verb {
     Demo(demo::Options),
     /// Installs what is needed and runs every test: unit, property, kernel, API
     Test(test::Options),
+    /// Runs libFuzzer on everything that is read from others, for some time each
+    Fuzz(fuzz::Options),
     /// Checks sources, dependencies, spelling and workflows without running anything of them
     Lint,
     /// Measures ADD and DEL through a real API server, beside the floors and beside peers
@@ -82,6 +85,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
     match verb {
         Verb::Demo(options) => demo::run(&options),
         Verb::Test(options) => test::run(&options),
+        Verb::Fuzz(options) => fuzz::run(&options),
         Verb::Lint => lint::run(),
         Verb::Bench(options) => bench::run(&options),
         Verb::Conformance(options) => conformance::run(&options),

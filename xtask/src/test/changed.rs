@@ -13,11 +13,12 @@ use crate::build::{quietly, root};
 const EVERYTHING: [&str; 7] =
     ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "clippy.toml", "rustfmt.toml", ".cargo/", ".ci/"];
 /// Files that belong to no crate, by the beginning of their path, and the folders of the crates whose tests read them.
-const READERS: [(&str, &[&str]); 4] = [
+const READERS: [(&str, &[&str]); 5] = [
     ("charts/", &["xtask", "controller", "e2e"]),
     ("deploy/", &["xtask", "controller", "e2e"]),
     ("docs/", &["xtask", "controller"]),
     (".github/", &["xtask"]),
+    ("fuzz/", &["xtask"]),
 ];
 /// Folders of crates whose executables other crates' tests run, and the folders of these.
 const RUNNERS: [(&str, &[&str]); 2] =

@@ -1,0 +1,3 @@
+#![no_main]
+
+manifold_fuzz::target!("review_definition");
