@@ -260,7 +260,7 @@ fn version(keys: &RawObject) -> Result<Option<Version>, BadConfig> {
     best.map(Some).ok_or_else(|| {
         let offered = crate::name::first_few(offered.iter().copied());
         let known = Version::ALL.map(Version::as_str).join(", ");
-        let why = format!("it offers {}; supported are {known}", offered.join(", "));
+        let why = format!("it offers {offered}; supported are {known}");
         BadConfig { code: code::INCOMPATIBLE_VERSION, ..bad(pointer, why) }
     })
 }

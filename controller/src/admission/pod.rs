@@ -142,7 +142,7 @@ fn asking(question: &Question, sent: &Sent) -> Result<Pod, Verdict> {
         return Err(Verdict::allow());
     }
     if sent.spec.as_ref().is_some_and(|spec| spec.host_network) {
-        return Verdict::warn(vec![
+        return Err(Verdict::warn(vec![
             "the pod uses the node's own network (`hostNetwork: true`), so it is not attached to other networks; its networks annotation has no effect"
                 .to_owned(),
         ]));
