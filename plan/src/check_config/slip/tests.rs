@@ -46,7 +46,7 @@ fn slips_that_people_make_are_told_where_they_are() {
     check("→type: bridge\nname: x", "YAML", "JSON");
     check("→- type: bridge", "YAML", "JSON");
     check("→[{}]", "is a list", "plugins");
-    check("→\"{}\"", "in quotes", "outer quotes");
+    check("→\"{}\"", "quoted string", "outer quotes");
     check("→{{ .Values.x }}", "template", "itself");
     check("{\"a\": →{{ .Values.x }}}", "template", "itself");
     check("{\"a\": →${X}}", "placeholder", "itself");
