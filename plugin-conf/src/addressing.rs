@@ -39,7 +39,7 @@ pub(crate) fn host_local(conf: &HostLocalConf) -> Vec<Note> {
     notes
 }
 
-fn never_given(range: &IpRange, ip: IpAddr) -> Option<Note> {
+pub(crate) fn never_given(range: &IpRange, ip: IpAddr) -> Option<Note> {
     // That the range holds the gateway is usual.
     let what = range.reserved_as(ip).filter(|_| ip != range.gateway)?;
     Some(Note {

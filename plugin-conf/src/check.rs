@@ -9,11 +9,11 @@ use crate::keys::{self, Owner};
 use crate::mac::{self, Sources};
 use crate::problem::{Note, Problem};
 use crate::{
-    BandwidthConf, BondConf, BridgeConf, DhcpConf, DummyConf, FirewallConf, HostLocalConf, IpvlanConf,
-    LoopbackConf, MacvlanConf, PortmapConf, PtpConf, SbrConf, StaticConf, TapConf, TuningConf, VlanConf,
-    VrfConf, addressing, bandwidth, bond, bridge, dhcp, dummy, firewall, fit, host_device, host_local,
-    ip_range, ipam, ipv6, ipvlan, loopback, macvlan, portmap, ptp, runtime, sbr, sriov, static_ipam, tap,
-    tuning, vlan, vlan_link, vrf,
+    BandwidthConf, BondConf, BridgeConf, ClusterLocalConf, DhcpConf, DummyConf, FirewallConf, HostLocalConf,
+    IpvlanConf, LoopbackConf, MacvlanConf, PortmapConf, PtpConf, SbrConf, StaticConf, TapConf, TuningConf,
+    VlanConf, VrfConf, addressing, bandwidth, bond, bridge, cluster_local, dhcp, dummy, firewall, fit,
+    host_device, host_local, ip_range, ipam, ipv6, ipvlan, loopback, macvlan, portmap, ptp, runtime, sbr,
+    sriov, static_ipam, tap, tuning, vlan, vlan_link, vrf,
 };
 
 /// Everything that can be told from the configuration alone. Types that are not bundled pass: their own plugin knows.
@@ -51,7 +51,7 @@ pub fn check(type_name: &str, config: &RawObject) -> Result<Vec<Note>, Problem> 
         "sbr" => SbrConf::read(config).map(|_| sbr::KEYS)?,
         "vrf" => VrfConf::read(config).map(|_| vrf::KEYS)?,
         "firewall" => FirewallConf::read(config).map(|_| firewall::KEYS)?,
-        "host-local" | "static" | "dhcp" => {
+        "host-local" | "cluster-local" | "static" | "dhcp" => {
             common(config)?;
             return ipam_notes(type_name, config);
         }
@@ -65,7 +65,7 @@ pub fn check(type_name: &str, config: &RawObject) -> Result<Vec<Note>, Problem> 
     }
     let ipam_type = ipam::ipam_type(config)?;
     let owner = match ipam_type.as_ref().map(|t| t.as_str()) {
-        None | Some("host-local" | "static" | "dhcp") => Owner::Ours,
+        None | Some("host-local" | "cluster-local" | "static" | "dhcp") => Owner::Ours,
         Some(_) => Owner::Shared,
     };
     let mut notes = keys::unknown(config, &known, "", type_name, owner);
@@ -119,7 +119,7 @@ fn oddities(type_name: &str, config: &RawObject, has_ipam: bool) -> Result<Vec<N
 }
 
 /// Notes on keys in another case in the objects, or lists of objects, under these keys.
-fn odd_case_inside(object: &RawObject, inside: &[(&str, &[&str])], place: &str) -> Vec<Note> {
+pub(crate) fn odd_case_inside(object: &RawObject, inside: &[(&str, &[&str])], place: &str) -> Vec<Note> {
     let mut notes = Vec::new();
     for (key, known) in inside {
         if let Ok(Some(one)) = object.get_as::<RawObject>(key) {
@@ -181,6 +181,13 @@ fn ipam_notes(ipam_type: &str, config: &RawObject) -> Result<Vec<Note>, Problem>
                 notes.extend(addressing::host_local(&conf));
             }
             Ok(notes)
+        }
+        cluster_local::TYPE => {
+            let conf = ClusterLocalConf::read_without_request(config, version(config)?)?;
+            if conf.sources.is_empty() && !declares(config, "ipRanges")? {
+                ClusterLocalConf::read(config, &CniArgs::default(), version(config)?)?;
+            }
+            cluster_local::notes(config, &conf)
         }
         "static" => {
             let conf = StaticConf::read(config, &CniArgs::default(), version(config)?)?;

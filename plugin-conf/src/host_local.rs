@@ -85,7 +85,7 @@ impl HostLocalConf {
 }
 
 /// runtimeConfig first, then the legacy keys, then `ranges` (PLG-HL-2), each with its pointer.
-fn all_sets(config: &RawObject, section: &RawObject) -> Result<Vec<(String, RangeSet)>, Problem> {
+pub(crate) fn all_sets(config: &RawObject, section: &RawObject) -> Result<Vec<(String, RangeSet)>, Problem> {
     let runtime = runtime::config(config)?;
     let mut sets = range_sets(&runtime, "ipRanges", "/runtimeConfig/ipRanges")?;
     let legacy = fit::key::<String>(section, "subnet").map_err(|p| p.under("/ipam"))?;
@@ -113,7 +113,7 @@ fn range_sets(object: &RawObject, key: &str, place: &str) -> Result<Vec<(String,
     sets.unwrap_or_default().into_iter().enumerate().map(read).collect()
 }
 
-fn apart(sets: &[(String, RangeSet)]) -> Result<(), Problem> {
+pub(crate) fn apart(sets: &[(String, RangeSet)]) -> Result<(), Problem> {
     for (n, (place, set)) in sets.iter().enumerate() {
         for (_, earlier) in sets.iter().take(n) {
             let clash = set
@@ -148,7 +148,7 @@ pub(crate) fn too_many(version: Version) -> String {
 }
 
 /// CNI_ARGS, then `args.cni.ips`, then `runtimeConfig.ips`: all of them (PLG-HL-6).
-fn requested_addresses(config: &RawObject, args: &CniArgs) -> Result<Vec<IpAddr>, Problem> {
+pub(crate) fn requested_addresses(config: &RawObject, args: &CniArgs) -> Result<Vec<IpAddr>, Problem> {
     let mut all: Vec<Requested> = requested::from_cni_args(args, "IP");
     all.extend(requested::from_args_cni(config)?);
     all.extend(requested::from_runtime_config(config)?);
@@ -185,7 +185,7 @@ fn route(raw: &RawValue) -> Result<Route, serde_json::Error> {
 }
 
 /// A plugin's working folder is the runtime's business, so a relative path would mean something else each time.
-fn path(section: &RawObject, key: &str) -> Result<Option<PathBuf>, Problem> {
+pub(crate) fn path(section: &RawObject, key: &str) -> Result<Option<PathBuf>, Problem> {
     let Some(raw) = fit::key::<String>(section, key).map_err(|p| p.under("/ipam"))? else { return Ok(None) };
     match raw.as_str() {
         "" => Ok(None),

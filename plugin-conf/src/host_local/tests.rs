@@ -1,13 +1,47 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::cluster_local::{AddressSource, ClusterLocalConf};
 
 fn object(raw: &str) -> RawObject {
     RawObject::parse(raw.as_bytes()).unwrap()
 }
 
+/// As both types that have these keys read it: `cluster-local` has the same defaults, rules and sentences.
+fn read_for(raw: &str, args: &CniArgs, version: Version) -> Result<HostLocalConf, Problem> {
+    let local = HostLocalConf::read(&object(raw), args, version);
+    if !raw.contains("dataDir") {
+        same_as_cluster_local(&local, ClusterLocalConf::read(&object(raw), args, version));
+    }
+    local
+}
+
+#[track_caller]
+fn same_as_cluster_local(local: &Result<HostLocalConf, Problem>, cluster: Result<ClusterLocalConf, Problem>) {
+    let of_local =
+        |c: &HostLocalConf| (c.sets.clone(), c.routes.clone(), c.resolv_conf.clone(), c.requested.clone());
+    let sets = |c: &ClusterLocalConf| {
+        let ranges = |source: &AddressSource| match source {
+            AddressSource::Inline(set) => set.ranges.clone(),
+            AddressSource::Pool(name) => panic!("{name}"),
+        };
+        c.sources.iter().map(ranges).collect::<Vec<_>>()
+    };
+    let of_cluster = |c: ClusterLocalConf| (sets(&c), c.routes, c.resolv_conf, c.requested);
+    let as_local = |mut problem: Problem| {
+        // It has another remedy too.
+        for more in [", or name `pools`", " or `pools`"] {
+            problem.sentence = problem.sentence.replace(more, "");
+        }
+        problem.sentence = problem.sentence.replace("cluster-local", "host-local");
+        problem
+    };
+    let local = local.as_ref().map(of_local).map_err(Clone::clone);
+    assert_eq!(cluster.map(of_cluster).map_err(as_local), local);
+}
+
 fn read(raw: &str) -> Result<HostLocalConf, Problem> {
-    HostLocalConf::read(&object(raw), &CniArgs::default(), Version::NEWEST)
+    read_for(raw, &CniArgs::default(), Version::NEWEST)
 }
 
 /// With `ipam` as given; `type` is added.
@@ -31,7 +65,7 @@ fn range_refused(range: &str, key: &str, part: &str) {
     refused(&ipam(&format!(r#""ranges":[[{range}]]"#)), &format!("/ipam/ranges/0/0{key}"), part);
 }
 
-// Proves: PLG-HL-1, PLG-HL-4, PLG-HL-5
+// Proves: PLG-HL-1, PLG-HL-4, PLG-HL-5, IPAM-1
 #[test]
 fn a_subnet_alone_brings_its_defaults() {
     let conf =
@@ -44,7 +78,7 @@ fn a_subnet_alone_brings_its_defaults() {
     assert_eq!((conf.data_dir.to_str().unwrap(), &conf.resolv_conf), ("/var/lib/cni/networks", &None));
 }
 
-// Proves: PLG-HL-1
+// Proves: PLG-HL-1, IPAM-1
 #[test]
 fn every_key_of_a_range_is_read() {
     let raw = r#""ranges":[[{"subnet":"10.1.2.0/24","rangeStart":"10.1.2.9","rangeEnd":"10.1.2.20","gateway":"10.1.2.254"}]]"#;
@@ -54,7 +88,7 @@ fn every_key_of_a_range_is_read() {
     assert_eq!((range.gateway.to_string(), range.capacity()), ("10.1.2.254".into(), 12));
 }
 
-// Proves: PLG-HL-1
+// Proves: PLG-HL-1, IPAM-1
 #[test]
 fn every_broken_range_names_its_key() {
     range_refused("{}", "/subnet", "needs a `subnet`");
@@ -92,7 +126,7 @@ fn calicos_placeholder_for_the_pod_cidr_is_refused_in_words() {
     refused(&ipam(r#""subnet":"usePodCidr""#), "/ipam/subnet", "only the calico plugin fills in");
 }
 
-// Proves: PLG-HL-2
+// Proves: PLG-HL-2, IPAM-1
 #[test]
 fn the_runtimes_ranges_come_first_then_the_legacy_keys_then_ranges() {
     let conf = read(
@@ -111,7 +145,7 @@ fn the_runtimes_ranges_come_first_then_the_legacy_keys_then_ranges() {
     );
 }
 
-// Proves: PLG-HL-3
+// Proves: PLG-HL-3, IPAM-1
 #[test]
 fn ranges_are_of_one_family_in_a_set_and_never_overlap() {
     let a = r#"{"subnet":"10.1.0.0/24"}"#;
@@ -127,24 +161,24 @@ fn ranges_are_of_one_family_in_a_set_and_never_overlap() {
     assert_eq!(read(&ipam(&format!(r#""ranges":{apart}"#))).unwrap().sets.len(), 2);
 }
 
-// Proves: PLG-HL-3
+// Proves: PLG-HL-3, IPAM-1
 #[test]
 fn old_versions_have_room_for_one_address_of_each_family() {
     let two = r#""ranges":[[{"subnet":"10.1.0.0/24"}],[{"subnet":"10.2.0.0/24"}]]"#;
     let dual = r#""ranges":[[{"subnet":"10.1.0.0/24"}],[{"subnet":"fd00::/64"}]]"#;
     for version in Version::ALL {
-        let read = |keys: &str| HostLocalConf::read(&object(&ipam(keys)), &CniArgs::default(), version);
+        let read = |keys: &str| read_for(&ipam(keys), &CniArgs::default(), version);
         assert!(read(dual).is_ok());
         assert_eq!(read(two).is_ok(), version > Version::V0_2_0, "{version}");
     }
 }
 
 fn asked(config: &str, args: &str) -> Result<Vec<String>, Problem> {
-    let conf = HostLocalConf::read(&object(config), &CniArgs::parse(args), Version::NEWEST)?;
+    let conf = read_for(config, &CniArgs::parse(args), Version::NEWEST)?;
     Ok(conf.requested.iter().map(ToString::to_string).collect())
 }
 
-// Proves: PLG-HL-6, CNI-CNV-4
+// Proves: PLG-HL-6, CNI-CNV-4, IPAM-1
 #[test]
 fn requested_addresses_of_all_sources_add_up_with_or_without_prefix() {
     let config = r#"{"ipam":{"type":"host-local","subnet":"10.1.0.0/16"},
@@ -157,7 +191,7 @@ fn requested_addresses_of_all_sources_add_up_with_or_without_prefix() {
     assert_eq!(asked(&bare, "IP=").unwrap(), Vec::<String>::new());
 }
 
-// Proves: PLG-HL-6, F-INP-4, CNI-CNV-2
+// Proves: PLG-HL-6, F-INP-4, CNI-CNV-2, IPAM-1
 #[test]
 fn a_request_that_is_no_address_is_refused_with_its_place() {
     let with = |rest: &str| format!(r#"{{"ipam":{{"type":"host-local","subnet":"10.1.0.0/16"}},{rest}}}"#);
@@ -170,7 +204,7 @@ fn a_request_that_is_no_address_is_refused_with_its_place() {
     assert!(at(&ipam(r#""subnet":"10.1.0.0/16""#), "IP=10.1.0").starts_with("CNI_ARGS: "));
 }
 
-// Proves: PLG-HL-5
+// Proves: PLG-HL-5, IPAM-1
 #[test]
 fn routes_keep_every_field_and_paths_must_be_absolute() {
     let route = r#"{"dst":"10.0.0.0/8","gw":"10.1.0.9","mtu":1400,"advmss":1300,"priority":7,"table":51,"scope":0,"x":1}"#;
@@ -236,6 +270,9 @@ fn junk() -> impl Strategy<Value = String> {
         Just("addresses"),
         Just("address"),
         Just("type"),
+        Just("pools"),
+        Just("exclude"),
+        Just("domain"),
         Just("vlanTrunk"),
         Just("mac"),
     ];
@@ -259,7 +296,7 @@ proptest! {
             let args = CniArgs::parse(&format!("IP={env};GATEWAY={env};MAC={env}"));
             let _ = HostLocalConf::read(&config, &args, Version::NEWEST);
             let _ = crate::StaticConf::read(&config, &args, Version::V0_2_0);
-            for kind in ["bridge", "ptp", "macvlan", "loopback", "host-local", "static", "other"] {
+            for kind in ["bridge", "ptp", "macvlan", "loopback", "host-local", "cluster-local", "static", "other"] {
                 let _ = crate::check(kind, &config);
             }
         }
@@ -270,7 +307,7 @@ proptest! {
         let raw = ipam(&format!(
             r#""ranges":[[{{"subnet":"10.0.0.0/{bits}","rangeStart":"10.0.0.{start}","rangeEnd":"10.0.0.{end}","gateway":"10.0.0.{gw}"}}]]"#
         ));
-        if let Ok(conf) = read(&raw) {
+        if let Ok(conf) = HostLocalConf::read(&object(&raw), &CniArgs::default(), Version::NEWEST) {
             let range = conf.sets[0].ranges()[0];
             prop_assert!(range.start <= range.end && range.subnet.contains(&range.start) && range.subnet.contains(&range.end));
             let host = |n: u8| IpAddr::from([10, 0, 0, n]);
