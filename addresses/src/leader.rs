@@ -4,22 +4,32 @@
 //! so a leader that is late, or one of two, is refused. What frees an address ([`reclaim`], [`collect`]) is decided on pods
 //! that were **listed after the block was read**, and never on a cache.
 
+mod claims;
 mod collect;
 mod counts;
 mod lost;
+mod overlap;
+mod pressure;
 mod reserve;
+mod showing;
 mod strays;
+mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use manifold_crds::ipam::{BlockCidr, NodeUid};
 
+pub use claims::{drop_unnamed, release_claim};
 pub use collect::{Gone, collect, owners};
-pub use counts::{Counts, auto_mode, counts, hints};
+pub use counts::{Counts, ModeOverTime, auto_mode, counts, hints};
 pub use lost::{RECLAIM_STORE_AFTER_SECONDS, mark_lost_node, reclaim};
-pub use reserve::{Reserve, reserve};
-pub use strays::strays;
+pub use overlap::{NamedPool, overlapping};
+pub use pressure::{Pressure, pressure};
+pub use reserve::{Reserve, may_delete, reserve, unneeded};
+pub use showing::Showing;
+pub use strays::{duplicates, strays};
+pub use wishes::recall_for;
 
 use crate::moment::Seconds;
 
@@ -55,6 +65,11 @@ impl Observed {
             return None;
         }
         Some(now.saturating_sub(*self.since.entry(key).or_insert(now)))
+    }
+
+    /// Forgets what was observed of blocks that are no more.
+    pub fn retain(&mut self, is_there: impl Fn(BlockCidr) -> bool) {
+        self.since.retain(|(block, _), _| is_there(*block));
     }
 }
 

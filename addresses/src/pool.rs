@@ -119,6 +119,11 @@ impl Pool {
         }
     }
 
+    /// The first and the last block of its subnet.
+    pub fn blocks(&self) -> (BlockCidr, BlockCidr) {
+        (BlockCidr::of(self.subnet.network()), BlockCidr::of(self.subnet.broadcast()))
+    }
+
     /// Whether a node may hold all of a block. Where fixed addresses lie, each is for itself, so that nobody has to be
     /// asked for one.
     pub fn may_be_held(&self, block: BlockCidr) -> bool {

@@ -96,6 +96,12 @@ impl AddressSet {
             .is_some_and(|(first, last)| self.intervals.iter().any(|(a, b)| *a <= last && first <= *b))
     }
 
+    /// Whether any address is in both.
+    pub fn meets(&self, other: &Self) -> bool {
+        let meets = |(a, b): &(u128, u128)| other.intervals.iter().any(|(c, d)| a <= d && c <= b);
+        self.ipv4 == other.ipv4 && self.intervals.iter().any(meets)
+    }
+
     /// How many there are.
     pub fn count(&self) -> u128 {
         self.intervals.iter().fold(0, |sum, (a, b)| sum.saturating_add((b - a).saturating_add(1)))

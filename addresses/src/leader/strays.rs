@@ -50,3 +50,17 @@ fn keep(spec: &mut BlockSpec, offset: Offset, stray: &Shown) {
     }
     spec.withheld.insert(offset, Withheld { pod: stray.pod.clone() });
 }
+
+/// The addresses of a block that two living pods or more show, with these pods. The address of a claim goes from pod to pod, so
+/// two of them may show it.
+pub fn duplicates(read: Option<&Stored>, block: BlockCidr, living: &Living) -> Living {
+    let of_claim = |ip: &std::net::IpAddr| match read.map(|stored| &stored.spec.state) {
+        Some(BlockState::Shared(all)) => {
+            matches!(all.get(&BlockCidr::offset_of(*ip)), Some(Allocation::Claim { .. }))
+        }
+        _ => false,
+    };
+    let twice =
+        living.iter().filter(|(ip, shown)| BlockCidr::of(**ip) == block && shown.len() > 1 && !of_claim(ip));
+    twice.map(|(ip, shown)| (*ip, shown.clone())).collect()
+}

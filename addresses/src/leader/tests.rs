@@ -188,3 +188,102 @@ fn auto_does_not_flap() {
     assert_eq!(auto_mode(&pool, 5, Some(Mode::Blocks), 600, false), Mode::Singles);
     assert_eq!(auto_mode(&pool, 5, Some(Mode::Blocks), 0, true), Mode::Singles);
 }
+
+// Shows part of: IPAM-35
+#[test]
+fn auto_changes_after_ten_minutes_without_a_break_and_at_once_where_addresses_are_short() {
+    let pool = Pool::read(&PoolSpec::of_subnet("10.1.0.0/24")).unwrap();
+    let mut over_time = ModeOverTime::of(Some(Mode::Blocks));
+    assert_eq!(over_time.now(&pool, 5, false, 1000), Mode::Blocks);
+    assert_eq!(over_time.now(&pool, 4, false, 1300), Mode::Blocks, "right again: the time begins anew");
+    assert_eq!(over_time.now(&pool, 5, false, 1500), Mode::Blocks);
+    assert_eq!(over_time.now(&pool, 5, false, 2099), Mode::Blocks);
+    assert_eq!(over_time.now(&pool, 5, false, 2100), Mode::Singles);
+    assert_eq!(over_time.now(&pool, 4, true, 2101), Mode::Singles, "nobody gets blocks in a shortage");
+    let mut short = ModeOverTime::of(Some(Mode::Blocks));
+    assert_eq!(short.now(&pool, 5, true, 0), Mode::Singles);
+    assert_eq!(ModeOverTime::default().now(&pool, 5, false, 0), Mode::Singles);
+}
+
+// Shows part of: IPAM-50
+#[test]
+fn a_block_is_recalled_for_an_address_by_name_unless_that_helps_nobody() {
+    let (read, ip, me) = (held(1, "a"), IpAddr::from([10, 1, 0, 19]), "me".parse().unwrap());
+    let recalled = spec(recall_for(&read, ip, Some(&me), &Living::new()));
+    let BlockState::Held(lost) = &recalled.state else { panic!() };
+    assert_eq!(lost.recall.as_ref().map(|r| r.reason), Some(RecallReason::FixedAddress));
+    let again = Stored { spec: recalled, ..held(1, "a") };
+    assert_eq!(recall_for(&again, ip, Some(&me), &Living::new()), None);
+    assert_eq!(recall_for(&read, ip, Some(&"a".parse().unwrap()), &Living::new()), None, "its own node's");
+    assert_eq!(recall_for(&read, ip, Some(&me), &living(&[(19, "x")])), None, "somebody lives by it");
+    assert_eq!(
+        recall_for(&at(1, BlockState::Shared(Default::default())), ip, Some(&me), &Living::new()),
+        None
+    );
+}
+
+fn of_claim(uid: &str) -> Allocation {
+    Allocation::Claim { claim: Claim { namespace: "a".into(), name: "c".into(), uid: uid.into() } }
+}
+
+// Shows part of: IPAM-53
+#[test]
+fn the_addresses_of_a_claim_go_with_it_and_what_lives_by_one_keeps_it() {
+    let all = [(offset(1), of_claim("c-1")), (offset(2), of_claim("c-1")), (offset(3), of_claim("c-2"))];
+    let read = at(1, BlockState::Shared(all.into()));
+    let BlockState::Shared(left) = spec(release_claim(&read, "c-1", &living(&[(18, "p")]))).state else {
+        panic!()
+    };
+    assert!(left.keys().eq([&offset(2), &offset(3)]));
+    assert!(matches!(&left[&offset(2)], Allocation::Foreign { foreign } if foreign.id == "p-p"));
+    assert_eq!(release_claim(&read, "c-9", &Living::new()), None);
+}
+
+// Shows part of: IPAM-52
+#[test]
+fn what_a_claim_does_not_name_goes_after_a_minute() {
+    let read = at(1, BlockState::Shared([(offset(1), of_claim("c-1")), (offset(2), of_claim("c-1"))].into()));
+    let named = BTreeSet::from([IpAddr::from([10, 1, 0, 17])]);
+    let mut observed = Observed::default();
+    let mut drop = |named: &BTreeSet<IpAddr>, shown: &Living, now| {
+        drop_unnamed(&read, "c-1", named, shown, &mut observed, now)
+    };
+    assert_eq!(drop(&named, &Living::new(), 0), None);
+    assert_eq!(drop(&BTreeSet::new(), &Living::new(), 59), None, "it names none: nothing is known of it");
+    assert_eq!(drop(&named, &living(&[(18, "p")]), 60), None, "somebody lives by it");
+    assert_eq!(drop(&named, &Living::new(), 61), None);
+    let BlockState::Shared(left) = spec(drop(&named, &Living::new(), 121)).state else { panic!() };
+    assert!(left.keys().eq([&offset(1)]));
+}
+
+// Shows part of: IPAM-65
+#[test]
+fn two_living_pods_with_one_address_are_duplicates_unless_it_is_a_claims() {
+    let mut shown = living(&[(17, "p"), (18, "q")]);
+    let twice = shown[&IpAddr::from([10, 1, 0, 18])].clone();
+    for ip in [17, 18] {
+        shown
+            .get_mut(&IpAddr::from([10, 1, 0, ip]))
+            .unwrap()
+            .push(Shown { uid: "p-r".into(), ..twice[0].clone() });
+    }
+    let read = at(1, BlockState::Shared([(offset(1), of_claim("c-1"))].into()));
+    let found = duplicates(Some(&read), block(1), &shown);
+    assert!(found.keys().eq([&IpAddr::from([10, 1, 0, 18])]), "{found:?}");
+    assert_eq!(duplicates(None, block(1), &shown).len(), 2);
+}
+
+#[test]
+fn an_empty_block_goes_when_no_pool_needs_it() {
+    let small = Pool::read(&PoolSpec::of_subnet("10.1.0.0/27")).unwrap();
+    let all = blocks(vec![
+        at(0, BlockState::Shared(Default::default())),
+        at(5, BlockState::Shared(Default::default())),
+    ]);
+    assert!(!may_delete(&small, &all, block(0)), "its only open addresses");
+    assert!(may_delete(&small, &all, block(5)));
+    let gone = unneeded([&small].into_iter(), &all);
+    assert!(matches!(gone.as_slice(), [Write::Delete { block: b, .. }] if *b == block(5)), "{gone:?}");
+    let paused = Pool { paused: true, ..small };
+    assert!(matches!(reserve(&paused, &all, &Living::new()).writes.as_slice(), [Write::Delete { .. }]));
+}

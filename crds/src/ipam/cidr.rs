@@ -104,6 +104,11 @@ impl BlockCidr {
         self.0
     }
 
+    /// Its last address.
+    pub fn last(self) -> IpAddr {
+        self.address(Offset(BLOCK_ADDRESSES - 1))
+    }
+
     /// Of its addresses.
     pub fn is_ipv4(self) -> bool {
         self.0.is_ipv4()
