@@ -43,11 +43,6 @@ pub mod obtain;
 pub mod session;
 pub mod store;
 
-#[cfg(test)]
-mod fake;
-#[cfg(test)]
-mod sample;
-
 pub use api::{ApiError, BlockApi, PoolObject, Written};
 pub use domain::{Claiming, DomainFolder, Locked};
 pub use error::StoreError;
