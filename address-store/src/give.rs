@@ -223,7 +223,8 @@ pub fn take_back(store: &Store, requests: &[AddressRequest], deadline: Instant) 
     domains.dedup();
     let mut first = Ok(());
     for domain in domains {
-        let of_domain = |lease: &Lease| requests.iter().any(|r| r.domain() == Some(domain) && r.lease == *lease);
+        let of_domain =
+            |lease: &Lease| requests.iter().any(|r| r.domain() == Some(domain) && r.lease == *lease);
         let done = remove_leases(&store.domain(domain), &of_domain, deadline);
         first = first.and(done.map(drop));
     }

@@ -53,7 +53,12 @@ impl NodeIdentity {
     /// If the disk refuses.
     pub fn write(&self, state_dir: &Path) -> Result<(), StoreError> {
         files::make_folder(&folder(state_dir))?;
-        files::put(&folder(state_dir), ".new-identity", NAME, &seal(KIND, &[format!("node {}", self.node), format!("uid {}", self.uid)]))
+        files::put(
+            &folder(state_dir),
+            ".new-identity",
+            NAME,
+            &seal(KIND, &[format!("node {}", self.node), format!("uid {}", self.uid)]),
+        )
     }
 }
 

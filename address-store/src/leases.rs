@@ -111,7 +111,10 @@ impl Locked<'_> {
         for found in all.iter().filter(is_empty) {
             files::remove(&self.folder.path_of(found))?;
         }
-        Ok(all.into_iter().filter(|found| found.lease.is_some() || self.folder.path_of(found).exists()).collect())
+        Ok(all
+            .into_iter()
+            .filter(|found| found.lease.is_some() || self.folder.path_of(found).exists())
+            .collect())
     }
 
     /// Notes of addresses that are no longer held say nothing any more.

@@ -36,6 +36,7 @@ pub mod error;
 mod files;
 pub mod give;
 pub mod identity;
+pub mod kept;
 pub mod leases;
 pub mod mirror;
 pub mod no_address;
@@ -43,7 +44,7 @@ pub mod obtain;
 pub mod session;
 pub mod store;
 
-pub use api::{ApiError, BlockApi, PoolObject, Written};
+pub use api::{ApiError, BlockApi, Claims, PoolObject, Written};
 pub use domain::{Claiming, DomainFolder, Locked};
 pub use error::StoreError;
 pub use session::Session;

@@ -24,7 +24,9 @@ pub enum NoAddress {
     #[error("{0} is paused and gives no new addresses; set `paused: false`, or choose another pool")]
     Paused(String),
     /// The node has as many of the pool as it may.
-    #[error("this node has {most} addresses of {pool}, and may have no more; raise `maxPerNode`, or end some of its pods here")]
+    #[error(
+        "this node has {most} addresses of {pool}, and may have no more; raise `maxPerNode`, or end some of its pods here"
+    )]
     MostPerNode {
         /// As people know it.
         pool: String,
@@ -58,6 +60,12 @@ pub enum NoAddress {
         /// Why.
         why: NeverGiven,
     },
+    /// The IPAMClaim is missing, or was changed each time.
+    #[error("{0}")]
+    Claim(String),
+    /// The IPAMClaim is another attachment's.
+    #[error("{0}")]
+    WrongClaim(String),
     /// The node has nothing free, and nobody can be asked for more.
     #[error(
         "this node has no free address of {0}, and without a cluster it cannot claim one; use `host-local` where there is no cluster"
@@ -92,7 +100,12 @@ pub struct Full {
 const NAMES_TOLD: usize = 5;
 
 impl Full {
-    pub(crate) fn of(choice: &PoolChoice, shortage: &Shortage, idle: Option<u64>, held_by: BTreeSet<NodeName>) -> Self {
+    pub(crate) fn of(
+        choice: &PoolChoice,
+        shortage: &Shortage,
+        idle: Option<u64>,
+        held_by: BTreeSet<NodeName>,
+    ) -> Self {
         Self {
             pool: choice.display(),
             total: choice.pool.ordinary.count(),
@@ -114,7 +127,9 @@ impl std::fmt::Display for Full {
         let names: Vec<String> = held_by.iter().take(NAMES_TOLD).map(|node| format!("`{node}`")).collect();
         match (idle, names.is_empty()) {
             (Some(idle @ 1..), true) => write!(f, ", {idle} idle on other nodes")?,
-            (Some(idle @ 1..), false) => write!(f, ", {idle} idle on other nodes, such as {}", names.join(", "))?,
+            (Some(idle @ 1..), false) => {
+                write!(f, ", {idle} idle on other nodes, such as {}", names.join(", "))?
+            }
             (_, false) => write!(f, ", blocks of it are held by {}", names.join(", "))?,
             (_, true) => {}
         }
@@ -136,7 +151,7 @@ impl From<NoAddress> for CniError {
     fn from(error: NoAddress) -> Self {
         let msg = error.to_string();
         match error {
-            NoAddress::Never { .. } | NoAddress::NoCluster(_) => Self::config(msg),
+            NoAddress::Never { .. } | NoAddress::NoCluster(_) | NoAddress::WrongClaim(_) => Self::config(msg),
             NoAddress::Store(error) => error.into(),
             _ => Self::new(code::TRY_AGAIN, msg),
         }
@@ -166,7 +181,10 @@ pub(crate) fn block_holder(spec: &BlockSpec, offset: Offset) -> String {
         ),
         BlockState::Shared(all) => match all.get(&offset) {
             Some(Allocation::Claim { claim }) => {
-                format!("IPAMClaim `{}/{}` keeps it; ask for another, or delete the claim", claim.namespace, claim.name)
+                format!(
+                    "IPAMClaim `{}/{}` keeps it; ask for another, or delete the claim",
+                    claim.namespace, claim.name
+                )
             }
             Some(Allocation::Foreign { foreign }) => {
                 format!("pod `{}` has it; ask for another, or end that pod", foreign.pod)

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use manifold_addresses::api::Identity;
-use manifold_addresses::claim::{CHANCE_TRIES, Hints, Want, blocks_to_claim, candidates, mode, room_on_node, want};
+use manifold_addresses::claim::{
+    CHANCE_TRIES, Hints, Want, blocks_to_claim, candidates, mode, room_on_node, want,
+};
 use manifold_addresses::give::Shortage;
 use manifold_addresses::pool::Pool;
 use manifold_crds::ipam::{BlockCidr, Domain, Mode, NodeName, PoolName};
@@ -57,7 +59,8 @@ async fn all_domains<A: BlockApi>(
     for (domain, numbers) in by_domain {
         let of_domain = numbers.iter().filter_map(|n| requests.get(*n).cloned()).collect();
         let folder = store.domain(domain);
-        let mut walk = Walk { store, me, api, folder: &folder, requests: of_domain, deadline, read: BTreeMap::new() };
+        let mut walk =
+            Walk { store, me, api, folder: &folder, requests: of_domain, deadline, read: BTreeMap::new() };
         found.extend(numbers.iter().copied().zip(walk.run().await?));
     }
     Ok(found.into_values().collect())
@@ -137,7 +140,9 @@ impl<A: BlockApi> Walk<'_, A> {
             Missing::Taken { request, by } => {
                 Err(NoAddress::Taken { ip: self.ip(*request), by: lease_holder(by.as_ref()) })
             }
-            Missing::Claim { request, block } => self.by_name(session, self.ip(*request), *block, *request).await,
+            Missing::Claim { request, block } => {
+                self.by_name(session, self.ip(*request), *block, *request).await
+            }
             Missing::Short { shortages, .. } if shortages.iter().any(|s| s.unconfirmed > 0) => {
                 self.confirm(session).await
             }
@@ -179,7 +184,8 @@ impl<A: BlockApi> Walk<'_, A> {
         let Some(choice) = pools.iter().find(|choice| choice.pool.check_requested(ip).is_ok()) else {
             return Ok(false);
         };
-        let claim = Claim { pool: &choice.pool, want: Want::Exactly(offset), reads_first: true, only_new: false };
+        let claim =
+            Claim { pool: &choice.pool, want: Want::Exactly(offset), reads_first: true, only_new: false };
         match session.claim(block, &claim).await? {
             Outcome::Done { .. } => Ok(true),
             Outcome::Contended => Ok(false),
@@ -206,7 +212,8 @@ impl<A: BlockApi> Walk<'_, A> {
         let mut left: Vec<usize> = (0..self.requests.len()).filter(lacking).collect();
         while let Some(first) = left.first().copied() {
             let pools = self.pools_of(first);
-            let (same, others): (Vec<usize>, Vec<usize>) = left.into_iter().partition(|n| self.pools_of(*n) == pools);
+            let (same, others): (Vec<usize>, Vec<usize>) =
+                left.into_iter().partition(|n| self.pools_of(*n) == pools);
             left = others;
             let mut missing = u32::try_from(same.len()).unwrap_or(u32::MAX);
             for place in 0..pools.len() {
@@ -244,7 +251,8 @@ impl<A: BlockApi> Walk<'_, A> {
         if !choice.is_named {
             return Ok(Some(choice));
         }
-        let read = self.read.get(&name).cloned().flatten().ok_or_else(|| NoAddress::NoPool(name.to_string()))?;
+        let read =
+            self.read.get(&name).cloned().flatten().ok_or_else(|| NoAddress::NoPool(name.to_string()))?;
         choice.pool = keep_mirror(self.store, &name, &read, self.deadline)?;
         for n in requests {
             if let Some(slot) = self.requests.get_mut(*n).and_then(|r| r.pools.get_mut(place)) {
@@ -269,7 +277,9 @@ impl<A: BlockApi> Walk<'_, A> {
         }
         let (request, shortages) = match missing {
             Missing::Short { request, shortages } => (*request, shortages.as_slice()),
-            Missing::Claim { request, .. } | Missing::Taken { request, .. } | Missing::Never { request, .. } => {
+            Missing::Claim { request, .. }
+            | Missing::Taken { request, .. }
+            | Missing::Never { request, .. } => {
                 let by = "another node was faster each time; the runtime tries again".to_owned();
                 return NoAddress::Taken { ip: self.ip(*request), by };
             }
@@ -354,7 +364,10 @@ pub fn keep_mirror(
     read: &PoolObject,
     deadline: Instant,
 ) -> Result<Pool, NoAddress> {
-    let bad = |why: manifold_addresses::pool::PoolProblem| NoAddress::BadPool { name: name.to_string(), why: why.to_string() };
+    let bad = |why: manifold_addresses::pool::PoolProblem| NoAddress::BadPool {
+        name: name.to_string(),
+        why: why.to_string(),
+    };
     let pool = Pool::read(&read.spec).map_err(bad)?;
     store.put_mirror(name, &Mirror { spec: read.spec.clone(), read: clock::now()? }, deadline)?;
     Ok(pool)

@@ -161,7 +161,12 @@ impl<'a, A: BlockApi> Session<'a, A> {
     ///
     /// # Errors
     /// If the disk or the API server refuses. What is closing stays so until a later call.
-    pub async fn release(&self, block: BlockCidr, mask: u16, reuse_after_seconds: u32) -> Result<Outcome, SessionError> {
+    pub async fn release(
+        &self,
+        block: BlockCidr,
+        mask: u16,
+        reuse_after_seconds: u32,
+    ) -> Result<Outcome, SessionError> {
         let mut closed = false;
         self.change(|holdings, busy| {
             let Some(holding) = holdings.get(block) else { return };
@@ -212,12 +217,12 @@ impl<'a, A: BlockApi> Session<'a, A> {
     pub async fn claim(&self, block: BlockCidr, claim: &Claim<'_>) -> Result<Outcome, SessionError> {
         let mut read = if claim.reads_first { self.get(block).await? } else { None };
         for _ in 0..TRIES {
-            let held = self.lock_for(|holdings| {
-                holdings.get(block).map_or(0, |h| h.part.mask() & !h.closing)
-            })?;
+            let held =
+                self.lock_for(|holdings| holdings.get(block).map_or(0, |h| h.part.mask() & !h.closing))?;
             match attempt(block, read.as_ref(), claim.want, claim.pool, held, self.me) {
                 Attempt::Send(write, part) if !claim.only_new || matches!(write, Write::Create(_)) => {
-                    let withheld = read.as_ref().map_or(0, |r| manifold_addresses::api::withheld_mask(&r.spec));
+                    let withheld =
+                        read.as_ref().map_or(0, |r| manifold_addresses::api::withheld_mask(&r.spec));
                     self.folder.add_intent(block, &self.claiming)?;
                     match self.write(&write).await {
                         Ok(Written::Applied) => {

@@ -94,6 +94,13 @@ impl Holdings {
         Self { domain, uid: me.uid.clone(), store: me.store.clone(), blocks: BTreeMap::new() }
     }
 
+    /// Nothing of a domain, and nobody's: for who looks for addresses that no node will hold.
+    pub fn nothing(domain: Domain) -> Self {
+        #[expect(clippy::unwrap_used, reason = "constants that parse, as a test shows")]
+        let (uid, store) = ("none".parse().unwrap(), "0".repeat(32).parse().unwrap());
+        Self { domain, uid, store, blocks: BTreeMap::new() }
+    }
+
     /// The same for whom the node is now. Where it was another, nothing of them counts until it is confirmed.
     #[must_use]
     pub fn of(mut self, me: &Identity) -> Self {

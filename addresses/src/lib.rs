@@ -31,6 +31,7 @@
 //! | ADD, the plugin | [`give`], then [`Lease::encode`](lease::Lease::encode); nothing else while an address is free | domain |
 //! | ADD with nothing to give | [`claim`], [`intent`], then [`give`] again before it lets go | claiming; domain for each file |
 //! | whoever gets the claiming lock | settles the intents that lie there by [`reconcile`], then removes them | claiming |
+//! | ADD for an IPAMClaim | [`keep`]; the address is the claim's, and no part of the holdings | none |
 //! | DEL, GC | removes leases, notes [`freed`](lease::Leases::note_freed) | domain |
 //! | CHECK | [`Holdings::contains`](holdings::Holdings::contains) | domain |
 //! | node agent | [`agent::tasks`], then [`reconcile`], [`release`], [`claim`] | claiming; domain for each file |
@@ -49,6 +50,7 @@ pub mod file;
 pub mod give;
 pub mod holdings;
 pub mod intent;
+pub mod keep;
 pub mod leader;
 pub mod lease;
 pub mod moment;

@@ -7,6 +7,7 @@ use std::time::Instant;
 use manifold_cni::call::{Call, Target};
 use manifold_cni::exec::CALLED_BY;
 use manifold_cni::{CniError, ContainerId, Verb, Version};
+use manifold_plugins::ipam::cluster_local::{self, Surroundings};
 
 use crate::at_once::caught;
 use crate::config::Config;
@@ -90,6 +91,7 @@ fn answer(
     let config = read(stdin, MOST_STDIN, version)?;
     let shim = shim(environment, config, &call.path, began);
     overdue::answer_for(verb(&call.target), *version, &shim.config.state_dir);
+    tell_plugins(&shim);
     match call.target {
         Target::Add(at) => crate::add::add(&shim, &at, stdout),
         Target::Del(at) => crate::del::del(&shim, &at),
@@ -143,6 +145,11 @@ fn shim(environment: &Environment, config: Config, path: &[PathBuf], began: Inst
     Shim { config, folders, began, cluster: environment.cluster(), netns_override }
 }
 
+/// What the bundled plugins cannot read in a network's configuration. The addresses of an ADD are claimed before they run.
+fn tell_plugins(shim: &Shim) {
+    cluster_local::tell(Surroundings { state_dir: shim.config.state_dir.clone(), claims: None });
+}
+
 /// A process of ours beside a call, with that call's environment and configuration. The first word says what it is to do.
 /// It answers on `stdout` as a call does.
 pub fn serve_apart(
@@ -157,6 +164,7 @@ pub fn serve_apart(
         let path: Vec<PathBuf> = std::env::split_paths(&path).collect();
         let shim = shim(environment, config, &path, Instant::now());
         overdue::answer_for(None, Version::NEWEST, &shim.config.state_dir);
+        tell_plugins(&shim);
         match words {
             [sweep::UNDO, containers @ ..] => sweep::undo_forgotten(&shim, containers),
             [apart::UNDO, words @ ..] => apart::undo_one(&shim, words),

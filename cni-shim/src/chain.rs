@@ -18,6 +18,10 @@ use manifold_ledger::{Exact, Found, Ledger, LockError, NetworkLock, Recorded, Re
 use crate::overdue::Watched;
 use crate::sandboxes;
 
+/// Tells an executed plugin, and the IPAM plugin that it runs in turn, where our state lies: `cluster-local` finds there what
+/// ADD leased.
+pub const STATE_DIR: &str = "MANIFOLD_STATE_DIR";
+
 /// What the calls of one sandbox share.
 #[derive(Clone, Debug)]
 pub struct Setting<'a> {
@@ -188,6 +192,10 @@ fn delegate(plugin: &RecordedPlugin, setting: &Setting<'_>) -> Result<Arc<dyn De
     match &plugin.found {
         Found::Executed(path) => {
             let executed = Executed::new(plugin.kind.clone(), path.clone()).keep_open(setting.held.clone());
+            let executed = match setting.ledger {
+                Some(ledger) => executed.variable(STATE_DIR, ledger.path()),
+                None => executed,
+            };
             Ok(Arc::new(executed))
         }
         Found::Bundled => match bundled(plugin.kind.as_str(), setting) {

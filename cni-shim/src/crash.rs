@@ -1,7 +1,7 @@
 //! Named points at which a test may end the executable, to show that DEL cleans up after a death anywhere.
 //!
 //! Compiled to nothing in a release: only the feature `crash-points` looks at the environment. The points of ADD, in
-//! order: `locked`, `planned`, `before-record`, `recorded`, for each attachment `attaching-N` and `attached-N`, `routed`,
+//! order: `locked`, `planned`, `before-record`, `recorded`, those of crate `manifold-address-store`, `leased`, for each attachment `attaching-N` and `attached-N`, `routed`,
 //! `published`, `saved`.
 
 /// Ends this process with SIGKILL when the environment names this point.

@@ -38,9 +38,20 @@ fn main() -> ExitCode {
         _ => {}
     }
     if let Some(plugin) = manifold_plugins::bundled(&name) {
+        tell_plugins();
         return manifold_cni::skel::run(plugin);
     }
     ExitCode::from(call::serve(&environment(), read_stdin, &mut std::io::stdout()))
+}
+
+/// The plugin alone: called by another meta-plugin, or by an interface plugin that the shim executed and told its folder.
+fn tell_plugins() {
+    use manifold::source::kubernetes::addresses::{claims, kubeconfig};
+    use manifold_plugins::ipam::cluster_local::{DEFAULT_STATE_DIR, Surroundings, tell};
+    let state_dir = std::env::var_os(manifold::chain::STATE_DIR).filter(|dir| !dir.is_empty());
+    let state_dir = state_dir.map_or_else(|| DEFAULT_STATE_DIR.into(), std::path::PathBuf::from);
+    let has_cluster = kubeconfig(&state_dir).exists();
+    tell(Surroundings { state_dir, claims: if has_cluster { Some(claims) } else { None } });
 }
 
 fn environment() -> Environment {

@@ -2,6 +2,7 @@
 //!
 //! In: environment and stdin. Out: stdout on success, and on failure the plugin's own error, its code untouched.
 
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::Command;
@@ -20,12 +21,13 @@ pub struct Executed {
     kind: PluginType,
     path: PathBuf,
     keep_open: Vec<Arc<OwnedFd>>,
+    variables: Vec<(&'static str, OsString)>,
 }
 
 impl Executed {
     /// The plugin of that type at that path.
     pub fn new(kind: PluginType, path: PathBuf) -> Self {
-        Self { kind, path, keep_open: Vec::new() }
+        Self { kind, path, keep_open: Vec::new(), variables: Vec::new() }
     }
 
     /// Lets the process inherit descriptors. A lock among them stays held until the last process that has it ends,
@@ -33,6 +35,13 @@ impl Executed {
     #[must_use]
     pub fn keep_open(mut self, fds: impl IntoIterator<Item = Arc<OwnedFd>>) -> Self {
         self.keep_open.extend(fds);
+        self
+    }
+
+    /// Gives the process one variable more than the protocol's.
+    #[must_use]
+    pub fn variable(mut self, key: &'static str, value: impl Into<OsString>) -> Self {
+        self.variables.push((key, value.into()));
         self
     }
 
@@ -56,6 +65,7 @@ impl Delegate for Executed {
         let begun = std::time::Instant::now();
         let mut command = Command::new(&self.path);
         environment(&mut command, invocation)?;
+        command.envs(self.variables.iter().map(|(key, value)| (key, value)));
         let add = invocation.verb == Verb::Add;
         let answered = |stdout: &[u8]| !add || crate::json::strict(stdout).is_ok();
         let job = Job { stdin: &invocation.config, deadline: invocation.deadline, stdout_most: MOST_STDOUT };
@@ -89,7 +99,7 @@ fn environment(command: &mut Command, invocation: &Invocation<'_>) -> Result<(),
     })?;
     let args = invocation.args.to_string();
     let text = |s: &str| (!s.is_empty()).then(|| s.into());
-    let vars: [(&str, Option<std::ffi::OsString>); 6] = [
+    let vars: [(&str, Option<OsString>); 6] = [
         ("CNI_COMMAND", text(invocation.verb.as_str())),
         ("CNI_CONTAINERID", invocation.container.and_then(|id| text(id.as_str()))),
         ("CNI_NETNS", invocation.netns.as_ref().map(|p| p.clone().into_os_string())),

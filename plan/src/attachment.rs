@@ -109,6 +109,7 @@ impl<'a> Maker<'a> {
             asked_default_route: selection.is_some_and(|s| s.default_route.is_some()),
             device,
             device_info_file,
+            ipam_claim: selection.and_then(|s| s.ipam_claim_reference.clone()),
         })
     }
 

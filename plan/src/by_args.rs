@@ -10,7 +10,7 @@ use crate::check_config::{Kind, ipam_type, kind};
 /// Types that take `MAC` of CNI_ARGS for their interface.
 pub(crate) const READ_MAC: &[&str] = &["bridge", "macvlan", "sriov", "tap", "tuning"];
 /// IPAM types that take `IP` of CNI_ARGS.
-pub(crate) const READ_IP: &[&str] = &["host-local", "static"];
+pub(crate) const READ_IP: &[&str] = &["host-local", "cluster-local", "static"];
 
 /// Whether a request in CNI_ARGS gets anywhere.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use manifold_cni::{CniArgs, CniResult, ContainerId, IfName, NetworkList, NetworkName, PluginType, Version};
-use manifold_crds::NadRef;
+use manifold_crds::{ClaimName, NadRef};
 use serde_json::value::RawValue;
 
 use crate::allocation::DeviceRequest;
@@ -72,6 +72,8 @@ pub struct Planned {
     pub device: Option<DeviceRequest>,
     /// Where a plugin of the list will leave a description of its device.
     pub device_info_file: Option<PathBuf>,
+    /// The IPAMClaim that keeps its addresses.
+    pub ipam_claim: Option<ClaimName>,
 }
 
 impl Planned {

@@ -54,7 +54,8 @@ fn all_succeed(children: Vec<Child>) {
 fn thirty_two_processes_from_cold_claim_at_most_two_blocks_more_than_they_need() {
     let bed = Bed::new();
     bed.node("a");
-    let start = |n| child("at_once::child_that_adds_one_pod", bed.path(), "a", &format!("c{n}")).spawn().unwrap();
+    let start =
+        |n| child("at_once::child_that_adds_one_pod", bed.path(), "a", &format!("c{n}")).spawn().unwrap();
     all_succeed((0..32).map(start).collect());
     let node = bed.node("a");
     let given: BTreeSet<_> = node.leases().into_iter().map(|(ip, _)| ip).collect();
@@ -69,8 +70,9 @@ fn sixteen_nodes_that_claim_of_one_block_at_once_get_an_address_each() {
     let bed = Bed::new();
     let nodes: Vec<String> = (0..16).map(|n| format!("n{n}")).collect();
     nodes.iter().for_each(|name| drop(bed.node(name).me()));
-    let start =
-        |name: &String| child("at_once::child_that_adds_one_pod_of_a_small_pool", bed.path(), name, "c").spawn().unwrap();
+    let start = |name: &String| {
+        child("at_once::child_that_adds_one_pod_of_a_small_pool", bed.path(), name, "c").spawn().unwrap()
+    };
     all_succeed(nodes.iter().map(start).collect());
     let nodes: Vec<_> = nodes.iter().map(|name| bed.node(name)).collect();
     let given: BTreeSet<_> = nodes.iter().flat_map(|node| node.leases()).map(|(ip, _)| ip).collect();

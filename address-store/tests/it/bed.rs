@@ -79,7 +79,8 @@ impl<'a> Node<'a> {
 
     /// One address out of what is held.
     pub(crate) fn give(&self, container: &str, pool: &Pool) -> Option<IpAddr> {
-        let given = give_held(&self.folder(), &self.me(), &[request(container, "net1", pool)], soon()).unwrap();
+        let given =
+            give_held(&self.folder(), &self.me(), &[request(container, "net1", pool)], soon()).unwrap();
         given.addresses[0]
     }
 
@@ -95,7 +96,10 @@ impl<'a> Node<'a> {
     /// Each address with a lease, and its container.
     pub(crate) fn leases(&self) -> Vec<(IpAddr, String)> {
         let found = self.folder().lock(soon()).unwrap().found().unwrap();
-        found.into_iter().map(|f| (f.ip, f.lease.map(|l| l.container.to_string()).unwrap_or_default())).collect()
+        found
+            .into_iter()
+            .map(|f| (f.ip, f.lease.map(|l| l.container.to_string()).unwrap_or_default()))
+            .collect()
     }
 
     pub(crate) fn session(&self, work: impl AsyncFnOnce(&Session<'_, FileApi>)) {
@@ -104,10 +108,14 @@ impl<'a> Node<'a> {
         run(work(&session));
     }
 
-    /// As the node role does it: intents first, then what is unknown here.
+    /// As the node role does it: intents first, then every block that it has or that the API server says it has.
     pub(crate) fn settle(&self) {
         let own = |block: &manifold_addresses::api::Stored| self.me().part_of(&block.spec).mask() != 0;
-        let blocks: Vec<BlockCidr> = self.api.all().iter().filter(|b| own(b)).map(|b| b.spec.cidr).collect();
+        let mut blocks: Vec<BlockCidr> =
+            self.api.all().iter().filter(|b| own(b)).map(|b| b.spec.cidr).collect();
+        blocks.extend(self.holdings().iter().map(|(block, _)| block));
+        blocks.sort();
+        blocks.dedup();
         self.session(async |session| {
             session.settle().await.unwrap();
             for block in blocks {
@@ -146,7 +154,10 @@ pub(crate) fn large() -> Pool {
 pub(crate) fn assert_unique(nodes: &[Node<'_>]) {
     let mut seen = std::collections::BTreeMap::new();
     for node in nodes {
-        for (ip, container) in node.leases() {
+        let found = node.folder().lock(soon()).unwrap().found().unwrap();
+        for found in found.into_iter().filter(|found| !found.kept) {
+            let (ip, container) =
+                (found.ip, found.lease.map(|l| l.container.to_string()).unwrap_or_default());
             if let Some(other) = seen.insert(ip, container.clone()) {
                 panic!("{ip} has been given to {other} and to {container}");
             }

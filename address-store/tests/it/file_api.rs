@@ -6,9 +6,11 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use manifold_address_store::kept::{ClaimApi, IpamClaim};
 use manifold_address_store::{ApiError, BlockApi, PoolObject, Written};
 use manifold_addresses::api::{ResourceVersion, Stored, Write};
-use manifold_crds::ipam::{BlockCidr, BlockSpec, Domain, PoolName};
+use manifold_crds::ipam::{BlockCidr, BlockSpec, Claim, Domain, PoolName};
+use manifold_crds::{ClaimName, Namespace};
 
 /// What happens to a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +55,8 @@ impl FileApi {
     }
 
     pub(crate) fn all(&self) -> Vec<Stored> {
-        let names = fs::read_dir(&self.folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        let names =
+            fs::read_dir(&self.folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<String> = names.filter(|name| name.starts_with("block.")).collect();
         names.sort();
         names.iter().map(|name| self.read(&self.folder.join(name)).unwrap()).collect()
@@ -144,5 +147,39 @@ impl BlockApi for FileApi {
 
     async fn pause(&self, time: Duration) {
         tokio::time::sleep(time).await;
+    }
+}
+
+impl FileApi {
+    pub(crate) fn put_claim(&self, name: &str, claim: &IpamClaim) {
+        let text = serde_json::to_string(&(0, &claim.id, &claim.network, &claim.interface, &claim.ips));
+        fs::write(self.folder.join(format!("claim.{name}")), text.unwrap()).unwrap();
+    }
+}
+
+impl ClaimApi for FileApi {
+    async fn ipam_claim(&self, _: &Namespace, name: &ClaimName) -> Result<Option<IpamClaim>, ApiError> {
+        self.answered()?;
+        let _log = self.lock();
+        let text = fs::read(self.folder.join(format!("claim.{name}"))).ok();
+        Ok(text.map(|text| {
+            let (version, id, network, interface, ips): (u64, Claim, String, String, Vec<String>) =
+                serde_json::from_slice(&text).unwrap();
+            IpamClaim { id, network, interface, ips, object: version.into() }
+        }))
+    }
+
+    async fn write_ips(&self, claim: &IpamClaim, ips: &[String]) -> Result<Written, ApiError> {
+        self.answered()?;
+        let _log = self.lock();
+        let path = self.folder.join(format!("claim.{}", claim.id.name));
+        let Ok(text) = fs::read(&path) else { return Ok(Written::Conflict) };
+        let found: (u64, Claim, String, String, Vec<String>) = serde_json::from_slice(&text).unwrap();
+        if claim.object != found.0 {
+            return Ok(Written::Conflict);
+        }
+        let new = serde_json::to_vec(&(found.0 + 1, found.1, found.2, found.3, ips)).unwrap();
+        fs::write(path, new).unwrap();
+        Ok(Written::Applied)
     }
 }

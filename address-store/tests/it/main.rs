@@ -12,6 +12,7 @@ mod at_once;
 mod bed;
 mod claims;
 mod file_api;
+mod kept;
 mod killed;
 mod named;
 mod torn;

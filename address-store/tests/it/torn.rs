@@ -111,7 +111,8 @@ fn files_of_this_format_are_read() {
                   block 10.1.9.32 0009 closing=0001 withheld=0000\n";
     let sealed = format!("{golden}crc32 {:08x}\n", crc32fast::hash(golden.as_bytes()));
     fs::write(node.folder().path().join("holdings"), &sealed).unwrap();
-    let held: Vec<String> = node.folder().look().unwrap().unwrap().iter().map(|(b, _)| b.to_string()).collect();
+    let held: Vec<String> =
+        node.folder().look().unwrap().unwrap().iter().map(|(b, _)| b.to_string()).collect();
     assert_eq!(held, ["10.1.7.16", "10.1.9.32"]);
     assert_eq!(node.folder().look().unwrap().unwrap().encode(), sealed.as_bytes());
 }

@@ -1,8 +1,9 @@
-//! ADD, the walk: request, who, what, plan, find, record, attach, routes, report, answer.
+//! ADD, the walk: request, who, what, plan, find, record, addresses, attach, routes, report, answer.
 //!
 //! Nothing is touched before the plan is whole and durable. After that every failure ends in the same undo, and both
 //! errors are told.
 
+mod addresses;
 pub mod answer;
 pub(crate) mod asking;
 mod attach;

@@ -8,7 +8,7 @@ use manifold_net::Netns;
 use manifold_plan::Plan;
 
 use super::who::Who;
-use super::{Held, answer, attach, report, routes};
+use super::{Held, addresses, answer, attach, report, routes};
 use crate::chain::Setting;
 use crate::shim::Shim;
 use crate::source::Source;
@@ -31,9 +31,10 @@ impl Touched<'_> {
         &self,
         entry: &mut Entry,
         pen: &mut Pen,
-        source: Option<&mut (dyn Source + '_)>,
+        mut source: Option<&mut (dyn Source + 'static)>,
         stdout: &mut dyn Write,
     ) -> Result<(), CniError> {
+        addresses::lease(self.shim, entry, self.plan, source.as_deref_mut())?;
         let container = self.at.container.clone();
         let setting = Setting {
             container: &container,

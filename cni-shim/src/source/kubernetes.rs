@@ -5,6 +5,7 @@
 //! What can pass (no answer, garbage, 429, 5xx) is tried again with jitter until the deadline; what cannot (403, a
 //! certificate that is not valid) ends at once. Server certificates are always verified: there is no switch.
 
+pub mod addresses;
 mod ask;
 mod call;
 mod connection;
@@ -16,6 +17,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use manifold_address_store::Claims;
 use manifold_crds::keys::NETWORK_STATUS;
 use serde::Deserialize;
 
@@ -94,6 +96,10 @@ impl Source for Kubernetes {
         let session = self.session()?;
         let ask = Ask::status(who, NETWORK_STATUS, status_json);
         session.run(session.call(&ask, deadline, |answer| read_published(who, &ask, answer)))
+    }
+
+    fn claims(&mut self) -> Option<&mut (dyn Claims + 'static)> {
+        Some(self)
     }
 }
 

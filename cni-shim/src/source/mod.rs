@@ -14,6 +14,7 @@ use std::time::Instant;
 
 pub use error::{Kind, SourceError};
 pub use kubernetes::ClusterEnvironment;
+use manifold_address_store::Claims;
 pub use manifold_crds::{Nad, NadRef};
 pub use pod::{Annotations, Pod, PodRef};
 
@@ -34,6 +35,11 @@ pub trait Source {
 
     /// All definitions at once, in the order asked for; a missing one is `None`.
     fn definitions(&mut self, refs: &[NadRef], deadline: Instant) -> Result<Vec<Option<Nad>>, SourceError>;
+
+    /// Where addresses of `cluster-local` are claimed. `None`: there is no cluster.
+    fn claims(&mut self) -> Option<&mut (dyn Claims + 'static)> {
+        None
+    }
 
     /// What could not be read, and could be a definition that was asked for and not found: one sentence for each.
     fn unread(&self) -> &[String] {

@@ -38,6 +38,7 @@ const TYPES: &[(&str, Kind)] = &[
     ("vrf", Kind::Meta),
     ("firewall", Kind::Meta),
     ("host-local", Kind::Ipam),
+    ("cluster-local", Kind::Ipam),
     ("static", Kind::Ipam),
     ("dhcp", Kind::Ipam),
 ];

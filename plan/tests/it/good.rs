@@ -36,6 +36,7 @@ fn there_is_an_example_for_every_plugin_type() {
         "dummy",
         "tap",
         "host-local",
+        "cluster-local",
         "static",
         "dhcp",
         "tuning",

@@ -32,7 +32,15 @@ const KINDS: &[(&str, &[(&str, &str)])] = &[
             ("loopback", "PLG-LO-"),
         ],
     ),
-    ("ipam", &[("host-local", "PLG-HL-"), ("static", "PLG-STATIC-"), ("dhcp", "PLG-DHCP-")]),
+    (
+        "ipam",
+        &[
+            ("host-local", "PLG-HL-"),
+            ("cluster-local", "IPAM-"),
+            ("static", "PLG-STATIC-"),
+            ("dhcp", "PLG-DHCP-"),
+        ],
+    ),
     (
         "chained",
         &[

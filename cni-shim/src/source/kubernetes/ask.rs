@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderValue, Method, Request};
-use kube::client::Body;
+use kube::client::Body as HttpBody;
 use kube::core::Status;
-use manifold_crds::{NadRef, keys};
+use manifold_addresses::api::ResourceVersion;
+use manifold_crds::ipam::{self, BlockSpec, PoolName};
+use manifold_crds::{ClaimName, NadRef, Namespace, keys};
 
 use super::super::{Kind, PodRef, SourceError};
 use super::call::Setback;
@@ -16,6 +18,7 @@ use super::call::Setback;
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
 const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
+const IPAM_CLAIMS: &str = "ipamclaims";
 const AGENT: &str = concat!("manifold/", env!("CARGO_PKG_VERSION"));
 
 /// etcd takes objects of 1.5 MiB; nothing that a server may send is larger than this.
@@ -30,7 +33,14 @@ pub(super) struct Ask {
     object: String,
     path: String,
     accept: &'static str,
-    patch: Option<Vec<u8>>,
+    write: Option<Body>,
+}
+
+/// What is written: how, and in which form.
+struct Body {
+    method: Method,
+    content: &'static str,
+    bytes: Vec<u8>,
 }
 
 impl Ask {
@@ -43,7 +53,7 @@ impl Ask {
             object: format!("pod `{who}`"),
             path: format!("/api/v1/namespaces/{}/pods/{}", who.namespace, who.name),
             accept: METADATA,
-            patch: None,
+            write: None,
         }
     }
 
@@ -62,7 +72,84 @@ impl Ask {
                 nad.name
             ),
             accept: JSON,
-            patch: None,
+            write: None,
+        }
+    }
+
+    /// The AddressBlock of that name.
+    pub(super) fn block(name: &str) -> Self {
+        let (kind, plural) = (ipam::block::KIND, ipam::block::PLURAL);
+        Self::of_addresses(format!("{kind} `{name}`"), plural, &format!("{plural}/{name}"))
+    }
+
+    pub(super) fn pool(name: &PoolName) -> Self {
+        let (kind, plural) = (ipam::pool::KIND, ipam::pool::PLURAL);
+        Self::of_addresses(format!("{kind} `{name}`"), plural, &format!("{plural}/{name}"))
+    }
+
+    pub(super) fn ipam_claim(namespace: &Namespace, name: &ClaimName) -> Self {
+        Self {
+            verb: "get",
+            group: keys::GROUP,
+            resource: IPAM_CLAIMS,
+            namespace: namespace.to_string(),
+            object: format!("IPAMClaim `{namespace}/{name}`"),
+            path: format!("/apis/{}/v1alpha1/namespaces/{namespace}/{IPAM_CLAIMS}/{name}", keys::GROUP),
+            accept: JSON,
+            write: None,
+        }
+    }
+
+    /// The status of a claim that was read, with its version.
+    pub(super) fn write_claim(namespace: &Namespace, name: &ClaimName, object: &serde_json::Value) -> Self {
+        let read = Self::ipam_claim(namespace, name);
+        let bytes = object.to_string().into_bytes();
+        Self {
+            verb: "update",
+            resource: "ipamclaims/status",
+            path: format!("{}/status", read.path),
+            write: Some(Body { method: Method::PUT, content: JSON, bytes }),
+            ..read
+        }
+    }
+
+    fn of_addresses(object: String, resource: &'static str, path: &str) -> Self {
+        Self {
+            verb: "get",
+            group: ipam::GROUP,
+            resource,
+            namespace: String::new(),
+            object,
+            path: format!("/apis/{}/{path}", ipam::API_VERSION),
+            accept: JSON,
+            write: None,
+        }
+    }
+
+    /// A create, or a replace of the version that was read.
+    pub(super) fn write_block(spec: &BlockSpec, version: Option<&ResourceVersion>) -> Self {
+        let name = spec.object_name();
+        let mut metadata = serde_json::json!({"name": name, "labels": spec.labels()});
+        if let (Some(version), Some(object)) = (version, metadata.as_object_mut()) {
+            object.insert("resourceVersion".to_owned(), version.0.as_str().into());
+        }
+        let block = serde_json::json!({
+            "apiVersion": ipam::API_VERSION, "kind": ipam::block::KIND, "metadata": metadata, "spec": spec,
+        });
+        let bytes = block.to_string().into_bytes();
+        let read = Self::block(&name);
+        match version {
+            Some(_) => Self {
+                verb: "update",
+                write: Some(Body { method: Method::PUT, content: JSON, bytes }),
+                ..read
+            },
+            None => Self {
+                verb: "create",
+                path: format!("/apis/{}/{}", ipam::API_VERSION, ipam::block::PLURAL),
+                write: Some(Body { method: Method::POST, content: JSON, bytes }),
+                ..read
+            },
         }
     }
 
@@ -78,28 +165,33 @@ impl Ask {
             verb: "patch",
             resource: "pods/status",
             path: format!("/api/v1/namespaces/{namespace}/pods/{name}/status?fieldManager=manifold-shim"),
-            patch: Some(serde_json::json!({"metadata": metadata}).to_string().into_bytes()),
+            write: Some(Body {
+                method: Method::PATCH,
+                content: MERGE_PATCH,
+                bytes: serde_json::json!({"metadata": metadata}).to_string().into_bytes(),
+            }),
             ..Self::pod(who)
         }
     }
 
-    pub(super) fn request(&self) -> Request<Body> {
-        let mut request = Request::new(Body::from(self.patch.clone().unwrap_or_default()));
+    pub(super) fn request(&self) -> Request<HttpBody> {
+        let bytes = self.write.as_ref().map(|body| body.bytes.clone());
+        let mut request = Request::new(HttpBody::from(bytes.unwrap_or_default()));
         *request.uri_mut() = self.path.parse().expect("the path is built from checked names");
         let headers = request.headers_mut();
         headers.insert(ACCEPT, HeaderValue::from_static(self.accept));
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        if self.patch.is_some() {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(MERGE_PATCH));
-            *request.method_mut() = Method::PATCH;
+        if let Some(body) = &self.write {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(body.content));
+            *request.method_mut() = body.method.clone();
         }
         request
     }
 
-    /// How much of the answer's body is wanted. That a PATCH was done is in its status: the pod that comes back is
+    /// How much of the answer's body is wanted. That a write was done is in its status: the object that comes back is
     /// not read.
     pub(super) fn body_most(&self, success: bool) -> usize {
-        if success && self.patch.is_some() { 0 } else { OBJECT_MOST }
+        if success && self.write.is_some() { 0 } else { OBJECT_MOST }
     }
 
     pub(super) fn unreachable(&self, server: &str, why: &dyn Display) -> SourceError {
@@ -138,9 +230,17 @@ impl Ask {
 
     fn forbidden(&self, said: &str) -> SourceError {
         let what = format!(
-            "the API server does not allow `{}` of `{}` in namespace `{}` (it says: {said}); \
+            "the API server does not allow `{}` of `{}`{} (it says: {said}); \
              grant it by the rule `{{apiGroups: [\"{}\"], resources: [\"{}\"], verbs: [\"{}\"]}}`",
-            self.verb, self.resource, self.namespace, self.group, self.resource, self.verb
+            self.verb,
+            self.resource,
+            match self.namespace.as_str() {
+                "" => String::new(),
+                namespace => format!(" in namespace `{namespace}`"),
+            },
+            self.group,
+            self.resource,
+            self.verb
         );
         SourceError::new(Kind::Forbidden, what)
     }

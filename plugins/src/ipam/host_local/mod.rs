@@ -22,8 +22,8 @@ mod folder;
 mod lease;
 mod leases;
 mod lock;
-mod readiness;
-mod resolv_conf;
+pub(in crate::ipam) mod readiness;
+pub(in crate::ipam) mod resolv_conf;
 mod round_robin;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -194,11 +194,7 @@ fn folder_of(input: &Input) -> Folder {
 }
 
 fn dns(conf: &HostLocalConf, input: &Input) -> Result<Dns, CniError> {
-    let Some(path) = &conf.resolv_conf else { return Ok(Dns::default()) };
-    resolv_conf::read(path).map_err(|e| {
-        let msg = format!("network `{}`: `resolvConf` `{}` cannot be read: {e}", input.name, path.display());
-        CniError::config(msg).details("at `/ipam/resolvConf`; fix: create the file, or remove the key")
-    })
+    conf.resolv_conf.as_deref().map_or(Ok(Dns::default()), |path| resolv_conf::read_for(&input.name, path))
 }
 
 fn io_error(input: &Input, what: &str, path: &Path, e: &io::Error) -> CniError {

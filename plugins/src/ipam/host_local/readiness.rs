@@ -14,7 +14,7 @@ use super::lease::{self, Holder};
 use super::leases::Leases;
 
 pub(super) fn ready(conf: &HostLocalConf, folder: &Folder, input: &Input) -> Result<(), CniError> {
-    writable(folder, input)?;
+    writable(folder.path(), input, "mount it writable, or change `dataDir`")?;
     let entries =
         folder.entries().map_err(|e| unavailable(io_error(input, "cannot be listed", folder.path(), &e)))?;
     let is_full = |set: &RangeSet| left(set, entries.iter().map(|e| e.ip)) == 0;
@@ -36,18 +36,18 @@ fn left(set: &RangeSet, held: impl Iterator<Item = std::net::IpAddr>) -> u128 {
 }
 
 /// The folder, or the nearest one above it that exists and in which ADD would make it.
-fn writable(folder: &Folder, input: &Input) -> Result<(), CniError> {
-    let place = folder.path().ancestors().find(|p| p.exists()).unwrap_or(Path::new("/"));
+pub(in crate::ipam) fn writable(folder: &Path, input: &Input, remedy: &str) -> Result<(), CniError> {
+    let place = folder.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/"));
     let refuse = |why: &str| {
         let msg =
             format!("network `{}`: no lease can be written in `{}`: {why}", input.name, place.display());
         Err(CniError::new(code::NOT_AVAILABLE, msg))
     };
     if !place.is_dir() {
-        return refuse("it is not a folder; remove the file, or change `dataDir`");
+        return refuse(&format!("it is not a folder; remove the file, or {remedy}"));
     }
     if let Err(e) = access(place, AccessFlags::W_OK | AccessFlags::X_OK) {
-        return refuse(&format!("{}; mount it writable, or change `dataDir`", e.desc()));
+        return refuse(&format!("{}; {remedy}", e.desc()));
     }
     // Some file systems count neither blocks nor inodes; zero of zero is not full.
     match statvfs(place) {

@@ -5,13 +5,21 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use manifold_cni::Dns;
+use manifold_cni::{CniError, Dns, NetworkName};
 use nix::fcntl::OFlag;
 
 /// Nothing that a resolver reads is longer, and the path comes from a configuration.
 const MOST: u64 = 64 * 1024;
 
-pub(super) fn read(path: &Path) -> io::Result<Dns> {
+/// For the ADD of a network that names the file.
+pub(in crate::ipam) fn read_for(network: &NetworkName, path: &Path) -> Result<Dns, CniError> {
+    read(path).map_err(|e| {
+        let msg = format!("network `{network}`: `resolvConf` `{}` cannot be read: {e}", path.display());
+        CniError::config(msg).details("at `/ipam/resolvConf`; fix: create the file, or remove the key")
+    })
+}
+
+fn read(path: &Path) -> io::Result<Dns> {
     // Links are followed, as `/etc/resolv.conf` often is one. A pipe would never end, so it is not waited for.
     let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
     if !file.metadata()?.is_file() {
