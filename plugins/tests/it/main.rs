@@ -16,6 +16,7 @@ mod bridge;
 mod bridge_mac_check;
 mod bridge_vlan;
 mod calico;
+mod cluster_local;
 mod del;
 mod differential;
 mod dummy;
