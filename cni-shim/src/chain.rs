@@ -11,6 +11,7 @@ use manifold_cni::{
     Added, Attachment, AttachmentId, Bundled, CniArgs, CniError, ContainerId, Delegate, Detachment, Executed,
     List, NetworkName, Plugin, PluginConf, RawObject, Step, Stopped, Verb, code,
 };
+use manifold_plugins::ipam::cluster_local;
 use serde_json::value::RawValue;
 
 use manifold_ledger::{Exact, Found, Ledger, LockError, NetworkLock, Recorded, RecordedPlugin};
@@ -192,11 +193,7 @@ fn delegate(plugin: &RecordedPlugin, setting: &Setting<'_>) -> Result<Arc<dyn De
     match &plugin.found {
         Found::Executed(path) => {
             let executed = Executed::new(plugin.kind.clone(), path.clone()).keep_open(setting.held.clone());
-            let executed = match setting.ledger {
-                Some(ledger) => executed.variable(STATE_DIR, ledger.path()),
-                None => executed,
-            };
-            Ok(Arc::new(executed))
+            Ok(Arc::new(executed.variable(STATE_DIR, cluster_local::state_dir())))
         }
         Found::Bundled => match bundled(plugin.kind.as_str(), setting) {
             Some(ours) => {

@@ -47,6 +47,11 @@ pub fn tell(surroundings: Surroundings) {
     let _ = TOLD.set(surroundings);
 }
 
+/// In which the folder of addresses lies, as this process was told.
+pub fn state_dir() -> PathBuf {
+    TOLD.get().map_or_else(|| DEFAULT_STATE_DIR.into(), |told| told.state_dir.clone())
+}
+
 /// The plugin.
 #[derive(Clone, Debug)]
 pub struct ClusterLocal {
