@@ -1,4 +1,4 @@
-//! The CustomResourceDefinition of definitions: applied at the start, restored when somebody changes or deletes it.
+//! The CustomResourceDefinitions of this release: applied at the start, restored when somebody changes or deletes them.
 
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::{Api, Client};
@@ -35,9 +35,14 @@ pub fn resource() -> ApiResource {
     }
 }
 
-pub fn name() -> String {
-    let keys = (manifold_crds::keys::PLURAL, manifold_crds::keys::GROUP);
-    format!("{}.{}", keys.0, keys.1)
+/// Each as it has to be stored.
+pub fn all() -> [Value; 3] {
+    use manifold_crds::{crd, ipam};
+    [crd::definition(), ipam::crd::block_definition(), ipam::crd::pool_definition()]
+}
+
+pub fn name(definition: &Value) -> &str {
+    definition.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Whether the API server serves what the CRD describes.
@@ -50,10 +55,9 @@ pub fn is_established(object: &DynamicObject) -> bool {
 }
 
 impl Crd {
-    /// The receiver turns true when definitions can be read and written.
-    pub fn new(client: Client, events: Events) -> (Self, watch::Receiver<bool>) {
+    /// The receiver turns true when objects of this resource can be read and written.
+    pub fn new(wanted: Value, client: Client, events: Events) -> (Self, watch::Receiver<bool>) {
         let (established, receiver) = watch::channel(false);
-        let wanted = manifold_crds::crd::definition();
         (Self { client, events, wanted, established }, receiver)
     }
 }
@@ -66,13 +70,13 @@ impl Kept for Crd {
     }
 
     fn name(&self) -> &str {
-        self.wanted.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
+        name(&self.wanted)
     }
 
     fn wrong(&self, live: Option<&DynamicObject>) -> Option<String> {
         let Some(live) = live else { return Some("it does not exist".to_owned()) };
         if live.metadata.deletion_timestamp.is_some() {
-            // It cannot be called back. It goes when the last definition has gone, and is made anew then.
+            // It cannot be called back. It goes when its last object has gone, and is made anew then.
             return None;
         }
         let stored = comparable(live.data.get("spec").unwrap_or(&Value::Null));

@@ -9,7 +9,7 @@ use crate::admission;
 use crate::context::{Context, Stop};
 use crate::usage;
 
-use super::crd::Crd;
+use super::crd::{self, Crd};
 use super::default_network::DefaultNetwork;
 use super::keep::keep;
 use super::metrics::Metrics;
@@ -31,12 +31,15 @@ pub(super) async fn lead(parts: Lead, term: Term) {
     let (client, events) = (context.client.clone(), context.events.clone());
     let mut tasks = JoinSet::new();
 
-    let (crd, established) = Crd::new(client.clone(), events.clone());
-    let until = (term.clone(), stop.clone());
-    let counts = metrics.clone();
-    tasks.spawn(async move { keep(&crd, &counts, until.0, until.1).await });
+    let mut established = Vec::new();
+    for wanted in crd::all() {
+        let (crd, is_established) = Crd::new(wanted, client.clone(), events.clone());
+        established.push(is_established);
+        let (counts, until) = (metrics.clone(), (term.clone(), stop.clone()));
+        tasks.spawn(async move { keep(&crd, &counts, until.0, until.1).await });
+    }
 
-    // The rest has nothing to watch before definitions can be read.
+    // The rest has nothing to watch before its objects can be read.
     let after = Gate { established, term: term.clone(), stop: stop.clone() };
     if let Some(network) = DefaultNetwork::new(client, events, &context.config) {
         let (counts, until) = (metrics.clone(), (term.clone(), stop.clone()));
@@ -57,15 +60,23 @@ async fn logged(what: &str, part: impl Future<Output = anyhow::Result<()>>) {
 
 #[derive(Clone)]
 struct Gate {
-    established: watch::Receiver<bool>,
+    established: Vec<watch::Receiver<bool>>,
     term: Term,
     stop: Stop,
 }
 
 impl Gate {
     async fn then(mut self, part: impl Future<Output = ()>) {
+        let all = async {
+            for one in &mut self.established {
+                if one.wait_for(|yes| *yes).await.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
         let open = tokio::select! {
-            open = self.established.wait_for(|yes| *yes) => open.is_ok(),
+            open = all => open,
             () = self.term.ended() => false,
             () = self.stop.asked() => false,
         };

@@ -1,4 +1,4 @@
-//! Whether this replica can do its work: the CRD is served, and admission reviews are answered. Not: whether it leads.
+//! Whether this replica can do its work: the CRDs are served, and admission reviews are answered. Not: whether it leads.
 
 use std::time::Duration;
 
@@ -24,8 +24,10 @@ impl Ready {
         let (sender, crd) = watch::channel(false);
         tokio::spawn(async move {
             let api: Api<DynamicObject> = Api::all_with(client, &crd::resource());
-            while !is_established(&api).await {
-                sleep(LOOK).await;
+            for wanted in crd::all() {
+                while !is_established(&api, crd::name(&wanted)).await {
+                    sleep(LOOK).await;
+                }
             }
             sender.send_replace(true);
             sender.closed().await;
@@ -37,7 +39,7 @@ impl Ready {
     pub(super) fn missing(&self) -> Vec<String> {
         let mut missing = Vec::new();
         if !*self.crd.borrow() {
-            missing.push("the CustomResourceDefinition is not established yet".to_owned());
+            missing.push("the CustomResourceDefinitions are not established yet".to_owned());
         }
         if !self.admission.has_certificate() {
             missing.push("the webhook has no certificate yet".to_owned());
@@ -46,7 +48,7 @@ impl Ready {
     }
 }
 
-async fn is_established(api: &Api<DynamicObject>) -> bool {
-    let found = timeout(LOOK * 5, api.get_opt(&crd::name())).await;
+async fn is_established(api: &Api<DynamicObject>, name: &str) -> bool {
+    let found = timeout(LOOK * 5, api.get_opt(name)).await;
     matches!(found, Ok(Ok(Some(object))) if crd::is_established(&object))
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::bed::{Bed, NETWORKS, NODE_A, NODE_B, PODS, message};
 use crate::identity::Who;
-use crate::objects::{annotations, network, pod};
+use crate::objects::{BLOCKS, annotations, claim, network, new_block, pod, with_uids};
 use crate::patch::{How, holds};
 
 pub(crate) const STATUS: &str = "k8s.v1.cni.cncf.io/network-status";
@@ -33,6 +33,11 @@ pub(crate) enum On {
         list: &'static str,
         object: Value,
     },
+    /// An AddressBlock that the controller has made, with its labels. In it and in the change `$A` and `$B` are the UIDs of the
+    /// nodes. With [`How::Create`] it is made by the attempt.
+    Block(Value),
+    /// An IPAMClaim with this status, or none.
+    Claim(Value),
     /// The object that is there under this path. Nothing is stored.
     Kept(&'static str),
     /// A path as it stands; `$NAME` in it and in the body is the name of a fresh pod without a node,
@@ -86,6 +91,19 @@ impl Attempt {
 
     pub(crate) fn kept(who: Who, how: How, path: &'static str, change: Value) -> Self {
         Self { who, on: On::Kept(path), below: "", how, change }
+    }
+
+    /// Changes a block that says this.
+    pub(crate) fn block(who: Who, how: How, spec: Value, change: Value) -> Self {
+        Self { who, on: On::Block(spec), below: "", how, change }
+    }
+
+    pub(crate) fn new_block(who: Who, spec: Value) -> Self {
+        Self { who, on: On::Block(spec), below: "", how: How::Create, change: Value::Null }
+    }
+
+    pub(crate) fn claim(who: Who, how: How, status: Value, change: Value) -> Self {
+        Self { who, on: On::Claim(status), below: "", how, change }
     }
 
     pub(crate) fn by(mut self, other: Who) -> Self {
@@ -190,6 +208,18 @@ impl Attempt {
                 let before = bed.must(*by, "POST", list, "application/json", &object);
                 (path, change, before)
             }
+            On::Block(spec) if self.how == How::Create => {
+                (BLOCKS.to_owned(), new_block(bed, spec), Value::Null)
+            }
+            On::Block(spec) => {
+                let made = bed.must(Who::Cluster, "POST", BLOCKS, "application/json", &new_block(bed, spec));
+                let path = format!("{BLOCKS}/{}", made["metadata"]["name"].as_str().unwrap());
+                (path, with_uids(bed, &change), made)
+            }
+            On::Claim(status) => {
+                let (path, before) = claim(bed, status);
+                (path, change, before)
+            }
             On::Kept(path) => {
                 let before = bed.must(Who::Admin, "GET", path, "application/json", &Value::Null);
                 ((*path).to_string(), change, before)
@@ -234,7 +264,7 @@ impl Outcome {
     pub(crate) fn is_unchanged(&self) -> bool {
         let parts = ["annotations", "labels", "finalizers", "ownerReferences", "deletionTimestamp"];
         parts.iter().all(|part| self.before["metadata"][part] == self.after["metadata"][part])
-            && ["spec", "webhooks", "message", "note", "series"]
+            && ["spec", "status", "webhooks", "message", "note", "series"]
                 .iter()
                 .all(|of| self.before[of] == self.after[of])
     }

@@ -31,6 +31,7 @@ pub(crate) struct Bed {
     clients: BTreeMap<Who, ApiClient>,
     made: AtomicU32,
     pub(crate) node_uid: String,
+    pub(crate) other_node_uid: String,
     is_open: bool,
 }
 
@@ -113,11 +114,14 @@ impl Bed {
             manifests::apply(api.client(), &object);
         }
         let clients = identity::all(&api);
-        let node = api.client().get(&format!("/api/v1/nodes/{NODE_A}")).unwrap().json().unwrap();
-        let node_uid = node["metadata"]["uid"].as_str().unwrap().to_string();
+        let uid_of = |name: &str| {
+            let node = api.client().get(&format!("/api/v1/nodes/{name}")).unwrap().json().unwrap();
+            node["metadata"]["uid"].as_str().unwrap().to_string()
+        };
+        let (node_uid, other_node_uid) = (uid_of(NODE_A), uid_of(NODE_B));
         let everywhere = json!({"name": "cluster-wide-network", "finalizers": [IN_USE]});
         api.client().create_if_missing(DEFAULT_NETWORKS, &new_network(everywhere, "{}")).unwrap();
-        let bed = Self { api, clients, made: AtomicU32::new(0), node_uid, is_open };
+        let bed = Self { api, clients, made: AtomicU32::new(0), node_uid, other_node_uid, is_open };
         denied::wait_for_all(&bed);
         bed
     }

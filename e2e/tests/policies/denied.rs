@@ -66,7 +66,7 @@ fn told(outcome: &Outcome) -> String {
     format!("{} {}: {}", outcome.url, outcome.answer.status, outcome.message())
 }
 
-// Proves: S-5, S-6, S-7, S-12, S-25, S-26, T-12
+// Proves: S-5, S-6, S-7, S-12, S-25, S-26, T-12, IPAM-72, IPAM-74
 #[test]
 fn every_refusal_holds_without_rbac_and_has_an_allowed_twin() {
     let bed = open();
@@ -85,7 +85,7 @@ fn every_refusal_holds_without_rbac_and_has_an_allowed_twin() {
     }
 }
 
-// Proves: T-12
+// Proves: T-12, IPAM-73
 #[test]
 fn without_its_binding_what_a_policy_refuses_is_done() {
     let bed = open_alone();
@@ -179,7 +179,7 @@ fn a_conversion_that_is_there_stays_and_is_changed_by_nobody_with_the_controller
     let bed = open();
     let list = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
     let webhook = |url: &str| json!({"strategy": "Webhook", "webhook": {"clientConfig": {"url": url}, "conversionReviewVersions": ["v1"]}});
-    let mut crd = manifests::read("crds/yaml").remove(0).1;
+    let mut crd = manifests::definitions_crd();
     crd["metadata"]["name"] = json!("things.example.com");
     crd["spec"]["group"] = json!("example.com");
     crd["spec"]["names"] = json!({"kind": "Thing", "plural": "things"});

@@ -21,6 +21,12 @@ pub(crate) fn read(folder: &str) -> Vec<(String, Value)> {
     files.iter().flat_map(documents).collect()
 }
 
+/// The CRD of definitions, as it is shipped.
+pub(crate) fn definitions_crd() -> Value {
+    let mut all = read("crds/yaml").into_iter().map(|(_, object)| object);
+    all.find(|object| object["spec"]["group"] == "k8s.cni.cncf.io").unwrap()
+}
+
 /// The names of the policies that are shipped.
 pub(crate) fn policies() -> Vec<String> {
     let all = read("deploy/policies").into_iter().map(|(_, object)| object);

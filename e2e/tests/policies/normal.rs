@@ -225,10 +225,11 @@ fn events(bed: &Bed, who: Who, instance: &str) {
 #[test]
 fn the_cluster_role_does_its_work() {
     nothing_is_refused(|bed| {
-        let crd = manifests::read("crds/yaml").remove(0).1;
-        let path =
-            format!("{}?fieldManager=manifold-controller&force=true&dryRun=All", manifests::place(&crd));
-        bed.must(Who::Cluster, "PATCH", &path, How::Apply.content_type(), &crd);
+        for (_, crd) in manifests::read("crds/yaml") {
+            let path =
+                format!("{}?fieldManager=manifold-controller&force=true&dryRun=All", manifests::place(&crd));
+            bed.must(Who::Cluster, "PATCH", &path, How::Apply.content_type(), &crd);
+        }
         default_network(bed);
         let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "manifold-controller"}});
         let made = bed.must(Who::Cluster, "POST", LEASES, JSON, &lease);

@@ -9,8 +9,10 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 use manifold_e2e::helm::{Helm, parts};
 
-/// The chart's copy of the CRD: Helm reads no file outside the chart.
-pub(super) const CRD: &str = "charts/manifold/crds/network-attachment-definition.yaml";
+/// The CRDs as the crate `crds` prints them, and the chart's copies: Helm reads no file outside the chart.
+pub(super) const CRDS: [&str; 3] = ["address-block.yaml", "address-pool.yaml", "network-attachment-definition.yaml"];
+pub(super) const CRDS_FROM: &str = "crds/yaml";
+pub(super) const CRDS_TO: &str = "charts/manifold/crds";
 
 /// The namespace that plain manifests are for.
 pub(super) const NAMESPACE: &str = "manifold-system";

@@ -49,9 +49,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 fn stale(helm: &Helm) -> anyhow::Result<BTreeMap<PathBuf, String>> {
     let root = build::root();
     let mut all = files::rendered(helm)?;
-    let crd = PathBuf::from(files::CRD);
-    let text = fs::read_to_string(root.join("crds/yaml/network-attachment-definition.yaml"));
-    all.insert(crd, text.context("cannot read the CRD of the crate `crds`")?);
+    for name in files::CRDS {
+        let text = fs::read_to_string(root.join(files::CRDS_FROM).join(name));
+        let text = text.with_context(|| format!("cannot read `{name}` of the crate `crds`"))?;
+        all.insert(Path::new(files::CRDS_TO).join(name), text);
+    }
     all.insert("docs/values.md".into(), page::page(&manifold_e2e::helm::chart())?);
     all.retain(|path, text| fs::read_to_string(root.join(path)).ok().as_ref() != Some(text));
     Ok(all)

@@ -24,13 +24,16 @@ const DEFAULT_NETWORK: &str = "'cluster-wide-network'";
 const NAMED: &str = "['manifold-built-in']";
 
 const FILES: &[&str] = &[
+    include_str!("../../../../deploy/policies/address-blocks.yaml"),
     include_str!("../../../../deploy/policies/binding-annotations.yaml"),
+    include_str!("../../../../deploy/policies/claim-addresses.yaml"),
     include_str!("../../../../deploy/policies/controller-crd.yaml"),
     include_str!("../../../../deploy/policies/controller-networks.yaml"),
     include_str!("../../../../deploy/policies/controller-secrets.yaml"),
     include_str!("../../../../deploy/policies/controller-webhook.yaml"),
     include_str!("../../../../deploy/policies/network-in-use.yaml"),
     include_str!("../../../../deploy/policies/network-size.yaml"),
+    include_str!("../../../../deploy/policies/node-addresses.yaml"),
     include_str!("../../../../deploy/policies/node-tokens.yaml"),
     include_str!("../../../../deploy/policies/own-events.yaml"),
     include_str!("../../../../deploy/policies/selection-frozen.yaml"),

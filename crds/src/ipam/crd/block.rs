@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{column, domain, integer, object, text, validated};
+use super::{column, domain, integer, object, text, validated, with};
 
 /// A block's first address, in its one spelling: IPv4 with the last octet a multiple of 16, or IPv6 in full length.
 pub(super) const START: &str = concat!(
@@ -70,11 +70,16 @@ fn properties() -> Value {
     })
 }
 
+/// Of somebody, so never empty.
+fn name(most: u32, description: &str) -> Value {
+    with(text(most, description), "minLength", 1)
+}
+
 fn identity() -> Value {
     json!({
-        "node": text(253, "The node's name."),
-        "uid": text(63, "Which Node object of that name."),
-        "store": text(32, "Which folder of leases of that node."),
+        "node": name(253, "The node's name."),
+        "uid": name(63, "Which Node object of that name."),
+        "store": name(32, "Which folder of leases of that node."),
         "epoch": integer(0, None, "Raised when the node confirms what it has."),
         "since": text(40, "Since when."),
     })
@@ -99,7 +104,10 @@ fn allocation() -> Value {
     }
     let mut schema = object(&[], "A node, a claim, or a foreign holder.", properties);
     let one = json!([{
-        "rule": "(has(self.uid) && has(self.node) && has(self.store) ? 1 : 0) + (has(self.claim) ? 1 : 0) + (has(self.foreign) ? 1 : 0) == 1",
+        // With a node's UID in a claim's allocation, policy would take it for that node's.
+        "rule": "has(self.claim) || has(self.foreign) \
+                 ? has(self.claim) != has(self.foreign) && !has(self.node) && !has(self.uid) && !has(self.store) && !has(self.epoch) \
+                 : has(self.node) && has(self.uid) && has(self.store) && has(self.epoch)",
         "message": "an allocation is a node's, a claim's or foreign, one of these",
     }]);
     if let Some(keys) = schema.as_object_mut() {

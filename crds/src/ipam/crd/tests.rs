@@ -4,6 +4,21 @@ use super::*;
 use crate::ipam::pool::{PoolSpec, PoolStatus, RangeSpec, RouteSpec};
 use crate::ipam::{BlockSpec, Mode};
 
+/// `MANIFOLD_WRITE=1` writes the files instead of comparing them.
+#[test]
+fn the_files_are_what_the_types_say() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/yaml");
+    for (name, definition) in [("address-block", block_definition()), ("address-pool", pool_definition())] {
+        let file = format!("{folder}/{name}.yaml");
+        let made = format!("---\n{}", serde_yaml::to_string(&definition).unwrap());
+        if std::env::var_os("MANIFOLD_WRITE").is_some() {
+            std::fs::write(&file, &made).unwrap();
+        }
+        let stored = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(stored, made, "run this test with MANIFOLD_WRITE=1 and commit the file");
+    }
+}
+
 const SCHEMA: &str = "/spec/versions/0/schema/openAPIV3Schema/properties";
 
 #[track_caller]

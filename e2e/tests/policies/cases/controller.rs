@@ -252,5 +252,5 @@ pub(super) fn crd() -> Vec<Case> {
 
 /// As it is shipped.
 fn version() -> Value {
-    crate::manifests::read("crds/yaml")[0].1["spec"]["versions"][0].clone()
+    crate::manifests::definitions_crd()["spec"]["versions"][0].clone()
 }

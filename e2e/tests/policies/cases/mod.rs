@@ -1,5 +1,6 @@
 //! Every refusal, each with its twin: one list.
 
+mod addresses;
 mod bindings;
 mod controller;
 mod definitions;
@@ -24,6 +25,9 @@ pub(crate) const H: &str = "manifold-controller-webhook";
 pub(crate) const I: &str = "manifold-controller-networks";
 pub(crate) const J: &str = "manifold-controller-crd";
 pub(crate) const K: &str = "manifold-own-events";
+pub(crate) const L: &str = "manifold-node-addresses";
+pub(crate) const M: &str = "manifold-address-blocks";
+pub(crate) const N: &str = "manifold-claim-addresses";
 
 /// The bytes that a definition, a selection and a status may have.
 const LIMIT: usize = 65_536;
@@ -74,6 +78,12 @@ pub(crate) fn all() -> Vec<Case> {
         controller::crd(),
         events::made(),
         events::changed(),
+        addresses::single_addresses(),
+        addresses::whole_blocks(),
+        addresses::marks(),
+        addresses::made(),
+        addresses::by_people(),
+        addresses::claims(),
     ]
     .concat()
 }
