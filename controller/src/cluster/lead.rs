@@ -66,9 +66,10 @@ struct Gate {
 }
 
 impl Gate {
-    async fn then(mut self, part: impl Future<Output = ()>) {
+    async fn then(self, part: impl Future<Output = ()>) {
+        let Self { mut established, mut term, mut stop } = self;
         let all = async {
-            for one in &mut self.established {
+            for one in &mut established {
                 if one.wait_for(|yes| *yes).await.is_err() {
                     return false;
                 }
@@ -77,8 +78,8 @@ impl Gate {
         };
         let open = tokio::select! {
             open = all => open,
-            () = self.term.ended() => false,
-            () = self.stop.asked() => false,
+            () = term.ended() => false,
+            () = stop.asked() => false,
         };
         if open {
             part.await;

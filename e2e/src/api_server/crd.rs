@@ -25,8 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// Returns when the server answers for all of them.
 pub(super) fn install(client: &ApiClient) -> anyhow::Result<()> {
     for (file, _) in RESOURCES {
-        let yaml = fs::read_to_string(project::root().join(file)).with_context(|| format!("cannot read `{file}`"))?;
-        let definition: Value = serde_yaml::from_str(&yaml).with_context(|| format!("`{file}` is not YAML"))?;
+        let yaml = fs::read_to_string(project::root().join(file))
+            .with_context(|| format!("cannot read `{file}`"))?;
+        let definition: Value =
+            serde_yaml::from_str(&yaml).with_context(|| format!("`{file}` is not YAML"))?;
         client.create_if_missing(DEFINITIONS, &definition)?;
     }
     let deadline = Instant::now() + PATIENCE;

@@ -16,11 +16,33 @@ const ADMISSION: &str = "/apis/admissionregistration.k8s.io/v1";
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/shop/events";
 
+const ADDRESSES: &str = "/apis/ipam.manifold.network/v1alpha1";
+
 /// Paths below `$` lie where the row's own objects do.
 type Row = (&'static str, String);
 
 fn rows(of: &[(&'static str, &str)], base: &str) -> Vec<Row> {
     of.iter().map(|(method, path)| (*method, path.replace('$', base))).collect()
+}
+
+/// The shim gets, creates and replaces blocks; the node role lists and watches them too.
+fn addresses(of_node: bool) -> Vec<Row> {
+    let both = [
+        ("PATCH", "$/addressblocks/x"),
+        ("DELETE", "$/addressblocks/x"),
+        ("DELETE", "$/addressblocks"),
+        ("GET", "$/addresspools"),
+        ("POST", "$/addresspools"),
+        ("PUT", "$/addresspools/x"),
+        ("PATCH", "$/addresspools/x/status"),
+        ("DELETE", "$/addresspools/x"),
+        ("GET", "/apis/k8s.cni.cncf.io/v1alpha1/ipamclaims"),
+        ("POST", "/apis/k8s.cni.cncf.io/v1alpha1/namespaces/shop/ipamclaims"),
+        ("PUT", "/apis/k8s.cni.cncf.io/v1alpha1/namespaces/shop/ipamclaims/x"),
+    ];
+    let shim = [("GET", "$/addressblocks"), ("GET", "$/addressblocks?watch=true")];
+    let more = rows(&shim, ADDRESSES).into_iter().filter(|_| !of_node);
+    rows(&both, ADDRESSES).into_iter().chain(more).collect()
 }
 
 /// Every write and every read of many on pods and definitions, and what each identity has no business with.
@@ -77,7 +99,8 @@ fn shim() -> Vec<Row> {
         ("POST", "/api/v1/namespaces"),
         ("POST", "/apis/certificates.k8s.io/v1/certificatesigningrequests"),
     ];
-    [rows(&pods, PODS), rows(&networks, NETWORKS), rows(&rest, SYSTEM), elsewhere()].concat()
+    [rows(&pods, PODS), rows(&networks, NETWORKS), rows(&rest, SYSTEM), addresses(false), elsewhere()]
+        .concat()
 }
 
 fn node() -> Vec<Row> {
@@ -124,7 +147,8 @@ fn node() -> Vec<Row> {
         ("PATCH", "/api/v1/nodes/node-a/status"),
         ("GET", "/apis/apps/v1/namespaces/manifold-system/daemonsets"),
     ];
-    [rows(&pods, PODS), rows(&networks, DEFAULT_NETWORKS), rows(&rest, SYSTEM), elsewhere()].concat()
+    [rows(&pods, PODS), rows(&networks, DEFAULT_NETWORKS), rows(&rest, SYSTEM), addresses(true), elsewhere()]
+        .concat()
 }
 
 fn cluster() -> Vec<Row> {
@@ -162,8 +186,8 @@ fn cluster() -> Vec<Row> {
         ("GET", "/api/v1/namespaces/shop/secrets/manifold-webhook"),
         ("POST", "/api/v1/namespaces/shop/secrets"),
         ("GET", "$/configmaps"),
-        ("GET", "/api/v1/nodes"),
         ("PATCH", "/api/v1/nodes/node-a"),
+        ("DELETE", "/api/v1/nodes/node-b"),
     ];
     let objects = [
         ("DELETE", format!("{CRDS}/network-attachment-definitions.k8s.cni.cncf.io")),

@@ -10,7 +10,8 @@ use anyhow::anyhow;
 use manifold_e2e::helm::{Helm, parts};
 
 /// The CRDs as the crate `crds` prints them, and the chart's copies: Helm reads no file outside the chart.
-pub(super) const CRDS: [&str; 3] = ["address-block.yaml", "address-pool.yaml", "network-attachment-definition.yaml"];
+pub(super) const CRDS: [&str; 3] =
+    ["address-block.yaml", "address-pool.yaml", "network-attachment-definition.yaml"];
 pub(super) const CRDS_FROM: &str = "crds/yaml";
 pub(super) const CRDS_TO: &str = "charts/manifold/crds";
 
