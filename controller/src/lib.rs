@@ -4,6 +4,8 @@
 //! keeps that true on the definitions; `admission/` answers the API server's questions about definitions and pods by the
 //! very code that the nodes plan with; `lint/` does the same for files, without a cluster. `node/` runs the node agent.
 
+pub mod address_objects;
+pub mod address_report;
 pub mod admission;
 pub mod closed;
 pub mod cluster;

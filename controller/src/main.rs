@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use manifold_cni::log_line::OneLine;
-use manifold_controller::{cluster, lint, metrics_page, node, uninstall};
+use manifold_controller::{address_report, cluster, lint, metrics_page, node, uninstall};
 use tracing::warn;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -26,6 +26,8 @@ enum Command {
     Uninstall(uninstall::Arguments),
     /// Checks NetworkAttachmentDefinitions and pods in files as the admission webhook would, without a cluster
     Lint(lint::Arguments),
+    /// Shows which pod has which address, and whether blocks, pods and claims agree
+    Addresses(address_report::Arguments),
     /// Prints every metric of the controller and the node agent, with labels and their values
     Metrics,
 }
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Command::Node(arguments) => node::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Uninstall(arguments) => uninstall::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Lint(arguments) => lint::run(arguments),
+        Command::Addresses(arguments) => address_report::run(arguments),
         Command::Metrics => metrics_page::print().map(|()| ExitCode::SUCCESS),
     };
     ended.unwrap_or_else(|error| {

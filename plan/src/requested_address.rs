@@ -5,7 +5,7 @@ use manifold_cni::derive::Derived;
 use manifold_cni::json::is_key;
 use manifold_cni::{CniArgs, NetworkList, PluginConf, RawObject};
 use manifold_crds::Selection;
-use manifold_plugin_conf::{HostLocalConf, static_ipam};
+use manifold_plugin_conf::{ClusterLocalConf, HostLocalConf, cluster_local, static_ipam};
 
 use crate::capability::{self, Values};
 use crate::check_config::ipam_type;
@@ -51,6 +51,11 @@ fn check_plugin(
         "host-local" => match HostLocalConf::read(&config, args, list.version()) {
             Ok(conf) => conf.wishes().map(drop).or_else(told),
             // What is wrong with the configuration itself is told elsewhere.
+            Err(_) => Ok(()),
+        },
+        cluster_local::TYPE if capability::declared(list, IP_RANGES) => Ok(()),
+        cluster_local::TYPE => match ClusterLocalConf::read(&config, args, list.version()) {
+            Ok(conf) => conf.check_requested().or_else(told),
             Err(_) => Ok(()),
         },
         "static" => static_ipam::refuse_gateways(&config, args).or_else(|problem| told(problem.sentence)),

@@ -13,7 +13,7 @@ use crate::{
     IpvlanConf, LoopbackConf, MacvlanConf, PortmapConf, PtpConf, SbrConf, StaticConf, TapConf, TuningConf,
     VlanConf, VrfConf, addressing, bandwidth, bond, bridge, cluster_local, dhcp, dummy, firewall, fit,
     host_device, host_local, ip_range, ipam, ipv6, ipvlan, loopback, macvlan, portmap, ptp, runtime, sbr,
-    sriov, static_ipam, tap, tuning, vlan, vlan_link, vrf,
+    shared_wire, sriov, static_ipam, tap, tuning, vlan, vlan_link, vrf,
 };
 
 /// Everything that can be told from the configuration alone. Types that are not bundled pass: their own plugin knows.
@@ -64,6 +64,10 @@ pub fn check(type_name: &str, config: &RawObject) -> Result<Vec<Note>, Problem> 
         known.push(ipv6::KEY);
     }
     let ipam_type = ipam::ipam_type(config)?;
+    if ipam_type.as_ref().is_some_and(|t| t.as_str() == cluster_local::TYPE) {
+        // KubeVirt makes IPAMClaims for networks that say so. No plugin reads it.
+        known.push("allowPersistentIPs");
+    }
     let owner = match ipam_type.as_ref().map(|t| t.as_str()) {
         None | Some("host-local" | "cluster-local" | "static" | "dhcp") => Owner::Ours,
         Some(_) => Owner::Shared,
@@ -76,6 +80,9 @@ pub fn check(type_name: &str, config: &RawObject) -> Result<Vec<Note>, Problem> 
     match ipam_type {
         Some(ipam_type) => {
             notes.extend(ipam_notes(ipam_type.as_str(), config)?);
+            if ipam_type.as_str() == "host-local" && !declares(config, "ipRanges")? {
+                notes.extend(shared_wire::note(type_name, config)?);
+            }
             notes.extend(addressing::gateway(type_name, ipam_type.as_str(), config));
         }
         None if !ipam::section(config)?.is_empty() => notes.push(Note {

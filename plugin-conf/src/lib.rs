@@ -37,6 +37,7 @@ pub mod ptp;
 pub mod requested;
 pub mod runtime;
 pub mod sbr;
+mod shared_wire;
 pub mod sriov;
 pub mod static_ipam;
 pub mod tap;

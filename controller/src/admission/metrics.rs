@@ -19,6 +19,8 @@ label! {
         Pod,
         /// What makes pods.
         Workload,
+        /// Of addresses.
+        Pool,
     }
 }
 

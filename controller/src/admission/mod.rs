@@ -1,8 +1,8 @@
 //! The admission webhook: definitions and pods are refused when they are written, in the words that a node would use.
 //!
 //! Every replica answers. Nothing here may stand in the way of the cluster: the API server goes on without an answer
-//! after two seconds, so no answer is given later than that, none at all when something is wrong with us, and no review
-//! lists anything (S-19, F-CTL-1). Certificates are issued by the leader and read by all from one Secret.
+//! after two seconds, so no answer is given later than that, none at all when something is wrong with us, and no review of a pod
+//! or a definition lists anything (S-19, F-CTL-1). Certificates are issued by the leader and read by all from one Secret.
 
 mod certificate;
 mod clients;
@@ -13,10 +13,12 @@ mod known;
 mod metrics;
 pub mod offline;
 mod pod;
+mod pool;
 mod review;
 mod server;
 mod service;
 mod use_of;
+mod used_addresses;
 mod workload;
 
 pub use certificate::keep::{Lifetimes, keep_certificate, keep_certificate_with};

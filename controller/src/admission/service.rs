@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Bytes, Incoming};
+use kube::Client;
 use manifold_plan::Policy;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -15,7 +16,7 @@ use super::guard::{NoAnswer, answered};
 use super::known::KnownDefinitions;
 use super::metrics::{Ending, Metrics, Subject};
 use super::review::{Question, Verdict, answer};
-use super::{definition, pod, workload};
+use super::{definition, pod, pool, workload};
 use crate::config::Config;
 use crate::context::Context;
 
@@ -31,6 +32,7 @@ const TIME: Duration = Duration::from_millis(1_900);
 pub(super) struct Webhook {
     config: Arc<Config>,
     policy: Arc<Policy>,
+    client: Client,
     known: KnownDefinitions,
     metrics: Metrics,
     bodies: Arc<Semaphore>,
@@ -43,6 +45,7 @@ impl Webhook {
         Self {
             config: Arc::clone(&context.config),
             policy: Arc::clone(&context.policy),
+            client: context.client.clone(),
             known,
             metrics,
             bodies: Arc::new(Semaphore::new(ALL_BODIES as usize)),
@@ -55,10 +58,11 @@ impl Webhook {
             "/definitions" => Subject::Definition,
             "/pods" => Subject::Pod,
             "/workloads" => Subject::Workload,
+            "/pools" => Subject::Pool,
             _ => {
                 return Ok(plain(
                     StatusCode::NOT_FOUND,
-                    "reviews are answered at `/definitions`, `/pods` and `/workloads`",
+                    "reviews are answered at `/definitions`, `/pods`, `/workloads` and `/pools`",
                 ));
             }
         };
@@ -99,6 +103,7 @@ impl Webhook {
         match subject {
             Subject::Definition => definition::review(question, &self.config, &self.policy),
             Subject::Workload => workload::review(question),
+            Subject::Pool => pool::review(question, &self.client).await,
             Subject::Pod => {
                 pod::review(question, &self.policy, self.config.admission.missing_network, &self.known).await
             }

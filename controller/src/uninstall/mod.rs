@@ -5,6 +5,7 @@
 //! definition of the default network carries the mark that every node agent watches; each answers in an event. Who does not
 //! answer in time is named. However it was broken off, the command can be run again and goes on from what it finds.
 
+mod addresses;
 mod cluster;
 mod cluster_role;
 mod nodes;
@@ -78,7 +79,9 @@ pub async fn uninstall(client: &Client, config: &Config, leave: bool, wait: Dura
     for node in nodes.down() {
         tracing::warn!("{node} is down and was left: run `manifold uninstall` there when it is up again");
     }
-    cluster::let_go(client, config).await
+    cluster::let_go(client, config).await?;
+    // Under pods that run on, the records stay: a later installation then knows who has which address.
+    if leave { Ok(()) } else { addresses::remove(client).await }
 }
 
 async fn refuse(client: &Client, config: &Config, nodes: &Nodes) -> anyhow::Result<()> {
@@ -90,6 +93,10 @@ async fn refuse(client: &Client, config: &Config, nodes: &Nodes) -> anyhow::Resu
     users.dedup();
     if !users.is_empty() {
         bail!("{}", refusal(&users));
+    }
+    let owners = addresses::owners(client).await?;
+    if !owners.is_empty() {
+        bail!("{}", addresses::refusal(&owners));
     }
     let down: Vec<String> = nodes.down().map(|node| format!("`{node}`")).collect();
     if !down.is_empty() {

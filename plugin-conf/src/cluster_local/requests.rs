@@ -4,6 +4,27 @@ use std::net::IpAddr;
 
 use manifold_addresses::pool::{NeverGiven, Pool};
 
+use super::{AddressSource, ClusterLocalConf};
+
+impl ClusterLocalConf {
+    /// Whether the addresses that are asked for can ever be given, as far as the definition alone tells: pools by name may say
+    /// anything.
+    ///
+    /// # Errors
+    /// As [`assign`].
+    pub fn check_requested(&self) -> Result<(), String> {
+        let pools = |source: &AddressSource| match source {
+            AddressSource::Pool(_) => None,
+            AddressSource::Inline(set) => {
+                Some(set.pools.iter().map(|inline| inline.pool.clone()).collect::<Vec<_>>())
+            }
+        };
+        let Some(all) = self.sources.iter().map(pools).collect::<Option<Vec<_>>>() else { return Ok(()) };
+        let sources: Vec<Vec<&Pool>> = all.iter().map(|pools| pools.iter().collect()).collect();
+        assign(&self.requested, &sources).map(drop)
+    }
+}
+
 /// For each source, given as its pools, the address that it must give, if it must give a certain one.
 ///
 /// # Errors
