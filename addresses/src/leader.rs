@@ -67,6 +67,11 @@ impl Observed {
         Some(now.saturating_sub(*self.since.entry(key).or_insert(now)))
     }
 
+    /// Whether anything is observed of a block.
+    pub fn has(&self, block: BlockCidr) -> bool {
+        self.since.range((block, String::new())..).next().is_some_and(|((of, _), _)| *of == block)
+    }
+
     /// Forgets what was observed of blocks that are no more.
     pub fn retain(&mut self, is_there: impl Fn(BlockCidr) -> bool) {
         self.since.retain(|(block, _), _| is_there(*block));

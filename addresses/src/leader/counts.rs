@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use manifold_crds::ipam::pool::{NEXT_HINTS, OPEN_HINTS};
-use manifold_crds::ipam::{Allocation, BlockCidr, BlockState, Mode, NodeUid, Offset};
+use manifold_crds::ipam::{Allocation, BlockCidr, BlockState, Mode, NodeUid};
 
 use super::Showing;
 use super::reserve::{of_pool, open_mask, without_object};
