@@ -2,10 +2,12 @@
 //!
 //! `cluster/` runs the controller and holds what only its leader does; `usage/` says which pods use which network and
 //! keeps that true on the definitions; `admission/` answers the API server's questions about definitions and pods by the
-//! very code that the nodes plan with; `lint/` does the same for files, without a cluster. `node/` runs the node agent.
+//! very code that the nodes plan with; `addresses/` keeps cluster-wide addresses in order;
+//! `lint/` does the same for files, without a cluster. `node/` runs the node agent.
 
 pub mod address_objects;
 pub mod address_report;
+pub mod addresses;
 pub mod admission;
 pub mod closed;
 pub mod cluster;

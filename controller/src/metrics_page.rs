@@ -139,9 +139,11 @@ mod tests {
     #[test]
     fn every_metric_that_the_sources_name_is_in_the_page() {
         let sources = [
+            include_str!("addresses/metrics.rs"),
             include_str!("admission/metrics.rs"),
             include_str!("cluster/metrics.rs"),
             include_str!("events/mod.rs"),
+            include_str!("node/addresses/metrics.rs"),
             include_str!("node/metrics.rs"),
             include_str!("usage/metrics.rs"),
         ];

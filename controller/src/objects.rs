@@ -8,8 +8,10 @@ use std::sync::Arc;
 use kube::Api;
 use kube::Client;
 use kube::api::{ApiResource, DynamicObject};
+use manifold_cni::name::printable;
 use manifold_crds::nad_status::CONFIGURATION;
 use manifold_crds::{Nad, NadRef, NadStatus, keys};
+use serde_json::value::RawValue;
 
 use crate::feed::{Source, Trouble};
 
@@ -41,6 +43,7 @@ pub(crate) fn source(told: impl Fn(Trouble) + Send + Sync + 'static) -> Source {
         resource: keys::PLURAL,
         path: format!("/apis/{}/{}/{}", keys::GROUP, keys::VERSION, keys::PLURAL),
         fields: None,
+        labels: None,
         metadata_only: false,
         told: Arc::new(told),
     }
@@ -69,6 +72,16 @@ pub struct Definition {
 pub struct Malformed {
     pub reference: String,
     pub why: String,
+}
+
+/// The name of an object of which nothing else can be read, so that somebody finds it.
+pub(crate) fn unreadable(raw: &RawValue, why: &serde_json::Error) -> Malformed {
+    let object: serde_json::Value = serde_json::from_str(raw.get()).unwrap_or_default();
+    let text = |key: &str| {
+        let value = object.get("metadata").and_then(|m| m.get(key)).and_then(|v| v.as_str());
+        printable(value.unwrap_or("?"))
+    };
+    Malformed { reference: format!("{}/{}", text("namespace"), text("name")), why: why.to_string() }
 }
 
 impl Definition {

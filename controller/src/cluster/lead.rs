@@ -5,6 +5,7 @@ use std::future::Future;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::addresses;
 use crate::admission;
 use crate::context::{Context, Stop};
 use crate::usage;
@@ -21,12 +22,13 @@ pub(super) struct Lead {
     pub(super) context: Context,
     pub(super) metrics: Metrics,
     pub(super) usage: usage::Metrics,
+    pub(super) addresses: addresses::Metrics,
     pub(super) stop: Stop,
 }
 
 /// Returns when every part has come to its end, after the term or with the process. Dropped, it ends them.
 pub(super) async fn lead(parts: Lead, term: Term) {
-    let Lead { context, metrics, usage, stop } = parts;
+    let Lead { context, metrics, usage, addresses, stop } = parts;
     let _leading = metrics.leading();
     let (client, events) = (context.client.clone(), context.events.clone());
     let mut tasks = JoinSet::new();
@@ -47,6 +49,8 @@ pub(super) async fn lead(parts: Lead, term: Term) {
     }
     let counting = usage::run(context.clone(), usage, term.clone(), stop.clone());
     tasks.spawn(after.clone().then(logged("counting pods", counting)));
+    let addresses = addresses::run(context.clone(), addresses, term.clone(), stop.clone());
+    tasks.spawn(after.clone().then(addresses));
     tasks.spawn(admission::keep_certificate(context.clone(), term.clone(), stop.clone()));
     tasks.spawn(after.then(policies::watch(context, metrics, term, stop)));
     while tasks.join_next().await.is_some() {}

@@ -9,6 +9,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
+use crate::addresses;
 use crate::admission;
 use crate::config::Config;
 use crate::connect;
@@ -31,6 +32,7 @@ pub(crate) struct Counts {
     frame: Metrics,
     reviews: admission::Metrics,
     usage: usage::Metrics,
+    addresses: addresses::Metrics,
     events: events::Metrics,
 }
 
@@ -41,6 +43,7 @@ impl Counts {
             frame: Metrics::register(&mut registry),
             reviews: admission::Metrics::register(&mut registry),
             usage: usage::Metrics::register(&mut registry),
+            addresses: addresses::Metrics::register(&mut registry),
             events: events::Metrics::register(&mut registry),
         };
         (registry, all)
@@ -51,13 +54,14 @@ impl Counts {
         self.frame.every();
         self.reviews.every();
         self.usage.every();
+        self.addresses.every();
         self.events.every();
     }
 }
 
 /// Runs one replica until it is told to stop, or cannot go on.
 pub async fn serve(client: Client, config: Config, replica: &str, stop: Stop) -> anyhow::Result<()> {
-    let (registry, Counts { frame: metrics, reviews, usage, events }) = Counts::new();
+    let (registry, Counts { frame: metrics, reviews, usage, addresses, events }) = Counts::new();
     let events = Events::start(client.clone(), replica, events);
     let context = Context { events: events.clone(), ..Context::new(client.clone(), config)? };
     let config = Arc::clone(&context.config);
@@ -72,7 +76,7 @@ pub async fn serve(client: Client, config: Config, replica: &str, stop: Stop) ->
     let mut admission = tokio::spawn(admission::run(context.clone(), reviews, stop.clone()));
 
     let election = election(client, &config, replica)?;
-    let parts = Lead { context, metrics, usage, stop: stop.clone() };
+    let parts = Lead { context, metrics, usage, addresses, stop: stop.clone() };
     let election = election.run(stop.clone(), |term| lead(parts.clone(), term));
     tokio::pin!(election);
     tokio::select! {

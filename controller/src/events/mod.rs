@@ -45,6 +45,12 @@ pub enum Reason {
     FoldersNotRead,
     NodeUninstalled,
     NodeNotUninstalled,
+    AddressesExhausted,
+    AddressesNearlyExhausted,
+    AddressesAvailable,
+    AddressConflict,
+    AddressesReclaimed,
+    AddressesLost,
 }
 
 /// The object that an event is about.
@@ -54,6 +60,7 @@ pub enum About {
     Pod { namespace: String, name: String, uid: String },
     Crd { name: String, uid: String },
     Node { name: String, uid: String },
+    Pool { name: String, uid: String },
 }
 
 /// One thing to tell.

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
-use manifold_crds::keys;
+use manifold_crds::{ipam, keys};
 
 use super::{About, Reason, Told};
 
@@ -47,7 +47,7 @@ pub(super) fn namespace(about: &About) -> String {
         About::Definition { reference, .. } => reference.namespace.to_string(),
         About::Pod { namespace, .. } => namespace.clone(),
         // Events of objects without a namespace are kept there.
-        About::Crd { .. } | About::Node { .. } => "default".to_owned(),
+        About::Crd { .. } | About::Node { .. } | About::Pool { .. } => "default".to_owned(),
     }
 }
 
@@ -58,6 +58,7 @@ fn regarding(about: &About) -> ObjectReference {
         }
         About::Pod { name, uid, .. } => ("v1", "Pod", name.clone(), uid),
         About::Node { name, uid } => ("v1", "Node", name.clone(), uid),
+        About::Pool { name, uid } => (ipam::API_VERSION, ipam::pool::KIND, name.clone(), uid),
         About::Crd { name, uid } => {
             ("apiextensions.k8s.io/v1", "CustomResourceDefinition", name.clone(), uid)
         }
@@ -66,7 +67,7 @@ fn regarding(about: &About) -> ObjectReference {
         api_version: Some(version.to_owned()),
         kind: Some(kind.to_owned()),
         name: Some(name),
-        namespace: (!matches!(about, About::Crd { .. } | About::Node { .. })).then(|| namespace(about)),
+        namespace: matches!(about, About::Definition { .. } | About::Pod { .. }).then(|| namespace(about)),
         uid: Some(uid.clone()),
         ..ObjectReference::default()
     }
@@ -86,6 +87,12 @@ fn action(reason: Reason) -> &'static str {
         Reason::NetworkStatusNotPublished => "Published",
         Reason::FoldersNotRead => "Compared",
         Reason::NodeUninstalled | Reason::NodeNotUninstalled => "Uninstalled",
+        Reason::AddressesExhausted
+        | Reason::AddressesNearlyExhausted
+        | Reason::AddressesAvailable
+        | Reason::AddressConflict => "Counted",
+        Reason::AddressesReclaimed => "Reclaimed",
+        Reason::AddressesLost => "Missed",
     }
 }
 

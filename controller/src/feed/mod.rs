@@ -51,6 +51,8 @@ pub(crate) struct Source {
     pub(crate) resource: &'static str,
     pub(crate) path: String,
     pub(crate) fields: Option<&'static str>,
+    /// A label selector.
+    pub(crate) labels: Option<String>,
     pub(crate) metadata_only: bool,
     /// Who counts it.
     pub(crate) told: Arc<dyn Fn(Trouble) + Send + Sync>,

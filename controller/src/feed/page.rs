@@ -48,6 +48,7 @@ impl Page {
             limit: Some(limit),
             continue_token: more,
             field_selector: source.fields.map(str::to_owned),
+            label_selector: source.labels.clone(),
             ..ListParams::default()
         };
         let request = Request::new(&*source.path);

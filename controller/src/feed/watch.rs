@@ -88,6 +88,7 @@ impl<T> Feed<T> {
     async fn ask_watch(&mut self, version: &str) -> Result<Lines, (u16, String)> {
         let mut params = WatchParams::default().timeout(WATCH_SECONDS);
         params.field_selector = self.source.fields.map(str::to_owned);
+        params.label_selector.clone_from(&self.source.labels);
         let request = Request::new(&*self.source.path);
         let request = match self.source.metadata_only {
             true => request.watch_metadata(&params, version),

@@ -2,9 +2,10 @@
 //!
 //! It installs what the container runtime runs and keeps it so (`keep.rs`: executables, the mirrored default network, the
 //! configuration), gives the shim its credentials (`credentials.rs`), publishes the statuses that the shim could not
-//! (`statuses.rs`), and tells of what the shim did (`outcomes.rs`). No pod needs it to start or stop: what it has put on
+//! (`statuses.rs`), tells of what the shim did (`outcomes.rs`), and keeps the node's addresses in order (`addresses/`). No pod needs it to start or stop: what it has put on
 //! the node stays when it ends, and works without it.
 
+pub mod addresses;
 pub mod built_in;
 pub mod config;
 pub mod conflist;

@@ -116,7 +116,14 @@ impl Nodes {
 
 fn source() -> Source {
     let path = "/api/v1/nodes".to_owned();
-    Source { resource: "nodes", path, fields: None, metadata_only: false, told: Arc::new(|_| {}) }
+    Source {
+        resource: "nodes",
+        path,
+        fields: None,
+        labels: None,
+        metadata_only: false,
+        told: Arc::new(|_| {}),
+    }
 }
 
 /// Of a Node, which lists its images too, two facts are kept.

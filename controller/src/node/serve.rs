@@ -19,7 +19,7 @@ use super::nodes::Nodes;
 use super::outcomes::Outcomes;
 use super::rounds::{Missing, News, Rounds};
 use super::statuses::Statuses;
-use super::{node_object, watch as folders};
+use super::{addresses, node_object, watch as folders};
 use crate::config::DefaultSource;
 use crate::connect;
 use crate::context::Stop;
@@ -33,6 +33,7 @@ const FLUSH: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Counts {
     role: Metrics,
+    addresses: addresses::metrics::Metrics,
     events: events::Metrics,
 }
 
@@ -40,13 +41,15 @@ impl Counts {
     pub(crate) fn new() -> (Registry, Self) {
         let mut registry = Registry::default();
         let role = Metrics::register(&mut registry);
+        let addresses = addresses::metrics::Metrics::register(&mut registry);
         let events = events::Metrics::register(&mut registry);
-        (registry, Self { role, events })
+        (registry, Self { role, addresses, events })
     }
 
     /// Begins every series that there can be: for the reference.
     pub(crate) fn every(&self) {
         self.role.every();
+        self.addresses.every();
         self.events.every();
     }
 }
@@ -54,7 +57,7 @@ impl Counts {
 /// Runs until it is told to stop.
 pub async fn serve(base: kube::Config, config: Config, mut stop: Stop) -> anyhow::Result<()> {
     let client = connect::of(base.clone())?;
-    let (registry, Counts { role: metrics, events: told }) = Counts::new();
+    let (registry, Counts { role: metrics, addresses: address_metrics, events: told }) = Counts::new();
     let replica = std::env::var("NODE_NAME").map_or_else(|_| connect::host_name(), Ok)?;
     let events = Events::start(client.clone(), &replica, told);
 
@@ -112,6 +115,14 @@ pub async fn serve(base: kube::Config, config: Config, mut stop: Stop) -> anyhow
         };
         tokio::spawn(nodes.run(client.clone(), stop.clone()));
     }
+    let parts = addresses::Parts {
+        state_dir: host.state(),
+        identity: identity.clone(),
+        seen: seen.clone(),
+        metrics: address_metrics,
+        events: events.clone(),
+    };
+    addresses::start(parts, client.clone(), stop.clone())?;
     tokio::spawn(node_object::follow(client.clone(), identity.clone(), tell_node, stop.clone()));
     let (namespace, name) = (config.namespace.clone(), config.default_network.name.clone());
     let (until, following) = (stop.clone(), client.clone());

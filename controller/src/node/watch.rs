@@ -22,6 +22,14 @@ const BLIND: Duration = Duration::from_secs(2);
 
 /// Calls `wake` from a thread of its own for as long as the process runs. `wake` says whether to go on.
 pub fn folders(paths: Vec<PathBuf>, wake: impl Fn() -> bool + Send + 'static) -> anyhow::Result<()> {
+    folders_of(move || paths.clone(), wake)
+}
+
+/// The same of folders that are other ones from time to time.
+pub fn folders_of(
+    paths: impl Fn() -> Vec<PathBuf> + Send + 'static,
+    wake: impl Fn() -> bool + Send + 'static,
+) -> anyhow::Result<()> {
     let make = || Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK);
     folders_by(make, BLIND, paths, wake)
 }
@@ -29,18 +37,18 @@ pub fn folders(paths: Vec<PathBuf>, wake: impl Fn() -> bool + Send + 'static) ->
 fn folders_by(
     mut make: impl FnMut() -> nix::Result<Inotify> + Send + 'static,
     blind: Duration,
-    paths: Vec<PathBuf>,
+    paths: impl Fn() -> Vec<PathBuf> + Send + 'static,
     wake: impl Fn() -> bool + Send + 'static,
 ) -> anyhow::Result<()> {
     let watch = move || {
         let (mut inotify, mut told) = (None, false);
         loop {
             if inotify.is_none() {
-                inotify = make().inspect_err(|why| warn_once(*why, &paths, &mut told)).ok();
+                inotify = make().inspect_err(|why| warn_once(*why, &paths(), &mut told)).ok();
             }
             match &inotify {
                 Some(inotify) => {
-                    look_at(inotify, &paths);
+                    look_at(inotify, &paths());
                     wait(inotify);
                 }
                 None => sleep(blind),
@@ -107,8 +115,8 @@ mod tests {
             left -= 1;
             if left >= 0 { Err(Errno::EMFILE) } else { Inotify::init(InitFlags::IN_NONBLOCK) }
         };
-        let begin = Instant::now();
-        folders_by(make, Duration::from_millis(1), vec![dir.path().to_owned()], move || say.send(()).is_ok())
+        let (begin, path) = (Instant::now(), dir.path().to_owned());
+        folders_by(make, Duration::from_millis(1), move || vec![path.clone()], move || say.send(()).is_ok())
             .unwrap();
         for _ in 0..2 {
             woken.recv_timeout(SLOW / 2).unwrap();

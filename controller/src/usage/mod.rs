@@ -23,5 +23,7 @@ mod worker;
 pub use decide::Reason;
 pub use metrics::Metrics;
 pub use missing::Patience;
+pub(crate) use pod::Uid;
 pub use queue::Limits;
+pub(crate) use worker::PODS_THAT_COUNT;
 pub use worker::{Pace, run, run_at};

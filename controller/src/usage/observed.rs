@@ -4,8 +4,7 @@ use kube::core::DynamicObject;
 use manifold_crds::Nad;
 use serde_json::value::RawValue;
 
-use crate::objects::{Definition, Malformed};
-use crate::usage::pod::unreadable;
+use crate::objects::{Definition, Malformed, unreadable};
 
 /// A definition as it was read, or as much of it as could be.
 #[derive(Clone, Debug)]

@@ -7,20 +7,20 @@ use manifold_crds::{Namespace, PodName};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::objects::Malformed;
+use crate::objects::{Malformed, unreadable};
 
 /// The UID that the API server gave a pod, as the number that it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Uid(u128);
+pub(crate) struct Uid(u128);
 
 impl Uid {
     #[cfg(test)]
-    pub(super) fn new(number: u128) -> Self {
+    pub(crate) fn new(number: u128) -> Self {
         Self(number)
     }
 
     /// Five groups of small hexadecimal digits and nothing else, so that it prints as it was read.
-    pub(super) fn parse(raw: &str) -> Option<Self> {
+    pub(crate) fn parse(raw: &str) -> Option<Self> {
         let digits: String = raw.split('-').collect();
         let number = u128::from_str_radix(&digits, 16).ok().map(Self)?;
         (number.to_string() == raw).then_some(number)
@@ -109,16 +109,6 @@ impl PodFacts {
             is_terminating: metadata.deletion_timestamp.is_some(),
         })
     }
-}
-
-/// The name of an object of which nothing else can be read, so that somebody finds it.
-pub(super) fn unreadable(raw: &RawValue, why: &serde_json::Error) -> Malformed {
-    let object: serde_json::Value = serde_json::from_str(raw.get()).unwrap_or_default();
-    let text = |key: &str| {
-        let value = object.get("metadata").and_then(|m| m.get(key)).and_then(|v| v.as_str());
-        manifold_cni::name::printable(value.unwrap_or("?"))
-    };
-    Malformed { reference: format!("{}/{}", text("namespace"), text("name")), why: why.to_string() }
 }
 
 #[cfg(test)]

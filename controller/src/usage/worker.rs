@@ -28,7 +28,8 @@ use crate::usage::queue::{Ended, Limits, Queue};
 use crate::usage::uses::uses;
 
 /// Pods that count: on the pod network, and not ended.
-const PODS_THAT_COUNT: &str = "spec.hostNetwork=false,status.phase!=Succeeded,status.phase!=Failed";
+pub(crate) const PODS_THAT_COUNT: &str =
+    "spec.hostNetwork=false,status.phase!=Succeeded,status.phase!=Failed";
 /// Events taken at once, before anything is decided.
 const BATCH: usize = 256;
 /// The default network's count is told ever less often, up to this many times the usual pause, one time more for each of these
@@ -89,6 +90,7 @@ fn pods(context: &Context, metrics: &Metrics) -> impl Stream<Item = Event<Seen>>
         resource: "pods",
         path: "/api/v1/pods".to_owned(),
         fields: Some(PODS_THAT_COUNT),
+        labels: None,
         metadata_only: true,
         told: Arc::new(move |trouble| metrics.trouble(Resource::Pods, trouble)),
     };
