@@ -143,7 +143,7 @@ fn what_means_the_same_in_another_form_is_no_file_of_ours() {
     let owner = format!("domain default node u-1 store {}", "0".repeat(32));
     let [first, second] =
         ["10.1.7.16", "10.1.7.32"].map(|b| format!("block {b} whole closing=0000 withheld=0000"));
-    let sealed = |lines: &[String]| crate::file::seal("holdings", lines);
+    let sealed = |lines: &[String]| file::seal("holdings", lines);
     let read = |lines: &[String]| Holdings::decode(&sealed(lines)).map(|_| ());
     assert_eq!(read(&[owner.clone(), first.clone(), second.clone()]), Ok(()));
     assert_eq!(read(&[owner.clone(), second, first.clone()]), Err(Damage::Line(3)));

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{ListParams, PartialObjectMeta};
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, Client, ResourceExt};
 use manifold_cni::{RawObject, Version};
 use manifold_crds::ipam::{BlockSpec, Domain};
 use manifold_crds::{keys, status};

@@ -4,7 +4,7 @@
 use manifold_plan::{Definitions, Policy};
 
 use super::review::{Question, answer};
-use super::{Subject, definition, pod, workload};
+use super::{Subject, definition, pod, pool, workload};
 use crate::config::Config;
 
 /// The bytes that the webhook answers with.
@@ -22,6 +22,7 @@ pub fn review(
     let verdict = match subject {
         Subject::Definition => definition::review(&question, config, policy),
         Subject::Workload => workload::review(&question),
+        Subject::Pool => pool::review_alone(&question),
         Subject::Pod => pod::review_by(&question, policy, config.admission.missing_network, found),
     };
     Ok(answer(&question.uid, &verdict))

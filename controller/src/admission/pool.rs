@@ -57,16 +57,29 @@ fn unreadable(error: &serde_json::Error) -> Verdict {
     ))
 }
 
+/// The verdict on the pool alone, without what the cluster has.
+pub(super) fn review_alone(question: &Question) -> Verdict {
+    match question.object::<Sent>() {
+        Err(error) => unreadable(&error),
+        Ok(Some(new)) => read_pool(&new).err().unwrap_or_else(Verdict::allow),
+        Ok(None) => Verdict::allow(),
+    }
+}
+
+fn read_pool(new: &Sent) -> Result<Pool, Verdict> {
+    Pool::read(&new.spec).map_err(|problem| {
+        Verdict::refuse(format!(
+            "AddressPool `{}`: {}, at `spec.{}`",
+            new.metadata.name, problem.sentence, problem.field
+        ))
+    })
+}
+
 async fn written(new: &Sent, old: Option<&Sent>, client: &Client) -> Verdict {
     let name = &new.metadata.name;
-    let pool = match Pool::read(&new.spec) {
+    let pool = match read_pool(new) {
         Ok(pool) => pool,
-        Err(problem) => {
-            return Verdict::refuse(format!(
-                "AddressPool `{name}`: {}, at `spec.{}`",
-                problem.sentence, problem.field
-            ));
-        }
+        Err(refused) => return refused,
     };
     let mut warnings = Vec::new();
     if let Some(old) = old
