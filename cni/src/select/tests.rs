@@ -39,10 +39,7 @@ fn a_broken_file_of_somebody_else_is_told_and_passed_over() {
     let picked = select_by_name(&some, "n").expect("one of that name");
     assert_eq!(picked.file, "20.conflist");
     let notes: Vec<String> = picked.notes.iter().map(Note::to_string).collect();
-    assert_eq!(
-        notes[0],
-        "file `00.conflist` was skipped: EOF while parsing an object (line 1, column 1)"
-    );
+    assert_eq!(notes[0], "file `00.conflist` was skipped: EOF while parsing an object (line 1, column 1)");
     assert!(notes[1].contains("`10.conflist`") && notes[1].contains("/plugins"), "{}", notes[1]);
 }
 
