@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
+use nix::unistd::Pid;
 use serde_json::{Map, Value, json};
 
 use super::networks::Topology;
-use super::tracer::{self, Fault, Traced};
+use super::tracer::{self, Fault, Leash, Traced};
 use crate::child;
 use crate::janitor;
 use crate::leaks::{Glance, Oracle, Snapshot};
@@ -26,7 +27,7 @@ const NETWORKS: &str = "k8s.v1.cni.cncf.io/networks";
 /// The name of a bed's configuration list.
 pub const NETWORK: &str = "manifold";
 /// A call that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(100);
 /// How long the kernel may take to remove links and namespaces on a busy machine.
 const SETTLE: Duration = Duration::from_secs(20);
 
@@ -248,8 +249,10 @@ impl Bed {
         }
         let begin = Instant::now();
         let (code, signal, timed_out, traced) = if how.fault == Fault::None {
-            let status = command.status().context("cannot run the executable")?;
-            (status.code(), status.signal(), false, None)
+            let mut child = command.spawn().context("cannot run the executable")?;
+            let leash = Leash::new(Pid::from_raw(i32::try_from(child.id()).context("a pid")?), PATIENCE);
+            let status = child.wait().context("cannot wait for the executable")?;
+            (status.code(), status.signal(), leash.is_torn(), None)
         } else {
             let traced = tracer::run(&mut command, how.fault, PATIENCE)?;
             (traced.code, traced.signal, traced.timed_out, Some(traced))

@@ -4,6 +4,7 @@
 //! The numbers of system calls are those of x86-64, the only architecture on which tests run.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::process::Command;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -44,35 +45,83 @@ pub struct Traced {
     pub timed_out: bool,
 }
 
-/// Runs the command to its end. The calling thread must have no other children meanwhile.
+/// Runs the command to its end, and no longer than `patience`. What it started lives on, as it would without a tracer.
+///
+/// By a thread of its own: when a tracer ends, the kernel lets all go that it traced, threads too, whatever they do this instant.
 pub fn run(command: &mut Command, fault: Fault, patience: Duration) -> anyhow::Result<Traced> {
+    let traced = thread::scope(|scope| scope.spawn(|| trace(command, fault, patience)).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    wake_all_of_this_mount_namespace();
+    traced
+}
+
+fn trace(command: &mut Command, fault: Fault, patience: Duration) -> anyhow::Result<Traced> {
     child::be_traced(command);
     let child = command.spawn().context("cannot start the program to be traced")?;
     let main = Pid::from_raw(i32::try_from(child.id()).context("a pid")?);
+    let leash = Leash::new(main, patience);
     // It stops by itself when it has been executed.
     waitpid(main, Some(WaitPidFlag::__WALL)).context("the traced program did not start")?;
     let follow = Options::PTRACE_O_TRACESYSGOOD
         | Options::PTRACE_O_TRACECLONE
         | Options::PTRACE_O_TRACEFORK
         | Options::PTRACE_O_TRACEVFORK
-        | Options::PTRACE_O_TRACEEXEC
-        | Options::PTRACE_O_EXITKILL;
-    ptrace::setoptions(main, follow).context("the program cannot be traced")?;
-    let (leash, over) = mpsc::channel::<()>();
-    let watchdog = thread::spawn(move || {
-        let late = over.recv_timeout(patience) == Err(RecvTimeoutError::Timeout);
-        if late {
-            // It may have ended this instant.
-            let _ = kill(main, Signal::SIGKILL);
-        }
-        late
-    });
-    let traced =
+        | Options::PTRACE_O_TRACEEXEC;
+    let traced = ptrace::setoptions(main, follow).context("the program cannot be traced").and_then(|()| {
         Tracer { main, fault, done: false, pending: None, others: BTreeSet::new(), result: Traced::new() }
-            .follow();
-    drop(leash);
-    let timed_out = watchdog.join().unwrap_or_default();
+            .follow()
+    });
+    if traced.is_err() {
+        let _ = kill(main, Signal::SIGKILL);
+    }
+    let timed_out = leash.is_torn();
     traced.map(|traced| Traced { timed_out, ..traced })
+}
+
+/// Kills a program that takes too long.
+pub(super) struct Leash {
+    hold: mpsc::Sender<()>,
+    watchdog: thread::JoinHandle<bool>,
+}
+
+impl Leash {
+    pub(super) fn new(pid: Pid, patience: Duration) -> Self {
+        let (hold, over) = mpsc::channel::<()>();
+        let watchdog = thread::spawn(move || {
+            let late = over.recv_timeout(patience) == Err(RecvTimeoutError::Timeout);
+            if late {
+                // It may have ended this instant.
+                let _ = kill(pid, Signal::SIGKILL);
+            }
+            late
+        });
+        Self { hold, watchdog }
+    }
+
+    /// The program has ended: whether it had to be killed.
+    pub(super) fn is_torn(self) -> bool {
+        drop(self.hold);
+        self.watchdog.join().unwrap_or_default()
+    }
+}
+
+/// What is traced from its first instant begins with a SIGSTOP, which stops it when nobody traces it any more. A bed has a
+/// mount namespace of its own, in which there is nothing but what its calls started.
+fn wake_all_of_this_mount_namespace() {
+    let Ok(ours) = fs::read_link("/proc/thread-self/ns/mnt") else { return };
+    if fs::read_link("/proc/self/ns/mnt").is_ok_and(|of_the_machine| of_the_machine == ours) {
+        return;
+    }
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    for process in processes {
+        let pid = process.file_name().to_str().and_then(|name| name.parse().ok());
+        // One that has ended since has no such link.
+        if let Some(pid) = pid
+            && fs::read_link(process.path().join("ns/mnt")).is_ok_and(|namespace| namespace == ours)
+        {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGCONT);
+        }
+    }
 }
 
 impl Traced {
@@ -106,7 +155,6 @@ impl Tracer {
             };
             self.take(status)?;
             if self.has_ended() {
-                self.let_others_go()?;
                 break;
             }
         }
@@ -207,49 +255,6 @@ impl Tracer {
             registers.rax = (-i64::from(errno as i32)) as u64;
             let _ = ptrace::setregs(pid, registers);
         }
-    }
-
-    /// What the program left behind lives on without us, as it would without a tracer.
-    fn let_others_go(&mut self) -> anyhow::Result<()> {
-        for pid in &self.others {
-            // What cannot be stopped has ended.
-            let _ = kill(*pid, Signal::SIGSTOP);
-        }
-        // One by one: the calling thread may have other children, which this is not about.
-        while let Some(pid) = self.others.pop_first() {
-            self.let_go(pid)?;
-        }
-        // One whose parent was killed while it started it was never told of.
-        let any = Pid::from_raw(-1);
-        let at_once = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD | WaitPidFlag::WNOHANG;
-        while let Ok(status) = waitpid(any, Some(at_once)) {
-            let Some(pid) = status.pid() else { break };
-            let _ = ptrace::detach(pid, None);
-            let _ = kill(pid, Signal::SIGCONT);
-        }
-        Ok(())
-    }
-
-    fn let_go(&mut self, pid: Pid) -> anyhow::Result<()> {
-        let status = match waitpid(pid, Some(WaitPidFlag::__WALL)) {
-            Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(Errno::ECHILD) => return Ok(()),
-            Ok(status) => status,
-            Err(Errno::EINTR) => return self.let_go(pid),
-            Err(error) => bail!("cannot wait for what the traced program left: {error}"),
-        };
-        if let WaitStatus::PtraceEvent(_, _, libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK) = status
-            && let Ok(started) = ptrace::getevent(pid)
-        {
-            self.others.insert(Pid::from_raw(i32::try_from(started).context("a pid")?));
-        }
-        let signal = match status {
-            WaitStatus::Stopped(_, signal) if signal != Signal::SIGSTOP => Some(signal),
-            _ => None,
-        };
-        let _ = ptrace::detach(pid, signal);
-        // The SIGSTOP may be on its way still.
-        let _ = kill(pid, Signal::SIGCONT);
-        Ok(())
     }
 }
 
