@@ -34,6 +34,10 @@ pub(super) fn lease(
     plan: &Plan,
     source: Option<&mut (dyn Source + 'static)>,
 ) -> Result<(), CniError> {
+    // Most pods have none, and pay nothing for it.
+    if !entry.attachments.iter().any(|recorded| recorded.plugins.iter().any(is_ours)) {
+        return Ok(());
+    }
     let mut claims = source.and_then(|source| source.claims());
     let deadline = shim.add_deadline().min(Instant::now() + Limits::API);
     let store = Store::of(&shim.config.state_dir);
