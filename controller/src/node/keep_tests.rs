@@ -164,7 +164,7 @@ fn a_rival_is_met_with_a_rhythm_that_slows_down() {
         let _ = fs::remove_file(node.conf(NAME));
         let round = node.round();
         if round.did.is_empty() {
-            assert!(round.again.is_some() && round.missing[0].contains("keeps changing"), "{round:?}");
+            assert!(round.again.is_some() && round.missing[0].contains("keeps undoing"), "{round:?}");
         } else {
             restored.push(second);
         }
