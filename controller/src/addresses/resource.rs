@@ -51,11 +51,19 @@ pub(crate) fn source(
     Source { resource, path, fields: None, labels: None, metadata_only: false, told: Arc::new(told) }
 }
 
-/// Whether the API server knows a resource. A question that is not answered says no.
+/// Whether the API server knows a resource. A question that is not answered says no. A version that is not there is not asked
+/// about: that would be refused again and again, and be counted as an error by whoever watches the API server.
 pub(crate) async fn is_served(client: &Client, resource: &ApiResource) -> bool {
-    let asked = client.list_api_group_resources(&resource.api_version);
-    let answer = tokio::time::timeout(ANSWER, asked).await;
-    matches!(answer, Ok(Ok(served)) if served.resources.iter().any(|one| one.name == resource.plural))
+    let asked = async {
+        let groups = client.list_api_groups().await?.groups;
+        let mut versions = groups.iter().flat_map(|group| &group.versions);
+        if !versions.any(|version| version.group_version == resource.api_version) {
+            return Ok(false);
+        }
+        let served = client.list_api_group_resources(&resource.api_version).await?;
+        Ok::<_, kube::Error>(served.resources.iter().any(|one| one.name == resource.plural))
+    };
+    matches!(tokio::time::timeout(ANSWER, asked).await, Ok(Ok(true)))
 }
 
 /// Of the cluster.
