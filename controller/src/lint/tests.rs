@@ -146,7 +146,10 @@ fn what_makes_pods_is_checked_as_they_are() {
 
 #[test]
 fn a_definition_that_stands_there_twice_is_told() {
-    check(&format!("{NETWORK}{NETWORK}"), &["warning: NetworkAttachmentDefinition default/left: … duplicate definition"]);
+    check(
+        &format!("{NETWORK}{NETWORK}"),
+        &["warning: NetworkAttachmentDefinition default/left: … duplicate definition"],
+    );
 }
 
 proptest::proptest! {
