@@ -32,7 +32,7 @@ pub enum StoreError {
     },
     /// Nobody told who this node is.
     #[error(
-        "`{}` does not tell who this node is ({why}); the node role writes it, so see that it runs on this node",
+        "`{}` does not tell who this node is ({why}); the node agent writes it, so check that it runs on this node",
         path.display()
     )]
     NoIdentity {

@@ -15,7 +15,6 @@ use crate::pool::Pool;
 
 /// What to do with a block so that a claim has an address of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "made once for each request and taken apart at once")]
 pub enum Keep {
     /// Send this; if it is applied, the claim has this address.
     Send(Write, Offset),

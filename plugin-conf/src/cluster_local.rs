@@ -158,7 +158,7 @@ fn alone(config: &RawObject, section: &RawObject) -> Result<(), Problem> {
     let is_given =
         |key: &&&str| section.get(key).is_some_and(|raw| !matches!(raw.get(), "null" | "\"\"" | "[]"));
     if let Some(key) = ["ranges", "subnet", "exclude", "domain"].iter().find(is_given) {
-        let why = format!("`{key}` stands beside `pools`, and a pool has its own; keep one of the two");
+        let why = format!("`{key}` is beside `pools`, and a pool has its own; keep one of the two");
         return Err(Problem::new(format!("/ipam{}", step(key)), why));
     }
     let runtime = crate::runtime::config(config)?;

@@ -125,7 +125,7 @@ fn an_address_has_its_holder_and_its_pod() {
     assert_eq!(told(&shared, "10.1.0.19"), "10.1.0.19 (domain default): IPAMClaim shop/vm\n");
     assert!(told(&shared, "10.1.0.20").contains("pod shop/old"));
     assert!(told(&shared, "10.1.0.25").contains("pod shop/stray"));
-    assert!(told(&shared, "10.1.0.22").contains("free, and held by nobody"));
+    assert!(told(&shared, "10.1.0.22").contains("free, and held by no node"));
     assert!(told(&held, "10.1.0.40").contains("held by node a"));
 }
 

@@ -53,7 +53,7 @@ pub(super) fn holder(spec: &BlockSpec, ip: IpAddr) -> Option<Holder> {
 
 pub(super) fn told(ip: IpAddr, domain: &Domain, holder: Option<&Holder>, shown: &[Shown]) -> String {
     let whose = match holder {
-        None => "free, and held by nobody".to_owned(),
+        None => "free, and held by no node".to_owned(),
         Some(Holder::Claim(claim)) => format!("IPAMClaim {claim}"),
         Some(Holder::Pod(pod)) => format!("pod {pod}, kept for it by the controller"),
         Some(Holder::Node(node)) => match shown.iter().find(|shown| shown.ip == ip) {

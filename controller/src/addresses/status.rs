@@ -88,7 +88,7 @@ fn verdicts(pool: &PoolObject, known: &Known) -> Vec<Verdict> {
             "RecallNotAnswered",
             "RecallsAnswered",
             format!(
-                "blocks were asked back from nodes that do not answer: {}; see whether Manifold's node role runs there",
+                "blocks were asked back from nodes that do not answer: {}; check whether the node agent runs there",
                 list(&known.silent)
             ),
         ),
@@ -146,7 +146,7 @@ fn idle(known: &Known) -> String {
     let nodes = known.idle.iter().take(3).map(|(node, count)| format!("{node} ({count})"));
     let nodes = nodes.collect::<Vec<_>>().join(", ");
     match known.counts.idle {
-        0 => "none lies idle on a node".to_owned(),
+        0 => "none is idle on a node".to_owned(),
         idle => format!("{idle} lie idle on nodes, most on {nodes}"),
     }
 }

@@ -146,7 +146,7 @@ pub(crate) fn overlaps(name: &str, pool: &Pool, others: &[StoredPool]) -> Vec<St
     let named = overlapping((name, pool), read.iter().map(|(name, pool)| (*name, pool)));
     let warning = |other: &str| {
         format!(
-            "AddressPool `{name}` overlaps `{other}` with another prefix length or gateway, so what a pod is told of its network depends \
+            "AddressPool `{name}` overlaps `{other}` with another prefix length or gateway, so what a pod receives depends \
              on the pool that gave its address; use one subnet and gateway for both, or another `domain` if they are on different wires"
         )
     };

@@ -56,6 +56,7 @@ const VERBS: [Verb; 4] = [Verb::Add, Verb::Del, Verb::Check, Verb::Gc];
 const LONG_AFTER_SECONDS: u64 = 4000;
 
 /// Every call with every errno, in an order that soon has been everywhere; then all of them again.
+#[expect(clippy::indexing_slicing, reason = "the remainder of a division by the length")]
 pub fn sweep(executable: &Path, seed: u64, threads: u64, budget: Budget) -> Figures {
     workers::play(executable, seed, threads, budget, &Topology::ALL, |stage, number, _, figures| {
         let verb = VERBS[number as usize % VERBS.len()];

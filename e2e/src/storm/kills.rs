@@ -41,6 +41,7 @@ impl Victim {
 }
 
 /// Each system call of each verb is killed once, in an order that soon has been everywhere; then all of them again.
+#[expect(clippy::indexing_slicing, reason = "the remainder of a division by the length")]
 pub fn sweep(executable: &Path, seed: u64, threads: u64, budget: Budget) -> Figures {
     workers::play(executable, seed, threads, budget, &Topology::ALL, |stage, number, chance, figures| {
         let victim = Victim::ALL[number as usize % Victim::ALL.len()];

@@ -169,7 +169,7 @@ impl Tracer {
         match status {
             WaitStatus::Exited(pid, code) if pid == self.main => self.result.code = Some(code),
             WaitStatus::Signaled(pid, signal, _) if pid == self.main => {
-                self.result.signal = Some(signal as i32)
+                self.result.signal = Some(signal as i32);
             }
             WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..) => drop(self.others.remove(&pid)),
             WaitStatus::PtraceSyscall(pid) => self.at_call(pid)?,

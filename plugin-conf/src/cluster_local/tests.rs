@@ -89,7 +89,7 @@ fn pools_come_by_name_one_address_of_each_and_never_beside_ranges() {
         (r#""exclude":["10.1.0.5"]"#, "/ipam/exclude"),
         (r#""domain":"other""#, "/ipam/domain"),
     ] {
-        refused(&format!(r#""pools":["storage"],{beside}"#), pointer, "stands beside `pools`");
+        refused(&format!(r#""pools":["storage"],{beside}"#), pointer, "is beside `pools`");
     }
     refused(r#""pools":[]"#, "/ipam/pools", "is empty");
     refused(r#""pools":"storage""#, "/ipam/pools", "takes a list");

@@ -97,7 +97,7 @@ impl Metrics {
         );
         registry.register(
             "manifold_node_address_claims",
-            "What the node role did with blocks of addresses",
+            "What the node agent did with blocks of addresses",
             new.claims.clone(),
         );
         registry.register("manifold_node_address_claim_seconds", "How long that took", new.seconds.clone());

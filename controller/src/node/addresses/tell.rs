@@ -19,7 +19,7 @@ pub(super) async fn conflicts(parts: &Parts, folder: &DomainFolder, block: Block
             !one.kept && BlockCidr::of(one.ip) == block && mask & BlockCidr::offset_of(one.ip).bit() != 0;
         let Some(lease) = one.lease.filter(|_| is_meant) else { continue };
         let sentence = format!(
-            "address `{}` of interface `{}` was given to somebody else too, because this Node or its block was deleted while the pod lived; delete the pod, and it gets another one",
+            "address `{}` of interface `{}` was given to another owner too, because this Node or its block was deleted while the pod lived; delete the pod, and it gets another one",
             one.ip, lease.interface
         );
         tracing::warn!(container = %lease.container, "{sentence}");

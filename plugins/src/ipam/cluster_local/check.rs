@@ -10,7 +10,7 @@ use manifold_plugin_conf::ClusterLocalConf;
 use super::sources::Sources;
 use super::{is_of, told};
 
-const REMEDY: &str = "create the pod anew";
+const REMEDY: &str = "create the pod again";
 
 pub(super) fn check(store: &Store, input: &Input, at: &Attachment) -> Result<(), CniError> {
     let (network, id) = (&input.name, at.id());
@@ -38,7 +38,7 @@ pub(super) fn check(store: &Store, input: &Input, at: &Attachment) -> Result<(),
             Some(lease) => {
                 format!("interface `{}` of container `{}` has it", lease.interface, lease.container)
             }
-            None => "nobody has it".to_owned(),
+            None => "it belongs to no one".to_owned(),
         };
         let msg = format!("network `{network}`: the lease of `{lost}` for {who} is gone and {now}; {REMEDY}");
         return Err(CniError::check(msg));

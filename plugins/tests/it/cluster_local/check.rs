@@ -30,7 +30,7 @@ fn check_fails_without_the_lease_with_anothers_and_with_another_address() {
     std::fs::write(node.domain().path().join("10.1.7.15"), &lease).unwrap();
     check().failed(101, "container `b` has it");
     std::fs::remove_file(&path).unwrap();
-    check().failed(101, "nobody has it");
+    check().failed(101, "it belongs to no one");
     // Ours, as ADD answered, and one more.
     std::fs::write(&path, &lease).unwrap();
     check().failed(101, "`10.1.7.15`");
