@@ -7,8 +7,8 @@ use crate::{THREADS, manifold, rounds, seed};
 // Shows part of: T-4
 #[test]
 fn whatever_the_system_refuses_the_answer_is_right_and_nothing_is_forgotten() {
-    let figures = errnos::sweep(&manifold(), seed(), THREADS, rounds(200));
-    figures.must_be_clean(200);
+    let figures = errnos::sweep(&manifold(), seed(), THREADS, rounds(24));
+    figures.must_be_clean(24);
 }
 
 /// Returning from a pod's namespace was refused once, and the call ended by SIGABRT, without an answer and without an undo.
