@@ -64,7 +64,7 @@ fn a_broken_definition_gives_code_1_and_its_place_in_both_formats() {
     let human = lint(&["-"], BAD);
     assert_eq!(code(&human), 1);
     let expected = "-:11:37: error: NetworkAttachmentDefinition shop/left: plugin `macvlan`: `mode`: `bridg` is not a macvlan mode, \
-                    at `/plugins/0/mode` of `config`\n    fix: give `bridge`, `private`, `vepa` or `passthru`\n1 error, 0 warnings \
+                    at `/plugins/0/mode` of `config`\n    fix: use `bridge`, `private`, `vepa` or `passthru`\n1 error, 0 warnings \
                     in 1 file: 1 definition, 0 pods; 0 other objects skipped\n";
     assert_eq!(stdout(&human), expected);
     assert!(human.stderr.is_empty(), "{human:?}");
@@ -158,10 +158,19 @@ fn the_configuration_decides_what_pods_may_use() {
     assert_eq!((allowed, json["pods"].as_u64()), (0, Some(1)), "{json}");
 }
 
+/// They may use host-local under a type that joins the nodes, as many who come from Multus do. Nothing else is told of them.
+#[track_caller]
+fn passes_but_for_doubled_addresses(folder: &str) {
+    let output = lint(&[&path(folder)], "");
+    let told = stdout(&output);
+    assert_eq!(code(&output), 0, "{told}");
+    let mut warnings = told.lines().filter(|line| line.contains(": warning: "));
+    assert!(warnings.all(|line| line.contains("host-local counts on each node for itself")), "{told}");
+}
+
 #[test]
 fn the_examples_pass_without_a_warning() {
-    let output = lint(&["--strict", &path("deploy/examples")], "");
-    assert_eq!(code(&output), 0, "{}", stdout(&output));
+    passes_but_for_doubled_addresses("deploy/examples");
     let (_, json) = report(&[&path("deploy/examples")], "");
     assert!(json["definitions"].as_u64() >= Some(24), "{json}");
     assert!(json["pods"].as_u64() >= Some(2), "{json}");
@@ -169,8 +178,7 @@ fn the_examples_pass_without_a_warning() {
 
 #[test]
 fn the_good_ones_of_the_corpus_pass() {
-    let output = lint(&["--strict", &path("plan/tests/corpus/good")], "");
-    assert_eq!(code(&output), 0, "{}", stdout(&output));
+    passes_but_for_doubled_addresses("plan/tests/corpus/good");
 }
 
 fn broken() -> Vec<PathBuf> {
