@@ -146,12 +146,18 @@ impl Client {
 
 /// The fixed part of a message with its magic number; options follow.
 const FIXED: usize = 240;
+/// Where the length of the hardware address lies, and what it is for Ethernet.
+const HARDWARE_LENGTH: (usize, u8) = (2, 6);
 /// Every option that [`Reply::take`] reads, and the message's type.
 const READ: [u8; 9] = [1, 3, 33, 51, 53, 54, 58, 59, 121];
 
-/// The message with only the options that are read. The library panics over some that are too short (81 among them),
-/// and whoever is on the link can send those.
+/// The message with only the options that are read. The library panics over some that are too short (81 among them) and
+/// over a hardware address that is longer than its field, and whoever is on the link can send those.
 fn only_read(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (at, ethernet) = HARDWARE_LENGTH;
+    if *bytes.get(at)? != ethernet {
+        return None;
+    }
     let mut kept = bytes.get(..FIXED)?.to_vec();
     let mut rest = bytes.get(FIXED..)?;
     while let Some((code, after)) = rest.split_first() {
@@ -228,6 +234,16 @@ mod tests {
         assert!(!message.flags().broadcast());
         assert!(message.opts().get(OptionCode::ServerIdentifier).is_some());
         assert!(message.opts().get(OptionCode::ParameterRequestList).is_none());
+    }
+
+    /// Found by fuzzing: anybody on the link could end the daemon's thread.
+    #[test]
+    fn a_hardware_address_of_another_length_is_not_ours() {
+        let mut reply = client().encode(7, Saying::Discover { wanted: None });
+        for length in [0, 5, 7, 16, 17, 134, 255] {
+            reply[2] = length;
+            assert_eq!(client().decode(7, &reply), None, "{length}");
+        }
     }
 
     #[test]
