@@ -17,6 +17,8 @@ pub struct Bounds {
 impl Bounds {
     /// What the requirements allow.
     pub const REQUIRED: Self = Self { cpu: Duration::from_millis(100), bytes: 64 << 20 };
+    /// The same for code that counts every branch for libFuzzer, on several passes over one input.
+    pub const INSTRUMENTED: Self = Self { cpu: Duration::from_millis(500), ..Self::REQUIRED };
     /// The same for code that the compiler did not optimise.
     pub const UNOPTIMISED: Self = Self { cpu: Duration::from_secs(2), ..Self::REQUIRED };
 }
