@@ -247,7 +247,7 @@ mod tests {
         for errors in [of_sandboxes, of_networks] {
             let [error] = errors.as_slice() else { panic!("{errors:?}") };
             assert_eq!(error.code, code::TRY_AGAIN);
-            assert!(error.msg.contains("in its time"), "{error}");
+            assert!(error.msg.contains("in time"), "{error}");
         }
         let left = ledger.read(&entry.container).unwrap().unwrap();
         assert_eq!((left.stage, left.failures), (Stage::Complete, None), "nobody was asked in vain");

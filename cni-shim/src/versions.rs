@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(newest(&apart, V1_1_0), None);
         let error = nothing_in_common(&apart, V1_1_0);
         assert_eq!(error.code, 1);
-        for words in ["`a` speaks 0.1.0, 0.2.0", "`b` speaks 1.0.0", "`c` speaks none"] {
+        for words in ["`a` speaks 0.1.0, 0.2.0", "`b` speaks 1.0.0", "`c` speaks no known version"] {
             assert!(error.msg.contains(words), "{error}");
         }
     }

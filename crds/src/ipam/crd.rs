@@ -82,7 +82,9 @@ fn domain(description: &str) -> Value {
 }
 
 fn object(required: &[&str], description: &str, properties: Value) -> Value {
-    json!({ "type": "object", "description": description, "required": required, "properties": properties })
+    let schema = json!({ "type": "object", "description": description, "properties": properties });
+    // The API server drops an empty list, and what it stores must equal what the controller wants.
+    if required.is_empty() { schema } else { with(schema, "required", required) }
 }
 
 #[cfg(test)]
