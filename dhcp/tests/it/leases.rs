@@ -113,7 +113,7 @@ fn a_daemon_that_was_killed_goes_on_with_its_leases() {
     pods[1].delete();
     let before = renewals(&server, lease.octets());
     bed.start_daemon(&[]);
-    assert_eq!(bed.lease_files(), 1, "of a pod that is gone nothing is kept");
+    wait_until("nothing is kept of a pod that is gone", || bed.lease_files() == 1);
     wait_until("the lease is renewed by the new daemon", || renewals(&server, lease.octets()) > before);
     assert_eq!(server.count(MessageType::Discover), discovers, "no lease was asked for anew");
     assert!(bed.del(&conf, "c0", &pods[0]).ok);

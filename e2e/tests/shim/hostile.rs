@@ -201,7 +201,7 @@ fn definitions_that_are_hostile() {
     let configs = [
         ("large", large.as_str(), "65536 are allowed"),
         ("deep", deep.as_str(), "deep"),
-        ("double", r#"{"type": "fake", "type": "bridge"}"#, "twice"),
+        ("double", r#"{"type": "fake", "type": "bridge"}"#, "duplicate key"),
         ("surrogate", r#"{"type": "fake", "x": "\ud800"}"#, "not valid"),
         ("bom", "\u{feff}{\"type\": \"fake\"}", "not valid"),
         ("tail", r#"{"type": "fake"} x"#, "not valid"),
