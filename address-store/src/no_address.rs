@@ -128,7 +128,7 @@ impl std::fmt::Display for Full {
         match (idle, names.is_empty()) {
             (Some(idle @ 1..), true) => write!(f, ", {idle} idle on other nodes")?,
             (Some(idle @ 1..), false) => {
-                write!(f, ", {idle} idle on other nodes, such as {}", names.join(", "))?
+                write!(f, ", {idle} idle on other nodes, such as {}", names.join(", "))?;
             }
             (_, false) => write!(f, ", blocks of it are held by {}", names.join(", "))?,
             (_, true) => {}

@@ -289,7 +289,7 @@ impl<A: BlockApi> Walk<'_, A> {
         if let Some((_, choice)) = pools.iter().enumerate().find(|(n, _)| shortage(*n).paused) {
             return NoAddress::Paused(choice.display());
         }
-        let Some((n, choice)) = pools.iter().enumerate().last() else {
+        let Some((n, choice)) = pools.iter().enumerate().next_back() else {
             return NoAddress::NoPool("none".to_owned());
         };
         let room = self.folder.look().ok().flatten().map(|holdings| room_on_node(&choice.pool, &holdings));

@@ -108,7 +108,9 @@ fn run(words: &[&str], stdin: &[u8], within: Duration) -> Result<Result<(), CniE
     match manifold_process::run(&mut command, &job, |said| error(said).is_some()) {
         Ok(ended) => Ok(answer(&ended)),
         Err(NoEnd::Start(refused)) => Err(refused),
-        Err(NoEnd::Watch(why)) => Ok(Err(CniError::io(&why, format!("a process of Manifold was lost: {why}")))),
+        Err(NoEnd::Watch(why)) => {
+            Ok(Err(CniError::io(&why, format!("a process of Manifold was lost: {why}"))))
+        }
         Err(NoEnd::Deadline(after)) => Ok(Err(CniError::new(
             code::TRY_AGAIN,
             format!("a process of Manifold was killed, as it had not ended after {} s", after.as_secs()),
@@ -122,7 +124,8 @@ fn answer(ended: &Ended) -> Result<(), CniError> {
     if ended.status.success() {
         return Ok(());
     }
-    let unsaid = || CniError::failed(format!("a process of Manifold ended without a word ({})", ended.status));
+    let unsaid =
+        || CniError::failed(format!("a process of Manifold ended without a word ({})", ended.status));
     Err(error(&ended.stdout.bytes).unwrap_or_else(unsaid))
 }
 

@@ -6,7 +6,6 @@ use manifold_addresses::pool::Pool;
 use manifold_crds::ipam::{self, BlockSpec, Domain, PoolSpec, PoolStatus};
 use manifold_crds::keys;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 /// How many objects of a list are asked for at once.
 const PAGE: u32 = 500;
@@ -95,9 +94,4 @@ pub async fn list(api: &Api<DynamicObject>, params: ListParams) -> Result<Vec<Dy
             None => return Ok(all),
         }
     }
-}
-
-/// The text under a key of an object without a fixed shape.
-pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }

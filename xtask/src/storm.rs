@@ -33,7 +33,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     progress::heading(&format!("Storm: {} minutes, seed {}", options.minutes, options.seed));
     let time = Duration::from_secs(60 * options.minutes);
     let all = run::suites(&executable, options.seed, time, options.only.as_deref(), &|suite, figures| {
-        tell(suite, figures)
+        tell(suite, figures);
     });
     if options.only.is_none() {
         write(options, &all)?;

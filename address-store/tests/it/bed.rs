@@ -1,7 +1,7 @@
 //! Nodes with folders of their own, at one API server.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use manifold_address_store::give::{AddressRequest, PoolChoice, give_held, remove_leases};
@@ -32,7 +32,6 @@ pub(crate) struct Bed {
 pub(crate) struct Node<'a> {
     pub(crate) api: &'a FileApi,
     pub(crate) store: Store,
-    pub(crate) state_dir: PathBuf,
 }
 
 impl Bed {
@@ -57,7 +56,7 @@ impl<'a> Node<'a> {
         if !manifold_address_store::identity::path(state_dir).exists() {
             me.write(state_dir).unwrap();
         }
-        Self { api, store: Store::of(state_dir), state_dir: state_dir.to_owned() }
+        Self { api, store: Store::of(state_dir) }
     }
 
     pub(crate) fn me(&self) -> Identity {

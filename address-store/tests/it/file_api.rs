@@ -62,13 +62,6 @@ impl FileApi {
         names.iter().map(|name| self.read(&self.folder.join(name)).unwrap()).collect()
     }
 
-    /// Writes whatever a test wants to be there.
-    pub(crate) fn put(&self, spec: &BlockSpec) {
-        let path = self.path(&spec.domain, spec.cidr);
-        let version = self.read(&path).map_or(0, |stored| stored.version.0.parse::<u64>().unwrap());
-        self.store(&path, spec, version + 1);
-    }
-
     fn path(&self, domain: &Domain, block: BlockCidr) -> PathBuf {
         self.folder.join(format!("block.{}", block.object_name(domain)))
     }

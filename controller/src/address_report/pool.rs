@@ -82,7 +82,7 @@ fn others(pool: &Pool, blocks: &[Block]) -> Vec<String> {
             match allocation {
                 Allocation::Node(_) => {}
                 Allocation::Claim { claim } => {
-                    lines.push(format!("{ip}: IPAMClaim {}/{}", claim.namespace, claim.name))
+                    lines.push(format!("{ip}: IPAMClaim {}/{}", claim.namespace, claim.name));
                 }
                 Allocation::Foreign { foreign } => lines.push(format!("{ip}: pod {}", foreign.pod)),
             }

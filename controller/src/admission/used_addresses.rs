@@ -89,22 +89,22 @@ fn look(block: &BlockSpec, wanted: &AddressSet, users: &mut BTreeSet<User>, node
         users.insert(user(offset, format!("pod `{}`", withheld.pod)));
     }
     match &block.state {
-        BlockState::Held(held) if mask != 0 => drop(nodes.insert(held.holder.node.to_string())),
+        BlockState::Held(held) if mask != 0 => {
+            nodes.insert(held.holder.node.to_string());
+        }
         BlockState::Held(_) => {}
         BlockState::Shared(all) => {
             for (offset, allocation) in all.iter().filter(|(offset, _)| is_wanted(offset)) {
                 match allocation {
-                    Allocation::Node(share) => drop(nodes.insert(share.node.to_string())),
+                    Allocation::Node(share) => {
+                        nodes.insert(share.node.to_string());
+                    }
                     Allocation::Claim { claim } => {
-                        drop(
-                            users.insert(user(
-                                offset,
-                                format!("IPAMClaim `{}/{}`", claim.namespace, claim.name),
-                            )),
-                        );
+                        let claim = format!("IPAMClaim `{}/{}`", claim.namespace, claim.name);
+                        users.insert(user(offset, claim));
                     }
                     Allocation::Foreign { foreign } => {
-                        drop(users.insert(user(offset, format!("pod `{}`", foreign.pod))))
+                        users.insert(user(offset, format!("pod `{}`", foreign.pod)));
                     }
                 }
             }

@@ -252,7 +252,7 @@ impl Bed {
             let mut child = command.spawn().context("cannot run the executable")?;
             let leash = Leash::new(Pid::from_raw(i32::try_from(child.id()).context("a pid")?), PATIENCE);
             let status = child.wait().context("cannot wait for the executable")?;
-            (status.code(), status.signal(), leash.is_torn(), None)
+            (status.code(), status.signal(), leash.end_was_forced(), None)
         } else {
             let traced = tracer::run(&mut command, how.fault, PATIENCE)?;
             (traced.code, traced.signal, traced.timed_out, Some(traced))

@@ -74,7 +74,7 @@ fn trace(command: &mut Command, fault: Fault, patience: Duration) -> anyhow::Res
     if traced.is_err() {
         let _ = kill(main, Signal::SIGKILL);
     }
-    let timed_out = leash.is_torn();
+    let timed_out = leash.end_was_forced();
     traced.map(|traced| Traced { timed_out, ..traced })
 }
 
@@ -99,7 +99,7 @@ impl Leash {
     }
 
     /// The program has ended: whether it had to be killed.
-    pub(super) fn is_torn(self) -> bool {
+    pub(super) fn end_was_forced(self) -> bool {
         drop(self.hold);
         self.watchdog.join().unwrap_or_default()
     }

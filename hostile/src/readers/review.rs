@@ -1,5 +1,10 @@
 //! Bodies that somebody sends to the admission webhook.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a key that is missing is null in JSON, and a reader of tests may panic"
+)]
+
 use manifold_controller::admission::{Subject, offline};
 use manifold_controller::config::Config;
 use manifold_crds::Nad;

@@ -34,9 +34,10 @@ fn policy_messages(manifest: &str) -> anyhow::Result<Vec<String>> {
     let mut found = Vec::new();
     for document in serde_yaml::Deserializer::from_str(manifest) {
         let document = Value::deserialize(document)?;
-        let Some(validations) = document["spec"]["validations"].as_sequence() else { continue };
-        let texts = validations.iter().flat_map(|one| [&one["message"], &one["messageExpression"]]);
-        found.extend(texts.filter_map(Value::as_str).map(|text| text.trim().to_owned()));
+        let validations = document.get("spec").and_then(|spec| spec.get("validations"));
+        let Some(validations) = validations.and_then(Value::as_sequence) else { continue };
+        let texts = validations.iter().flat_map(|one| [one.get("message"), one.get("messageExpression")]);
+        found.extend(texts.flatten().filter_map(Value::as_str).map(|text| text.trim().to_owned()));
     }
     Ok(found)
 }

@@ -99,7 +99,7 @@ impl Found {
     /// Passes over what follows `#[cfg(test)]`, and keeps the name of a module.
     fn skip_item(&mut self, tokens: &mut impl Iterator<Item = TokenTree>, mut path: Option<String>) {
         let mut is_module = false;
-        while let Some(token) = tokens.next() {
+        for token in tokens.by_ref() {
             match token {
                 TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => return,
                 TokenTree::Group(group) => {
@@ -223,14 +223,14 @@ mod tests {
 
     #[test]
     fn help_texts_are_the_documentation_of_commands_alone() {
-        let source = r#"
+        let source = r"
             /// Not a help text at all
             struct Other { /// Nor is this one here
                 a: u8 }
             #[derive(Debug, Parser)]
             struct Options { /// Prints the whole page
                 page: bool }
-        "#;
+        ";
         check(source, &["Prints the whole page"]);
     }
 

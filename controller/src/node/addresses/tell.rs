@@ -48,9 +48,9 @@ pub(super) async fn lost(parts: &Parts, block: BlockCidr) {
 fn pod(entry: Entry) -> Option<About> {
     let pod = entry.pod?;
     Some(About::Pod {
-        namespace: pod.namespace.to_string(),
-        name: pod.name.to_string(),
-        uid: pod.uid.map(|uid| uid.to_string()).unwrap_or_default(),
+        namespace: pod.namespace.clone(),
+        name: pod.name.clone(),
+        uid: pod.uid.clone().unwrap_or_default(),
     })
 }
 

@@ -36,8 +36,11 @@ pub struct Surroundings {
     /// In which the folder of addresses lies.
     pub state_dir: PathBuf,
     /// Makes what asks the API server, from the state folder; none: nobody can be asked.
-    pub claims: Option<fn(&Path) -> Box<dyn Claims>>,
+    pub claims: Option<MakeClaims>,
 }
+
+/// Makes what asks the API server, from the state folder.
+pub type MakeClaims = fn(&Path) -> Box<dyn Claims>;
 
 static TOLD: OnceLock<Surroundings> = OnceLock::new();
 

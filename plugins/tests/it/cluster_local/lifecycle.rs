@@ -61,7 +61,7 @@ fn del_needs_neither_a_valid_configuration_nor_the_domain_of_add() {
     let ip = node.leases().remove(0);
     std::fs::write(node.domain().path().join(&ip), "torn").unwrap();
     node.run(&del("a"), &good).ok();
-    assert_eq!(node.leases(), [ip.clone()]);
+    assert_eq!(node.leases(), std::slice::from_ref(&ip));
     let mut told = result;
     told["ips"][0]["address"] = json!(format!("{ip}/16"));
     node.run(&del("a"), &with_result(&good, &told)).ok();
