@@ -130,7 +130,7 @@ mod tests {
     // Shows part of: PLG-HL-4
     #[test]
     fn a_range_that_ends_with_an_address_of_no_pod_is_noted() {
-        let of = |range: &str| notes("macvlan", &format!(r#"{{"ipam":{{"type":"host-local",{range}}}}}"#));
+        let of = |range: &str| notes("bridge", &format!(r#"{{"ipam":{{"type":"host-local",{range}}}}}"#));
         let whole = of(r#""subnet":"10.1.0.0/24","rangeStart":"10.1.0.0","rangeEnd":"10.1.0.255""#);
         assert!(
             whole[0].contains("the address of the subnet itself") && whole[1].contains("broadcast"),
