@@ -54,7 +54,7 @@ impl PoolObject {
     }
 }
 
-/// Addresses for whoever has no event loop: the plugin, and the shim's ADD.
+/// Addresses for callers without an event loop: the plugin, and the shim's ADD.
 pub trait Claims: Debug {
     /// An address for each request, in order; see [`obtain`](crate::obtain::obtain).
     ///

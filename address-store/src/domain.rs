@@ -1,5 +1,5 @@
 //! The folder of one domain and its two locks. Everything in it is read and written under the domain's lock, but intents,
-//! which belong to whoever has the claiming lock.
+//! which belong to the holder of the claiming lock.
 
 use std::fs::File;
 use std::net::IpAddr;
@@ -105,7 +105,7 @@ impl DomainFolder {
         Ok(bytes.and_then(|bytes| Holdings::decode(&bytes).ok()).filter(|h| h.domain == self.domain))
     }
 
-    /// What was about to be asked for when somebody died. Intents that are damaged go: no request followed them.
+    /// Requests that a process was about to send when it ended. Damaged intents are removed: no request followed them.
     ///
     /// # Errors
     /// If the disk refuses.

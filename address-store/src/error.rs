@@ -30,7 +30,7 @@ pub enum StoreError {
         /// What it is.
         damage: Damage,
     },
-    /// Nobody told who this node is.
+    /// The name and UID of this node are unknown.
     #[error(
         "`{}` does not tell who this node is ({why}); the node agent writes it, so check that it runs on this node",
         path.display()

@@ -1,5 +1,5 @@
 //! Who this node is: its Node object by name and UID. The node role writes it beside the shim's token; a Node object that was
-//! made anew has another UID, and nothing of the old one's addresses.
+//! created again has another UID, and none of the old one's addresses.
 
 use std::path::{Path, PathBuf};
 
@@ -33,7 +33,7 @@ impl NodeIdentity {
     /// As it was written.
     ///
     /// # Errors
-    /// If it was not, or is damaged: the node role writes it anew.
+    /// If it is missing or damaged. The node agent writes it again.
     pub fn read(state_dir: &Path) -> Result<Self, StoreError> {
         let path = path(state_dir);
         let no = |why: String| StoreError::NoIdentity { path: path.clone(), why };

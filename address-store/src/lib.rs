@@ -8,7 +8,7 @@
 //! | path | what |
 //! | --- | --- |
 //! | `.store` | the folder's random id, by which the API server knows whose leases a block has |
-//! | `.pools/<pool>` | mirror of an AddressPool, so that ADD asks nobody |
+//! | `.pools/<pool>` | mirror of an AddressPool, so that ADD sends no request for it |
 //! | `<domain>/lock`, `<domain>/claiming` | the two locks |
 //! | `<domain>/holdings` | what the node may give; durable |
 //! | `<domain>/intent.<block>` | that a block is about to be asked for; durable |
