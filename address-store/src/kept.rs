@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use ipnet::IpNet;
-use manifold_addresses::claim::candidates;
+use manifold_addresses::claim::{Search, candidates};
 use manifold_addresses::give::Shortage;
 use manifold_addresses::holdings::Holdings;
 use manifold_addresses::keep::{ClaimChance, Keep, keep};
@@ -201,7 +201,7 @@ async fn any_of<A: ClaimApi>(
         let hints = read.as_ref().map(PoolObject::hints).unwrap_or_default();
         let nothing = Holdings::nothing(choice.pool.domain.clone());
         let mut chance = ClaimChance::of(&claim.id);
-        for block in candidates(&choice.pool, Mode::Singles, &hints, &nothing, &mut chance) {
+        for block in candidates(&choice.pool, Mode::Singles, &hints, &nothing, Search::Every, &mut chance) {
             if let Some(ip) = one(api, choice, block, None, claim).await? {
                 return Ok(ip);
             }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use manifold_addresses::api::Identity;
 use manifold_addresses::claim::{
-    CHANCE_TRIES, Hints, Want, blocks_to_claim, candidates, mode, room_on_node, want,
+    CHANCE_TRIES, Hints, Search, Want, blocks_to_claim, candidates, mode, room_on_node, want,
 };
 use manifold_addresses::give::Shortage;
 use manifold_addresses::pool::Pool;
@@ -92,7 +92,7 @@ impl<A: BlockApi> Walk<'_, A> {
                 }
                 self.api.pause(BETWEEN_ROUNDS).await;
             }
-            given = self.round(round + 1 == ROUNDS).await?;
+            given = self.round(round).await?;
         }
         match given.missing {
             None => Ok(given.addresses.into_iter().flatten().collect()),
@@ -105,7 +105,8 @@ impl<A: BlockApi> Walk<'_, A> {
     }
 
     /// One turn with the claiming lock: others may have claimed enough meanwhile.
-    async fn round(&mut self, is_last: bool) -> Result<Given, NoAddress> {
+    async fn round(&mut self, round: usize) -> Result<Given, NoAddress> {
+        let search = if round == 0 { Search::Some } else { Search::Every };
         let claiming = self.folder.claiming(self.deadline)?;
         let session = Session::new(self.api, self.folder, self.me, claiming, self.deadline);
         session.settle().await?;
@@ -114,14 +115,14 @@ impl<A: BlockApi> Walk<'_, A> {
         for _ in 0..3 {
             let given = self.give()?;
             let Some(missing) = given.missing.clone() else { return Ok(given) };
-            if !self.more(&session, &given, &missing, &mut holders).await? {
+            if !self.more(&session, &given, &missing, search, &mut holders).await? {
                 break;
             }
         }
         let given = self.give()?;
         match &given.missing {
             None => self.folder.forget_short(),
-            Some(missing) if is_last => return Err(self.full(missing, &holders)),
+            Some(missing) if round + 1 == ROUNDS => return Err(self.full(missing, &holders)),
             Some(_) => {}
         }
         Ok(given)
@@ -133,6 +134,7 @@ impl<A: BlockApi> Walk<'_, A> {
         session: &Session<'_, A>,
         given: &Given,
         missing: &Missing,
+        search: Search,
         holders: &mut BTreeSet<NodeName>,
     ) -> Result<bool, NoAddress> {
         match missing {
@@ -146,7 +148,7 @@ impl<A: BlockApi> Walk<'_, A> {
             Missing::Short { shortages, .. } if shortages.iter().any(|s| s.unconfirmed > 0) => {
                 self.confirm(session).await
             }
-            Missing::Short { .. } => self.claim(session, given, holders).await,
+            Missing::Short { .. } => self.claim(session, given, search, holders).await,
         }
     }
 
@@ -205,6 +207,7 @@ impl<A: BlockApi> Walk<'_, A> {
         &mut self,
         session: &Session<'_, A>,
         given: &Given,
+        search: Search,
         holders: &mut BTreeSet<NodeName>,
     ) -> Result<bool, NoAddress> {
         let mut gained = false;
@@ -219,7 +222,7 @@ impl<A: BlockApi> Walk<'_, A> {
             for place in 0..pools.len() {
                 let Some(choice) = self.fresh(&same, place).await? else { continue };
                 let hints = self.hints(&choice);
-                let got = claim_of(session, &choice, &hints, missing, holders).await?;
+                let got = claim_of(session, (&choice, &hints, search), missing, holders).await?;
                 gained |= got > 0;
                 missing = missing.saturating_sub(got);
                 if missing == 0 {
@@ -305,15 +308,14 @@ impl<A: BlockApi> Walk<'_, A> {
 /// Claims of one pool until so many addresses of it are free here; says how many are.
 async fn claim_of<A: BlockApi>(
     session: &Session<'_, A>,
-    choice: &PoolChoice,
-    hints: &Hints,
+    (choice, hints, search): (&PoolChoice, &Hints, Search),
     missing: u32,
     holders: &mut BTreeSet<NodeName>,
 ) -> Result<u32, NoAddress> {
     let pool = &choice.pool;
     let mode = mode(pool, hints);
     let (candidates, room, held) = session.lock_for(|holdings| {
-        let candidates = candidates(pool, mode, hints, holdings, &mut SystemChance);
+        let candidates = candidates(pool, mode, hints, holdings, search, &mut SystemChance);
         let held = holdings.iter().filter(|(block, _)| pool.ordinary.mask(*block) != 0).count();
         (candidates, room_on_node(pool, holdings), held)
     })?;

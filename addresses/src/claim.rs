@@ -19,7 +19,7 @@ use crate::pool::Pool;
 pub const MOST_BLOCKS_AT_ONCE: usize = 8;
 /// How many hints are tried.
 pub const HINT_TRIES: usize = 2;
-/// How many blocks are tried by chance.
+/// How many blocks are tried by chance, where every block is not tried.
 pub const CHANCE_TRIES: usize = 8;
 /// Where nobody said what `Auto` means, fewer blocks than this are given address by address.
 pub const SINGLES_BELOW_BLOCKS: u128 = 64;
@@ -39,6 +39,25 @@ pub struct Hints {
     pub open: Vec<BlockCidr>,
     /// Blocks without an object.
     pub next: Vec<BlockCidr>,
+}
+
+/// How far a claim goes before it says that a pool is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Search {
+    /// A few blocks: enough unless the pool is nearly full.
+    Some,
+    /// Every block of a pool that is given address by address, so that its last free address is found without hints.
+    Every,
+}
+
+impl Search {
+    /// Pools of at most so many blocks are tried block by block.
+    fn most_blocks(self) -> u128 {
+        match self {
+            Self::Some => CHANCE_TRIES as u128,
+            Self::Every => SINGLES_BELOW_BLOCKS,
+        }
+    }
 }
 
 /// What to ask for.
@@ -97,12 +116,13 @@ pub fn want(mode: Mode, missing: u32, room: u32) -> Want {
     if mode == Mode::Blocks && room >= 16 { Want::Block } else { Want::Singles(missing.min(room)) }
 }
 
-/// Which blocks to try, in order: two hints, then by chance. None twice, and none that the node has all of and gives.
+/// Which blocks to try, in order: two hints, then by chance, or all others where the search goes so far. None twice, and none that the node has all of and gives.
 pub fn candidates(
     pool: &Pool,
     mode: Mode,
     hints: &Hints,
     holdings: &Holdings,
+    search: Search,
     chance: &mut impl Chance,
 ) -> Vec<BlockCidr> {
     let useful = |block: BlockCidr| {
@@ -118,19 +138,20 @@ pub fn candidates(
         let room = HINT_TRIES - found.len();
         found.extend(turned.filter(|block| useful(*block)).take(room));
     }
-    by_chance(pool, useful, chance, &mut found);
+    by_chance(pool, useful, search, chance, &mut found);
     found
 }
 
 fn by_chance(
     pool: &Pool,
     useful: impl Fn(BlockCidr) -> bool,
+    search: Search,
     chance: &mut impl Chance,
     found: &mut Vec<BlockCidr>,
 ) {
     let blocks = pool.ordinary.blocks();
     let most = found.len() + CHANCE_TRIES;
-    if blocks <= CHANCE_TRIES as u128 {
+    if blocks <= search.most_blocks() {
         // Few enough to try each: an address that is free is found.
         let begin = chance.below(blocks.max(1));
         let all = (0..blocks).filter_map(|n| pool.ordinary.nth_block((begin + n) % blocks));

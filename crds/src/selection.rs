@@ -196,7 +196,7 @@ fn check_claim(number: usize, selection: &Selection) -> Result<(), BadSelection>
         network: Some(selection.network.to_string()),
         key: Some("ipam-claim-reference".into()),
     };
-    let why = "`ips` is beside it, and only one of the two can say which addresses to take";
+    let why = "`ips` is set as well, and only one of the two can choose the addresses";
     Err(BadSelection { place, why: why.to_owned() })
 }
 

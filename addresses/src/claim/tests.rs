@@ -94,13 +94,27 @@ fn withheld_and_fixed_addresses_are_not_taken() {
 fn a_small_pool_is_tried_whole_and_a_large_one_ten_times() {
     let holdings = Holdings::new(Domain::default(), &sample::node("me"));
     let small = pool(|p| p.ranges = vec![RangeSpec { start: "10.1.0.10".into(), end: "10.1.0.70".into() }]);
-    let tried = candidates(&small, Mode::Singles, &Hints::default(), &holdings, &mut Turns(0));
+    let tried = candidates(&small, Mode::Singles, &Hints::default(), &holdings, Search::Some, &mut Turns(0));
     assert_eq!(tried.iter().collect::<std::collections::BTreeSet<_>>().len(), 5);
     let large = Pool::read(&PoolSpec::of_subnet("fd00::/32")).unwrap();
     let hint = BlockCidr::of("fd00::40".parse().unwrap());
     let hints = Hints { next: vec![hint; 64], ..Hints::default() };
-    let tried = candidates(&large, Mode::Blocks, &hints, &holdings, &mut Turns(0));
+    let tried = candidates(&large, Mode::Blocks, &hints, &holdings, Search::Some, &mut Turns(0));
     assert_eq!((tried.first(), tried.len()), (Some(&hint), HINT_TRIES + CHANCE_TRIES));
+}
+
+#[test]
+fn the_last_free_address_of_a_pool_given_one_by_one_is_looked_for_in_every_block() {
+    let holdings = Holdings::new(Domain::default(), &sample::node("me"));
+    let found = |subnet: &str, search| {
+        let pool = Pool::read(&PoolSpec::of_subnet(subnet)).unwrap();
+        let tried = candidates(&pool, Mode::Singles, &Hints::default(), &holdings, search, &mut Turns(0));
+        tried.into_iter().collect::<std::collections::BTreeSet<_>>().len()
+    };
+    assert_eq!(found("10.1.0.0/24", Search::Every), 16);
+    assert_eq!(found("10.1.0.0/22", Search::Every), 64);
+    assert_eq!(found("10.1.0.0/24", Search::Some), CHANCE_TRIES);
+    assert_eq!(found("10.1.0.0/20", Search::Every), CHANCE_TRIES, "hints serve a large one");
 }
 
 #[test]
@@ -109,8 +123,9 @@ fn a_block_that_is_held_and_given_is_not_asked_for() {
     let mut holdings = Holdings::new(Domain::default(), &sample::node("me"));
     let small = pool(|p| p.ranges = vec![RangeSpec { start: "10.1.0.16".into(), end: "10.1.0.40".into() }]);
     holdings.take(block(1), Part::Whole, 0, &now);
-    let tried =
-        |holdings: &Holdings| candidates(&small, Mode::Blocks, &Hints::default(), holdings, &mut Turns(0));
+    let tried = |holdings: &Holdings| {
+        candidates(&small, Mode::Blocks, &Hints::default(), holdings, Search::Some, &mut Turns(0))
+    };
     assert_eq!(tried(&holdings), [block(2)]);
     holdings.close(block(1), u16::MAX);
     assert_eq!(tried(&holdings).len(), 2, "one that leaves can be had again");

@@ -1,7 +1,7 @@
 //! ADD and the node agent, in steps.
 
 use manifold_addresses::agent::{PoolInUse, tasks};
-use manifold_addresses::claim::{candidates, mode, room_on_node, want};
+use manifold_addresses::claim::{Search, candidates, mode, room_on_node, want};
 use manifold_addresses::give::{Shortage, next_address};
 use manifold_addresses::holdings::Holdings;
 use manifold_crds::ipam::{BlockCidr, Mode};
@@ -101,7 +101,7 @@ impl World {
         let of_pool = &self.pools[pool];
         let mode = mode(of_pool, &hints);
         let want = want(mode, missing, room_on_node(of_pool, holdings));
-        let found = candidates(of_pool, mode, &hints, holdings, &mut self.rng);
+        let found = candidates(of_pool, mode, &hints, holdings, Search::Some, &mut self.rng);
         debug_assert!(n < self.nodes.len());
         Job::Claim { pool, want, candidates: found.into(), only_new, reads_first: mode == Mode::Singles }
     }

@@ -38,7 +38,12 @@ fn environments_that_no_runtime_would_send() {
     // Its files are called by it, with more behind it.
     let id = "a".repeat(191);
     let outcome = call(&bed, |_, pod| pod.container_id = id.clone());
-    bed.refused("a long id", &outcome, 4, &["CNI_CONTAINERID has 191 bytes", "room for 190", "shorter ids"]);
+    bed.refused(
+        "a long id",
+        &outcome,
+        4,
+        &["CNI_CONTAINERID has 191 bytes", "room for 190", "shorter sandbox ids"],
+    );
     let id = "a".repeat(256);
     let outcome = call(&bed, |_, pod| pod.container_id = id.clone());
     bed.refused("an id too long for a file", &outcome, 4, &["longer than 255 bytes"]);

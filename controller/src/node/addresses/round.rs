@@ -10,7 +10,7 @@ use manifold_address_store::session::{Claim, Outcome, Session};
 use manifold_address_store::{DomainFolder, Store, clock};
 use manifold_addresses::agent::{Idle, LEAST_FREE, PoolInUse, Task, tasks};
 use manifold_addresses::api::Identity;
-use manifold_addresses::claim::{Chance, Want, candidates, room_on_node};
+use manifold_addresses::claim::{Chance, Search, Want, candidates, room_on_node};
 use manifold_addresses::holdings::Holdings;
 use manifold_addresses::lease::Leases;
 use manifold_addresses::moment::Moment;
@@ -212,7 +212,8 @@ async fn top_up(session: &Session<'_, NodeApi>, pools: &[Known]) -> anyhow::Resu
             continue;
         }
         let claim = Claim { pool: &known.pool, want: Want::Block, reads_first: false, only_new: true };
-        let blocks = candidates(&known.pool, known.mode, &known.hints, &now.holdings, &mut SystemChance);
+        let blocks =
+            candidates(&known.pool, known.mode, &known.hints, &now.holdings, Search::Some, &mut SystemChance);
         for block in blocks.into_iter().take(TRIES) {
             last = session.claim(block, &claim).await?;
             if matches!(last, Outcome::Done { .. }) {

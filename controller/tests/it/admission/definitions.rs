@@ -8,7 +8,7 @@ use super::bed::{bed, definition, definitions};
 const GOOD: &str = r#"{"cniVersion": "1.0.0", "type": "macvlan", "master": "ens1", "mode": "bridge",
  "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.1.0.0/24", "rangeStart": "10.1.0.10", "rangeEnd": "10.1.0.20"}]]}}"#;
 /// Nothing is wrong with it, but host-local counts on each node for itself, and macvlan joins the nodes.
-const ONLY_DOUBLED: &[&str] = &["host-local", "`cluster-local`"];
+const ONLY_DOUBLED: &[&str] = &["host-local", "cluster-local"];
 
 /// Refused as it stands, with these words; with `from` made `to` it passes.
 #[track_caller]

@@ -141,8 +141,8 @@ mod tests {
     #[test]
     fn an_exception_that_none_needs_is_named() {
         let skip = "{ crate = \"a@1.0.0\", reason = \"b is old\" }";
-        check_finding(skip, &[package("a", "1.0.0")], "no duplicate any more");
-        check_finding(skip, &[package("a", "2.0.0")], "no duplicate any more");
+        check_finding(skip, &[package("a", "1.0.0")], "is not a duplicate any more");
+        check_finding(skip, &[package("a", "2.0.0")], "is not a duplicate any more");
     }
 
     #[test]
