@@ -106,7 +106,10 @@ fn follow(guide: &str, step: &Step, copy: &Path) {
         Step::Run(words) => {
             let mut command = cargo_command();
             command.args(words.split_whitespace()).current_dir(copy);
-            command.env("CARGO_TARGET_DIR", project::root().join("target/guides/build"));
+            // Libraries of others are the same in the copy, and so is what was built of them.
+            command.env("CARGO_TARGET_DIR", project::root().join("target"));
+            // Set for the tests' times; build scripts look at it, and would be run once more.
+            command.env_remove("RUSTC_BOOTSTRAP");
             let output = command.output().unwrap();
             let (out, err) =
                 (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

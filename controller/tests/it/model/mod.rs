@@ -1,7 +1,8 @@
 //! Random histories of pods, definitions and replicas, and what has to hold when they have come to rest.
 //!
 //! Waves of histories, each in a namespace of its own, run beside each other while the replicas are killed, stopped and
-//! put to sleep. The seed is printed; `MANIFOLD_MODEL_SEED` repeats a run, as far as the machine's timing does.
+//! put to sleep. The seed is printed; `MANIFOLD_MODEL_SEED` repeats a run, as far as the machine's timing does, and
+//! `MANIFOLD_MODEL_WAVES=20` runs so many waves.
 
 mod chaos;
 mod history;
@@ -21,7 +22,7 @@ use serde_json::json;
 use crate::stored::{Seen, definitions, pods, seen};
 use random::Random;
 
-const WAVES: u64 = 4;
+const WAVES: u64 = 2;
 const HISTORIES: u64 = 52;
 const STEPS: u64 = 24;
 /// Histories at the same time, each by two hands.
@@ -30,10 +31,17 @@ const AT_ONCE: u64 = 8;
 /// after seconds, may lose the Lease and start anew on the way.
 const PATIENCE: Duration = Duration::from_secs(240);
 
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
 fn seed() -> u64 {
-    let given = std::env::var("MANIFOLD_MODEL_SEED").ok().and_then(|text| text.parse().ok());
     let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
-    given.unwrap_or_else(clock)
+    variable("MANIFOLD_MODEL_SEED").unwrap_or_else(clock)
+}
+
+fn waves() -> u64 {
+    variable("MANIFOLD_MODEL_WAVES").unwrap_or(WAVES)
 }
 
 // Proves: F-CTL-3
@@ -45,11 +53,11 @@ fn histories_of_pods_definitions_and_replicas_leave_no_finalizer_lost_or_stuck_a
     let api = ApiServer::start_with(server).unwrap();
     let bed = Controllers::start(&api, &Options { replicas: 2, ..Options::default() }).unwrap();
     let mut strokes = 0;
-    for wave in 0..WAVES {
+    for wave in 0..waves() {
         strokes += run_wave(&bed, seed, wave).with_context(|| format!("seed {seed}, wave {wave}")).unwrap();
     }
     all_are_gone(&bed).with_context(|| format!("seed {seed}")).unwrap();
-    assert!(strokes > WAVES, "the replicas were left in peace ({strokes})");
+    assert!(strokes > waves(), "the replicas were left in peace ({strokes})");
 }
 
 fn run_wave(bed: &Controllers<'_>, seed: u64, wave: u64) -> anyhow::Result<u64> {
@@ -153,7 +161,7 @@ fn used_definitions_stay(session: &mut Session, namespaces: &[String]) -> anyhow
 /// Every namespace that any wave had can be deleted, and is.
 fn all_are_gone(bed: &Controllers<'_>) -> anyhow::Result<()> {
     let mut session = bed.api().client().session();
-    for namespace in (0..WAVES).flat_map(namespaces) {
+    for namespace in (0..waves()).flat_map(namespaces) {
         let path = format!("/api/v1/namespaces/{namespace}");
         bed.wait(&format!("the end of `{namespace}`"), || Ok(session.get(&path)?.status == 404))
             .with_context(|| left(bed, &namespace))?;
