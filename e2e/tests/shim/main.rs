@@ -14,6 +14,7 @@ mod api_faults;
 mod asked;
 mod check;
 mod cleanup;
+mod cluster_local;
 mod concurrency;
 mod crash;
 mod crio;
