@@ -48,8 +48,9 @@ pub trait ClaimApi: BlockApi {
         name: &ClaimName,
     ) -> Result<Option<IpamClaim>, ApiError>;
 
-    /// Writes `status.ips`, if the claim is as it was read.
-    async fn write_ips(&self, claim: &IpamClaim, ips: &[String]) -> Result<Written, ApiError>;
+    /// Writes `status.ips`, and this pod as `status.ownerPod`, which the schema of claims requires beside it, if the claim is
+    /// as it was read.
+    async fn write_ips(&self, claim: &IpamClaim, ips: &[String], pod: &str) -> Result<Written, ApiError>;
 }
 
 /// What an attachment asks for.
@@ -57,6 +58,8 @@ pub trait ClaimApi: BlockApi {
 pub struct KeptRequest {
     /// Of the pod.
     pub namespace: Namespace,
+    /// The pod's name.
+    pub pod: String,
     /// Of the claim.
     pub claim: ClaimName,
     /// How the network may be called in the claim.
@@ -82,7 +85,7 @@ pub async fn obtain_kept<A: ClaimApi>(
         if claim.ips.is_empty() {
             let ips: Vec<String> =
                 wanted.requests.iter().zip(&given).map(|(r, ip)| with_prefix(r, *ip)).collect();
-            if api.write_ips(&claim, &ips).await? == Written::Conflict {
+            if api.write_ips(&claim, &ips, &wanted.pod).await? == Written::Conflict {
                 // Another pod of the claim may have been faster: its addresses are this one's too.
                 continue;
             }
@@ -99,7 +102,7 @@ pub async fn obtain_kept<A: ClaimApi>(
 }
 
 async fn read<A: ClaimApi>(api: &A, wanted: &KeptRequest) -> Result<IpamClaim, NoAddress> {
-    let KeptRequest { namespace, claim: name, networks, requests } = wanted;
+    let KeptRequest { namespace, claim: name, networks, requests, .. } = wanted;
     let place = format!("IPAMClaim `{namespace}/{name}`");
     let claim = api.ipam_claim(namespace, name).await?;
     let claim = claim.ok_or_else(|| {

@@ -1,44 +1,27 @@
 //! Pools, blocks and claims as the API server has them, for reviews and reports: read once, followed by nobody.
 
-use kube::api::{ApiResource, DynamicObject, ListParams};
+use kube::api::{DynamicObject, ListParams};
 use kube::{Api, Client};
 use manifold_addresses::pool::Pool;
 use manifold_crds::ipam::{self, BlockSpec, Domain, PoolSpec, PoolStatus};
-use manifold_crds::keys;
 use serde::de::DeserializeOwned;
+
+use crate::addresses::resource;
 
 /// How many objects of a list are asked for at once.
 const PAGE: u32 = 500;
-const CLAIMS_VERSION: &str = "v1alpha1";
-
-fn resource(kind: &str, plural: &str) -> ApiResource {
-    ApiResource {
-        group: ipam::GROUP.to_owned(),
-        version: ipam::VERSION.to_owned(),
-        api_version: ipam::API_VERSION.to_owned(),
-        kind: kind.to_owned(),
-        plural: plural.to_owned(),
-    }
-}
 
 pub fn pools(client: &Client) -> Api<DynamicObject> {
-    Api::all_with(client.clone(), &resource(ipam::pool::KIND, ipam::pool::PLURAL))
+    resource::all(client.clone(), &resource::pools())
 }
 
 pub fn blocks(client: &Client) -> Api<DynamicObject> {
-    Api::all_with(client.clone(), &resource(ipam::block::KIND, ipam::block::PLURAL))
+    resource::all(client.clone(), &resource::blocks())
 }
 
 /// The standard's claims of addresses.
 pub fn claims(client: &Client) -> Api<DynamicObject> {
-    let claims = ApiResource {
-        group: keys::GROUP.to_owned(),
-        version: CLAIMS_VERSION.to_owned(),
-        api_version: format!("{}/{CLAIMS_VERSION}", keys::GROUP),
-        kind: "IPAMClaim".to_owned(),
-        plural: "ipamclaims".to_owned(),
-    };
-    Api::all_with(client.clone(), &claims)
+    resource::all(client.clone(), &resource::claims())
 }
 
 /// A pool as it is stored.

@@ -12,6 +12,7 @@ mod demo;
 mod e2e;
 mod fuzz;
 mod guest;
+mod guides;
 mod images;
 mod lint;
 mod messages;
@@ -53,6 +54,8 @@ enum Verb {
     E2e(e2e::Options),
     /// Runs a command of this machine under a guest kernel that has every link type
     Guest(guest::Options),
+    /// Follows the guides for contributors literally, in a copy of the sources
+    Guides,
     /// Runs the seeded suites for as long as one likes, and writes their figures into docs/reliability.md
     Storm(storm::Options),
     /// Builds both images as OCI archives, for this architecture or another one
@@ -92,6 +95,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Cluster(options) => cluster::run(&options),
         Verb::E2e(options) => e2e::run(&options),
         Verb::Guest(options) => guest::run(&options),
+        Verb::Guides => guides::run(),
         Verb::Storm(options) => storm::run(&options),
         Verb::Images(options) => images::run(&options),
         Verb::Release(options) => release::run(&options),

@@ -162,7 +162,7 @@ impl ClaimApi for FileApi {
         }))
     }
 
-    async fn write_ips(&self, claim: &IpamClaim, ips: &[String]) -> Result<Written, ApiError> {
+    async fn write_ips(&self, claim: &IpamClaim, ips: &[String], _: &str) -> Result<Written, ApiError> {
         self.answered()?;
         let _log = self.lock();
         let path = self.folder.join(format!("claim.{}", claim.id.name));

@@ -21,6 +21,7 @@ fn claim(name: &str) -> IpamClaim {
 fn keep(node: &Node<'_>, container: &str, name: &str) -> Result<IpAddr, NoAddress> {
     let small = pool("10.2.0.0/16", "10.2.1.0", "10.2.1.3");
     let wanted = KeptRequest {
+        pod: "vm-a".into(),
         namespace: "shop".parse().unwrap(),
         claim: name.parse().unwrap(),
         networks: vec!["storage".into()],

@@ -76,14 +76,14 @@ fn keep(
             "`ipam-claim-reference` needs a cluster, and this node has none; remove it from the pod",
         )
     })?;
-    let namespace = entry.pod.as_ref().map(|pod| pod.namespace.parse());
-    let Some(Ok(namespace)) = namespace else {
+    let pod = entry.pod.as_ref().map(|pod| (pod.namespace.parse(), pod.name.to_string()));
+    let Some((Ok(namespace), pod)) = pod else {
         return Err(CniError::config("`ipam-claim-reference` needs a pod of Kubernetes; remove it"));
     };
     // Writers of claims call a network by its configuration's name, or by its definition's.
     let mut networks = vec![of.recorded.network.to_string(), of.recorded.display.clone()];
     networks.extend(of.definition.map(|definition| definition.name.to_string()));
-    let wanted = KeptRequest { namespace, claim: claim.clone(), networks, requests };
+    let wanted = KeptRequest { namespace, pod, claim: claim.clone(), networks, requests };
     claims.obtain_kept(of.store, &wanted, of.deadline).map(drop).map_err(CniError::from)
 }
 

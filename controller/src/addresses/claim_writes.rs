@@ -66,6 +66,8 @@ pub(super) async fn act(context: &Context, view: &View, task: &ClaimTask) -> any
                 let status = data.entry("status").or_insert_with(|| json!({}));
                 if let Some(status) = status.as_object_mut() {
                     status.insert("ips".to_owned(), json!(ips));
+                    // The schema of claims requires it; whose ADD it was is not known here.
+                    status.entry("ownerPod").or_insert_with(|| json!(""));
                 }
             }
             timeout(PATIENCE, api(client, namespace).replace_status(name, &how(), &object)).await??;

@@ -42,7 +42,9 @@ fn the_cluster_role_stays_small_whatever_pods_and_definitions_carry() {
         });
         api.client().send("POST", &definitions, &object).unwrap();
     }
-    let bed = Controllers::start(&api, &Options::default()).unwrap();
+    // The Lease as it is by default: a busy machine needs seconds for what is read here, and a bed's Lease lasts three.
+    let config = json!({"lease": {"durationSeconds": 10, "retrySeconds": 2}});
+    let bed = Controllers::start(&api, &Options { config, ..Options::default() }).unwrap();
     let replica = bed.replica(0);
     let counts = |name: &str, least: usize| {
         bed.wait(name, || Ok(replica.metrics()?.sum(name, &[]) >= least as f64)).unwrap();

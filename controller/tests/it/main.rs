@@ -5,6 +5,7 @@
     clippy::indexing_slicing,
     reason = "the configuration allows it inside test functions only, not in what they share"
 )]
+mod addresses;
 mod admission;
 mod cluster;
 mod crd;

@@ -134,3 +134,33 @@ fn an_address_by_name_is_given_once_and_whoever_asks_next_hears_where_it_is() {
     assert!(told.contains("10.79.0.40") && told.contains(nodes[0].ns.name()), "{told}");
     assert!(two.links().is_empty(), "a pod without its address is not attached: {:?}", two.links());
 }
+
+// Shows part of: IPAM-52, IPAM-53
+#[test]
+fn an_ipam_claim_tells_its_address_and_keeps_it_for_the_next_pod() {
+    const DOMAIN: &str = "claimed";
+    let nodes = nodes("claimed");
+    let node = &nodes[0];
+    node.define("kept", &network(node, DOMAIN, &json!({"subnet": "10.80.0.0/24"})));
+    let claims = format!("/apis/k8s.cni.cncf.io/v1alpha1/namespaces/{}/ipamclaims", node.ns.name());
+    let claim = json!({
+        "apiVersion": "k8s.cni.cncf.io/v1alpha1", "kind": "IPAMClaim", "metadata": {"name": "vm-a.kept"},
+        "spec": {"network": "kept", "interface": "net1"},
+    });
+    let api = ApiServer::shared().unwrap();
+    api.client().send("POST", &claims, &claim).unwrap();
+    let runtime = node.runtime();
+    let networks = json!([{"name": "kept", "ipam-claim-reference": "vm-a.kept"}]).to_string();
+    let start = |pod: &str| {
+        let sandbox = node.sandbox_with(pod, &[(NETWORKS, &networks)]);
+        runtime.add(&sandbox.pod).unwrap().must_succeed();
+        sandbox
+    };
+    let one = start("one");
+    let given = address(&one);
+    let status = api.client().get(&format!("{claims}/vm-a.kept")).unwrap().json().unwrap()["status"].clone();
+    assert_eq!(status, json!({"ips": [format!("{given}/24")], "ownerPod": "one"}));
+    runtime.del(&one.pod).unwrap().must_succeed();
+    // The pod is gone, and the address is still the claim's.
+    assert_eq!(address(&start("two")), given);
+}
