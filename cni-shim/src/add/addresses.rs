@@ -76,7 +76,7 @@ fn keep(
             "`ipam-claim-reference` needs a cluster, and this node has none; remove it from the pod",
         )
     })?;
-    let pod = entry.pod.as_ref().map(|pod| (pod.namespace.parse(), pod.name.to_string()));
+    let pod = entry.pod.as_ref().map(|pod| (pod.namespace.parse(), pod.name.clone()));
     let Some((Ok(namespace), pod)) = pod else {
         return Err(CniError::config("`ipam-claim-reference` needs a pod of Kubernetes; remove it"));
     };
