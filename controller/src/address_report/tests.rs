@@ -66,7 +66,7 @@ fn facts() -> Facts {
     }
 }
 
-// Proves: IPAM-84
+// Shows part of: IPAM-84
 #[test]
 fn each_kind_of_difference_is_told_and_no_other() {
     assert_eq!(check::differences(&facts()), [""; 0]);

@@ -24,7 +24,7 @@ fn claim(api: &ApiServer, home: &TestNamespace<'_>, name: &str) -> Option<Value>
     get(api, &format!("{}/{name}", path(home)))
 }
 
-// Proves: IPAM-53
+// Shows part of: IPAM-53
 #[test]
 fn the_addresses_of_a_claim_stay_with_it_through_everything_and_are_free_at_its_end() {
     let api = server();

@@ -19,7 +19,8 @@ fn allocations(spec: Option<&Value>) -> Vec<String> {
         .collect()
 }
 
-// Proves: IPAM-58, IPAM-63
+// Proves: IPAM-58
+// Shows part of: IPAM-63
 #[test]
 fn a_lost_node_loses_its_addresses_after_the_time_set_but_for_what_living_pods_show() {
     let api = server();

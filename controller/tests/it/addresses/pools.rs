@@ -7,7 +7,7 @@ use super::bed::{
     spec, status, until, until_status,
 };
 
-// Proves: IPAM-27
+// Shows part of: IPAM-27
 #[test]
 fn a_definition_with_ranges_has_its_pool_which_goes_with_it_once_nothing_of_it_is_used() {
     let api = server();
@@ -110,7 +110,7 @@ fn a_pool_in_use_stays_until_nobody_has_an_address_of_it_and_names_who_has() {
     until("the pool goes", || finalizers().is_none());
 }
 
-// Proves: IPAM-34
+// Shows part of: IPAM-34
 #[test]
 fn pools_that_disagree_about_the_same_addresses_name_each_other() {
     let api = server();
@@ -191,7 +191,7 @@ fn row(api: &manifold_e2e::api_server::ApiServer, name: &str) -> Vec<Value> {
     ["used", "free", "idle", "total", "nodes"].iter().map(|key| found["status"][key].clone()).collect()
 }
 
-// Proves: IPAM-28
+// Shows part of: IPAM-28
 #[test]
 fn the_counts_are_those_of_a_thousand_pods_that_come_and_go() {
     let api = server();

@@ -6,7 +6,7 @@ use super::bed::{BLOCKS, Leader, get, node, pool, server, share, spec, until, un
 
 const ROUNDS: usize = 80;
 
-// Proves: IPAM-69
+// Shows part of: IPAM-69
 #[test]
 fn what_a_node_took_is_never_deleted_and_what_was_deleted_was_taken_by_nobody() {
     let api = server();

@@ -8,7 +8,8 @@ use super::bed::{
     until_status,
 };
 
-// Proves: IPAM-65, IPAM-81
+// Proves: IPAM-65
+// Shows part of: IPAM-81
 #[test]
 fn what_pods_of_host_local_show_is_kept_from_all_others_and_two_of_them_are_told() {
     let api = server();
