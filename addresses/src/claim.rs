@@ -19,7 +19,7 @@ use crate::pool::Pool;
 pub const MOST_BLOCKS_AT_ONCE: usize = 8;
 /// How many hints are tried.
 pub const HINT_TRIES: usize = 2;
-/// How many blocks are tried by chance, where every block is not tried.
+/// How many random blocks are tried in a pool that is too large to try every block.
 pub const CHANCE_TRIES: usize = 8;
 /// Where nobody said what `Auto` means, fewer blocks than this are given address by address.
 pub const SINGLES_BELOW_BLOCKS: u128 = 64;
@@ -46,7 +46,7 @@ pub struct Hints {
 pub enum Search {
     /// A few blocks: enough unless the pool is nearly full.
     Some,
-    /// Every block of a pool that is given address by address, so that its last free address is found without hints.
+    /// Every block of a small pool, so that its last free address is found without hints.
     Every,
 }
 
@@ -116,7 +116,8 @@ pub fn want(mode: Mode, missing: u32, room: u32) -> Want {
     if mode == Mode::Blocks && room >= 16 { Want::Block } else { Want::Singles(missing.min(room)) }
 }
 
-/// Which blocks to try, in order: two hints, then by chance, or all others where the search goes so far. None twice, and none that the node has all of and gives.
+/// Which blocks to try, in order: two hints, then random ones, or all others if the search covers the pool. No block twice, and
+/// none that the node holds as a whole and gives from.
 pub fn candidates(
     pool: &Pool,
     mode: Mode,

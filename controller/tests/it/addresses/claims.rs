@@ -56,7 +56,7 @@ fn the_addresses_of_a_claim_stay_with_it_through_everything_and_are_free_at_its_
             .is_some_and(|claim| claim["metadata"]["deletionTimestamp"].is_string())
     };
     until("it is asked to go", goes);
-    // A whole round passes: the pool is told of something that changed after the deletion.
+    // The leader has finished a round since the deletion once it has published the status of a new pool.
     pool(&api, "later", &json!({"subnet": "10.99.0.0/24"}));
     until_status(&api, "later", |status| status.total == 254);
     until_status(&api, "later", |status| !status.open.is_empty());

@@ -60,8 +60,8 @@ fn a_lost_node_loses_its_addresses_after_the_time_set_but_for_what_living_pods_s
     });
     until("the single one", || allocations(spec(&api, "default.10-1-0-48").as_ref()) == ["2 a node's"]);
     assert!(leader.metric("manifold_address_reclaims_total", "NodeLost") >= 31.0);
-    until("it is told", || !events(&api, "storage", "AddressesReclaimed").is_empty());
-    // A minute after its pod nobody needs what was kept.
+    until("an event reports the reclaim", || !events(&api, "storage", "AddressesReclaimed").is_empty());
+    // The kept address is released after its pod is deleted.
     home.delete_pod("lives").unwrap();
     until("it goes too", || allocations(spec(&api, "default.10-1-0-16").as_ref()).is_empty());
 }
@@ -106,7 +106,7 @@ fn of_a_lost_folder_only_what_living_pods_show_stays() {
         wanted.sort();
         found.is_some_and(|spec| spec["state"] == "Shared") && kept == wanted
     });
-    until("it is told", || !events(&api, "storage", "AddressesLost").is_empty());
+    until("an event reports the lost addresses", || !events(&api, "storage", "AddressesLost").is_empty());
     sleep(Duration::from_millis(500));
     assert_eq!(allocations(spec(&api, "default.10-3-0-16").as_ref()).len(), 15, "they live still");
 }

@@ -58,14 +58,14 @@ fn a_full_pool_grows_without_a_change_of_anything_else() {
     pod(&home, "b", "worker-7", &["10.2.0.2"]);
     until_status(&api, "storage", |status| condition(status, "Exhausted").0 == "True" && status.free == 0);
     assert!(condition(&status(&api, "storage"), "Exhausted").2.contains("all 2 addresses"));
-    until("it is told", || events(&api, "storage", "AddressesExhausted").len() == 1);
+    until("an event reports the exhaustion", || events(&api, "storage", "AddressesExhausted").len() == 1);
     api.client()
         .send("PATCH", &format!("{POOLS}/storage"), &json!({"spec": {"ranges": range("10.2.0.40")}}))
         .unwrap();
     until_status(&api, "storage", |status| {
         status.total == 40 && !status.open.is_empty() && condition(status, "Exhausted").0 == "False"
     });
-    until("it is told too", || events(&api, "storage", "AddressesAvailable").len() == 1);
+    until("an event reports free addresses", || events(&api, "storage", "AddressesAvailable").len() == 1);
     assert_eq!(events(&api, "storage", "AddressesExhausted").len(), 1, "once for each crossing");
 }
 
@@ -103,7 +103,7 @@ fn a_pool_in_use_stays_until_nobody_has_an_address_of_it_and_names_who_has() {
             && !told.contains("p10"),
         "{told}"
     );
-    assert!(status(&api, "storage").next.is_empty(), "nobody is sent there any more");
+    assert!(status(&api, "storage").next.is_empty(), "a pool that is being deleted gives no hints");
     for n in 0..12 {
         home.delete_pod(&format!("p{n:02}")).unwrap();
     }

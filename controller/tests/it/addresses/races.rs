@@ -38,10 +38,7 @@ fn what_a_node_took_is_never_deleted_and_what_was_deleted_was_taken_by_nobody() 
         match answer.status {
             200 => {
                 taken += 1;
-                assert!(
-                    spec(&api, &name).is_some(),
-                    "round {n}: a block that somebody has an address of is gone"
-                );
+                assert!(spec(&api, &name).is_some(), "round {n}: a block with an allocation was deleted");
             }
             404 | 409 => until("it is gone", || spec(&api, &name).is_none()),
             other => panic!("round {n}: {other} {}", answer.text()),
