@@ -10,6 +10,7 @@ mod admission;
 mod cluster;
 mod crd;
 mod large;
+mod leader;
 mod lint;
 mod model;
 mod node;

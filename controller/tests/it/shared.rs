@@ -1,4 +1,5 @@
-//! What tests of several folders share: the one API server of this process, for one test at a time, and strangers at a port.
+//! What tests of several folders share: the one API server of this process, for one test at a time, waiting for a
+//! condition, and strangers at a port.
 //!
 //! A leader of the use of networks writes to every definition of its server. Two of them would do each other's work, and whoever
 //! stores a status of its own would find another.
@@ -6,7 +7,8 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use manifold_e2e::api_server::ApiServer;
 
@@ -15,6 +17,19 @@ pub(crate) fn alone() -> (&'static ApiServer, MutexGuard<'static, ()>) {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     (ApiServer::shared().unwrap(), turn)
+}
+
+/// A condition that is not met by then never will be, however busy the machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Waits for a condition, and tells what was never met.
+#[track_caller]
+pub(crate) fn until(what: &str, mut met: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !met() {
+        assert!(Instant::now() < deadline, "{what}: not after {PATIENCE:?}");
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// What the chart lets a liveness probe wait for, and how many may fail before the kubelet restarts the container.

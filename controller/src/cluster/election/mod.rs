@@ -83,18 +83,22 @@ impl Election {
         }
     }
 
-    async fn try_once(&self, seen: &mut Option<Seen>) -> Result<Option<Held>, lease::LeaseError> {
+    async fn try_once(&self, last_seen: &mut Option<Seen>) -> Result<Option<Held>, lease::LeaseError> {
         let sent = Instant::now();
         let found = self.bounded(self.leases.read()).await?;
         let Some(found) = found else {
             // Deleted under its holder, who makes it anew with its next renewal and must be given the time.
-            let seen = seen.as_mut().map(|seen| seen.gone(self.leases.identity(), Instant::now()));
-            if seen == Some(Step::Wait) {
+            let step = last_seen.as_mut().map(|seen| seen.gone(self.leases.identity(), Instant::now()));
+            if step == Some(Step::Wait) {
                 return Ok(None);
             }
-            return Ok(self.held(sent, self.bounded(self.leases.create(self.duration)).await?));
+            let made = self.bounded(self.leases.create(self.duration)).await?;
+            if made.is_none() {
+                *last_seen = Some(Seen::unread(self.duration, Instant::now()));
+            }
+            return Ok(self.held(sent, made));
         };
-        let seen = Seen::follow(seen, found);
+        let seen = Seen::follow(last_seen, found);
         if seen.step(self.leases.identity(), Instant::now()) == Step::Wait {
             return Ok(None);
         }

@@ -57,6 +57,20 @@ impl Seen {
         seen.insert(Self { record: found, at, gone: false })
     }
 
+    /// A Lease that somebody else made a moment before we did. It was not read, and if it is gone at the next look, its holder
+    /// has a term all the same.
+    pub fn unread(lasts: Duration, now: Instant) -> Self {
+        let record = Record {
+            holder: Some("another candidate".to_owned()),
+            renewed: None,
+            acquired: None,
+            lasts,
+            transitions: 0,
+            resource_version: String::new(),
+        };
+        Self { record, at: now, gone: false }
+    }
+
     /// The object is not there. Its holder may not know yet, whatever was thought of it before: the time counts anew.
     pub fn gone(&mut self, identity: &str, now: Instant) -> Step {
         if !self.gone {
@@ -115,6 +129,16 @@ mod tests {
         assert_eq!(seen.gone("me", late), Step::Wait);
         assert_eq!(seen.gone("me", late + Duration::from_secs(9)), Step::Wait);
         assert_eq!(seen.gone("me", late + Duration::from_secs(10)), Step::Take);
+    }
+
+    #[test]
+    fn whoever_was_too_late_to_make_the_lease_gives_its_holder_the_time_if_it_is_deleted_at_once() {
+        let at = Instant::now();
+        let mut seen = Seen::unread(Duration::from_secs(10), at);
+        let next = at + Duration::from_secs(2);
+        assert_eq!(seen.gone("me", next), Step::Wait);
+        assert_eq!(seen.gone("me", next + Duration::from_secs(9)), Step::Wait);
+        assert_eq!(seen.gone("me", next + Duration::from_secs(10)), Step::Take);
     }
 
     #[test]

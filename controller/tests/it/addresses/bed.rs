@@ -1,23 +1,22 @@
 //! `addresses::run_at` in this process, with a term that the test holds, against an API server with the three resources.
 
+use std::ops::Deref;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use manifold_controller::addresses::{self, Metrics, Pace};
-use manifold_controller::cluster::term::Term;
 use manifold_controller::config::Config;
 use manifold_controller::connect;
-use manifold_controller::context::{Context, Stop};
+use manifold_controller::context::Context;
 use manifold_crds::ipam::{BlockSpec, PoolStatus};
 use manifold_crds::keys::{NETWORK_STATUS, NETWORKS};
 use manifold_e2e::api_server::{ApiServer, TestNamespace};
-use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
-use tokio::sync::watch;
 
-/// A condition that is not met by then never will be, however busy the machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+use crate::leader::LeaderThread;
+pub(super) use crate::shared::{PATIENCE, until};
+
 pub(super) const POOLS: &str = "/apis/ipam.manifold.network/v1alpha1/addresspools";
 pub(super) const BLOCKS: &str = "/apis/ipam.manifold.network/v1alpha1/addressblocks";
 pub(super) const STORE: &str = "0123456789abcdef0123456789abcdef";
@@ -45,24 +44,24 @@ fn clean(api: &ApiServer) {
     let _ = api.client().call("DELETE", "/api/v1/nodes", "application/json", b"");
 }
 
-/// A leader at work. Dropped, it ends.
-pub(super) struct Leader {
-    _term: watch::Sender<Option<Instant>>,
-    stop: watch::Sender<bool>,
-    registry: Registry,
-    thread: Option<JoinHandle<()>>,
+/// A leader of addresses at work. Dropped, it ends.
+pub(super) struct Leader(LeaderThread);
+
+impl Deref for Leader {
+    type Target = LeaderThread;
+
+    fn deref(&self) -> &LeaderThread {
+        &self.0
+    }
 }
 
 impl Leader {
     /// `speed`: seconds that pass for it in one.
     pub(super) fn start(api: &ApiServer, speed: u32) -> Self {
-        let (term_sender, term) = Term::new(Instant::now() + Duration::from_secs(3600));
-        let (stop_sender, stop) = Stop::new();
-        let mut registry = Registry::default();
-        let metrics = Metrics::register(&mut registry);
         let kubeconfig = api.kubeconfig().to_path_buf();
         let pace = Pace { round: Duration::from_millis(200), speed };
-        let thread = thread::spawn(move || {
+        let end = Instant::now() + Duration::from_secs(3600);
+        Self(LeaderThread::start(end, Metrics::register, move |metrics, term, stop| {
             let runtime =
                 tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
             runtime.block_on(async {
@@ -73,37 +72,7 @@ impl Leader {
                 let _ = tokio::time::timeout(Duration::from_secs(5), events.flush()).await;
             });
             runtime.shutdown_background();
-        });
-        Self { _term: term_sender, stop: stop_sender, registry, thread: Some(thread) }
-    }
-
-    /// What all series of this metric add up to, those whose labels have `label`.
-    pub(super) fn metric(&self, name: &str, label: &str) -> f64 {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
-        let of_name = |line: &&str| line.split(['{', ' ']).next() == Some(name) && line.contains(label);
-        text.lines().filter(of_name).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
-    }
-}
-
-impl Drop for Leader {
-    fn drop(&mut self) {
-        self.stop.send_replace(true);
-        if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join)
-            && !thread::panicking()
-        {
-            std::panic::resume_unwind(panic);
-        }
-    }
-}
-
-/// Waits for a condition, and tells what was never met.
-#[track_caller]
-pub(super) fn until(what: &str, mut met: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !met() {
-        assert!(Instant::now() < deadline, "{what}: not after {PATIENCE:?}");
-        thread::sleep(Duration::from_millis(20));
+        }))
     }
 }
 

@@ -21,8 +21,8 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-/// However busy the machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) use crate::shared::{PATIENCE, until};
+
 pub(crate) const CONFIGURATIONS: &str =
     "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
 
@@ -39,14 +39,6 @@ pub(crate) fn client(api: &ApiServer) -> Client {
         let options = kube::config::KubeConfigOptions::default();
         Client::try_from(kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap()).unwrap()
     })
-}
-
-pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 /// A webhook that runs in this process, as one replica. It ends when this is dropped.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use manifold_e2e::controller::Controllers;
 
+use super::LEASE_SECONDS;
 use super::random::Random;
 
 /// Until the other end of the channel is dropped. All replicas run again at the end.
@@ -45,7 +46,7 @@ fn strike(bed: &Controllers<'_>, random: &mut Random, over: &Receiver<()>) -> an
         _ => {
             // Sleeps through its Lease and wakes in the middle of what it was about to write.
             victim.sleep()?;
-            pause(over, 4500);
+            pause(over, LEASE_SECONDS * 1000 + 1500);
             victim.wake()
         }
     }

@@ -1,8 +1,9 @@
 //! `usage::run` in this process, with a term that the test holds, against an API server.
 
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::mpsc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use manifold_controller::cluster::term::Term;
@@ -13,12 +14,11 @@ use manifold_controller::usage::{self, Limits, Metrics, Pace, Patience};
 use manifold_crds::keys;
 use manifold_crds::nad_status::{IN_USE_FINALIZER, NadStatus};
 use manifold_e2e::api_server::ApiServer;
-use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
-use tokio::sync::watch;
 
-/// A condition that is not met by then never will be, however busy the machine.
-pub(super) const PATIENCE: Duration = Duration::from_secs(120);
+use crate::leader::LeaderThread;
+pub(super) use crate::shared::{PATIENCE, until};
+
 pub(super) const MACVLAN: &str =
     r#"{"cniVersion": "1.0.0", "name": "a", "type": "macvlan", "master": "eth1"}"#;
 pub(super) const CHAIN: &str =
@@ -51,12 +51,15 @@ pub(super) fn hasty() -> Pace {
     Pace { writes, ..Pace::default() }
 }
 
-/// A leader at work. Dropped, it ends in good order.
-pub(super) struct Leader {
-    term: watch::Sender<Option<Instant>>,
-    stop: watch::Sender<bool>,
-    registry: Registry,
-    thread: Option<JoinHandle<()>>,
+/// A leader of the use of networks at work. Dropped, it ends in good order.
+pub(super) struct Leader(LeaderThread);
+
+impl Deref for Leader {
+    type Target = LeaderThread;
+
+    fn deref(&self) -> &LeaderThread {
+        &self.0
+    }
 }
 
 impl Leader {
@@ -66,52 +69,18 @@ impl Leader {
     }
 
     pub(super) fn start_until(api: &ApiServer, options: Options, until: Instant) -> Self {
-        let (term_sender, term) = Term::new(until);
-        let (stop_sender, stop) = Stop::new();
-        let mut registry = Registry::default();
-        let metrics = Metrics::register(&mut registry);
         let kubeconfig = api.kubeconfig().to_path_buf();
-        let thread = thread::spawn(move || {
+        Self(LeaderThread::start(until, Metrics::register, move |metrics, term, stop| {
             let act = || lead(&options, &kubeconfig, metrics, term, stop);
             match &options.netns {
                 None => act(),
                 Some(netns) => manifold_e2e::netns::inside(netns, act).expect("the network namespace"),
             }
-        });
-        Self { term: term_sender, stop: stop_sender, registry, thread: Some(thread) }
-    }
-
-    /// What all series of this metric add up to, those whose labels have `label`.
-    pub(super) fn metric(&self, name: &str, label: &str) -> f64 {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
-        let of_name = |line: &&str| line.split(['{', ' ']).next() == Some(name) && line.contains(label);
-        text.lines().filter(of_name).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        }))
     }
 
     pub(super) fn writes(&self) -> f64 {
         self.metric("manifold_usage_writes_total", "")
-    }
-
-    /// Takes the term away, as another leader would.
-    pub(super) fn lose_term(&self) {
-        self.term.send_replace(None);
-    }
-
-    /// Whether it came to its end by itself.
-    pub(super) fn has_ended(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
-    }
-}
-
-impl Drop for Leader {
-    fn drop(&mut self) {
-        self.stop.send_replace(true);
-        if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join)
-            && !thread::panicking()
-        {
-            std::panic::resume_unwind(panic);
-        }
     }
 }
 
@@ -134,17 +103,7 @@ fn lead(options: &Options, kubeconfig: &std::path::Path, metrics: Metrics, term:
     runtime.shutdown_background();
 }
 
-/// Waits for a condition, and tells what was never met.
-#[track_caller]
-pub(super) fn until(what: &str, mut met: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !met() {
-        assert!(Instant::now() < deadline, "{what}: not after {PATIENCE:?}");
-        thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// The same, of a definition; `None` while there is none.
+/// Waits for a condition of a definition; `None` while there is none.
 #[track_caller]
 pub(super) fn until_definition(
     api: &ApiServer,
