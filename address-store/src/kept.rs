@@ -12,6 +12,7 @@ use manifold_addresses::holdings::Holdings;
 use manifold_addresses::keep::{ClaimChance, Keep, keep};
 use manifold_crds::ipam::{BlockCidr, Claim, Mode};
 use manifold_crds::{ClaimName, Namespace};
+use serde_json::json;
 
 use crate::give::{AddressRequest, PoolChoice};
 use crate::no_address::{Full, NoAddress, block_holder};
@@ -48,9 +49,25 @@ pub trait ClaimApi: BlockApi {
         name: &ClaimName,
     ) -> Result<Option<IpamClaim>, ApiError>;
 
-    /// Writes `status.ips`, and this pod as `status.ownerPod`, which the schema of claims requires beside it, if the claim is
-    /// as it was read.
-    async fn write_ips(&self, claim: &IpamClaim, ips: &[String], pod: &str) -> Result<Written, ApiError>;
+    /// Writes the status of `object`, which is the whole claim, if the stored one is still as it was read.
+    async fn write_claim_status(
+        &self,
+        claim: &Claim,
+        object: &serde_json::Value,
+    ) -> Result<Written, ApiError>;
+}
+
+/// Puts addresses, with prefix lengths, into the status of a claim. The schema of claims requires `ownerPod` beside them:
+/// `owner` is the pod's name, and without it the owner that is there stays, or is empty.
+pub fn set_addresses(object: &mut serde_json::Value, ips: &[String], owner: Option<&str>) {
+    let Some(object) = object.as_object_mut() else { return };
+    let status = object.entry("status").or_insert_with(|| json!({}));
+    let Some(status) = status.as_object_mut() else { return };
+    status.insert("ips".to_owned(), json!(ips));
+    match owner {
+        Some(pod) => drop(status.insert("ownerPod".to_owned(), json!(pod))),
+        None => drop(status.entry("ownerPod").or_insert_with(|| json!(""))),
+    }
 }
 
 /// What an attachment asks for.
@@ -85,7 +102,9 @@ pub async fn obtain_kept<A: ClaimApi>(
         if claim.ips.is_empty() {
             let ips: Vec<String> =
                 wanted.requests.iter().zip(&given).map(|(r, ip)| with_prefix(r, *ip)).collect();
-            if api.write_ips(&claim, &ips, &wanted.pod).await? == Written::Conflict {
+            let mut object = claim.object.clone();
+            set_addresses(&mut object, &ips, Some(&wanted.pod));
+            if api.write_claim_status(&claim.id, &object).await? == Written::Conflict {
                 // Another pod of the claim may have been faster: its addresses are this one's too.
                 continue;
             }

@@ -11,6 +11,7 @@ use manifold_address_store::{ApiError, BlockApi, PoolObject, Written};
 use manifold_addresses::api::{ResourceVersion, Stored, Write};
 use manifold_crds::ipam::{BlockCidr, BlockSpec, Claim, Domain, PoolName};
 use manifold_crds::{ClaimName, Namespace};
+use serde_json::{Value, json};
 
 /// What happens to a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,8 +146,22 @@ impl BlockApi for FileApi {
 
 impl FileApi {
     pub(crate) fn put_claim(&self, name: &str, claim: &IpamClaim) {
-        let text = serde_json::to_string(&(0, &claim.id, &claim.network, &claim.interface, &claim.ips));
+        let object = json!({"version": 0, "status": {"ips": claim.ips}});
+        let text = serde_json::to_string(&(&claim.id, &claim.network, &claim.interface, object));
         fs::write(self.folder.join(format!("claim.{name}")), text.unwrap()).unwrap();
+    }
+
+    fn stored_claim(&self, name: &str) -> Option<IpamClaim> {
+        let text = fs::read(self.folder.join(format!("claim.{name}"))).ok()?;
+        let (id, network, interface, object): (Claim, String, String, Value) =
+            serde_json::from_slice(&text).unwrap();
+        let ips = serde_json::from_value(object["status"]["ips"].clone()).unwrap();
+        Some(IpamClaim { id, network, interface, ips, object })
+    }
+
+    /// Whom the status of a claim names.
+    pub(crate) fn claim_owner(&self, name: &str) -> Option<String> {
+        Some(self.stored_claim(name)?.object["status"]["ownerPod"].as_str()?.to_owned())
     }
 }
 
@@ -154,25 +169,20 @@ impl ClaimApi for FileApi {
     async fn ipam_claim(&self, _: &Namespace, name: &ClaimName) -> Result<Option<IpamClaim>, ApiError> {
         self.answered()?;
         let _log = self.lock();
-        let text = fs::read(self.folder.join(format!("claim.{name}"))).ok();
-        Ok(text.map(|text| {
-            let (version, id, network, interface, ips): (u64, Claim, String, String, Vec<String>) =
-                serde_json::from_slice(&text).unwrap();
-            IpamClaim { id, network, interface, ips, object: version.into() }
-        }))
+        Ok(self.stored_claim(&name.to_string()))
     }
 
-    async fn write_ips(&self, claim: &IpamClaim, ips: &[String], _: &str) -> Result<Written, ApiError> {
+    async fn write_claim_status(&self, claim: &Claim, object: &Value) -> Result<Written, ApiError> {
         self.answered()?;
         let _log = self.lock();
-        let path = self.folder.join(format!("claim.{}", claim.id.name));
-        let Ok(text) = fs::read(&path) else { return Ok(Written::Conflict) };
-        let found: (u64, Claim, String, String, Vec<String>) = serde_json::from_slice(&text).unwrap();
-        if claim.object != found.0 {
+        let Some(found) = self.stored_claim(&claim.name) else { return Ok(Written::Conflict) };
+        if object["version"] != found.object["version"] {
             return Ok(Written::Conflict);
         }
-        let new = serde_json::to_vec(&(found.0 + 1, found.1, found.2, found.3, ips)).unwrap();
-        fs::write(path, new).unwrap();
+        let mut object = object.clone();
+        object["version"] = json!(found.object["version"].as_u64().unwrap() + 1);
+        let new = serde_json::to_vec(&(found.id, found.network, found.interface, object)).unwrap();
+        fs::write(self.folder.join(format!("claim.{}", claim.name)), new).unwrap();
         Ok(Written::Applied)
     }
 }

@@ -37,6 +37,7 @@ fn a_claims_address_is_the_same_on_every_node_and_stays_without_pods() {
     let (a, b) = (bed.node("a"), bed.node("b"));
     bed.api.put_claim("vm", &claim("vm"));
     let ip = keep(&a, "source", "vm").unwrap();
+    assert_eq!(bed.api.claim_owner("vm").as_deref(), Some("vm-a"), "the schema of claims requires an owner");
     // Both pods of a live migration at once; and two of it on one node.
     assert_eq!(keep(&b, "target", "vm").unwrap(), ip);
     assert_eq!(keep(&a, "third", "vm").unwrap(), ip);

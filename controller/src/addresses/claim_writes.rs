@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kube::Client;
 use kube::api::{Api, DynamicObject, ListParams, PostParams};
+use manifold_address_store::kept::set_addresses;
 use manifold_addresses::leader::{Showing as _, release_claim};
 use manifold_crds::ipam::BlockCidr;
 use serde_json::json;
@@ -62,14 +63,8 @@ pub(super) async fn act(context: &Context, view: &View, task: &ClaimTask) -> any
             if is_told {
                 return Ok(false);
             }
-            if let Some(data) = object.data.as_object_mut() {
-                let status = data.entry("status").or_insert_with(|| json!({}));
-                if let Some(status) = status.as_object_mut() {
-                    status.insert("ips".to_owned(), json!(ips));
-                    // The schema of claims requires it; whose ADD it was is not known here.
-                    status.entry("ownerPod").or_insert_with(|| json!(""));
-                }
-            }
+            // Whose ADD it was is not known here.
+            set_addresses(&mut object.data, ips, None);
             timeout(PATIENCE, api(client, namespace).replace_status(name, &how(), &object)).await??;
         }
         ClaimTask::Release { namespace, name, uid, addresses } => {

@@ -115,19 +115,15 @@ impl ClaimApi for Requests<'_> {
         self.session.call(&ask, self.deadline, read).await.map_err(told)
     }
 
-    async fn write_ips(&self, claim: &IpamClaim, ips: &[String], pod: &str) -> Result<Written, ApiError> {
+    async fn write_claim_status(
+        &self,
+        claim: &Claim,
+        object: &serde_json::Value,
+    ) -> Result<Written, ApiError> {
         let unreadable = |e: manifold_crds::name::BadName| ApiError::new(e.to_string());
-        let namespace = claim.id.namespace.parse().map_err(unreadable)?;
-        let name = claim.id.name.parse().map_err(unreadable)?;
-        let mut object = claim.object.clone();
-        if let Some(object) = object.as_object_mut() {
-            let status = object.entry("status").or_insert_with(|| serde_json::json!({}));
-            if let Some(status) = status.as_object_mut() {
-                status.insert("ips".to_owned(), serde_json::json!(ips));
-                status.insert("ownerPod".to_owned(), serde_json::json!(pod));
-            }
-        }
-        let ask = Ask::write_claim(&namespace, &name, &object);
+        let namespace = claim.namespace.parse().map_err(unreadable)?;
+        let name = claim.name.parse().map_err(unreadable)?;
+        let ask = Ask::write_claim(&namespace, &name, object);
         let read = |answer: &Answer| read_written(&ask, answer, true);
         self.session.call(&ask, self.deadline, read).await.map_err(told)
     }
