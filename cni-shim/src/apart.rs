@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use manifold_cni::{CniError, ContainerId, code, watchdog};
 use manifold_ledger::idle::{Verdict, judge, netns_now};
-use manifold_ledger::{BootId, Entry, Ledger, Opened, SandboxLock, Stage, Uptime};
+use manifold_ledger::{BootId, Entry, Ledger, LockError, Opened, SandboxLock, Stage, Uptime};
 use manifold_process::{Ended, Job, NoEnd};
 
 use crate::at_once::caught;
@@ -24,6 +24,8 @@ use crate::undo::{self, Undone};
 pub const UNDO: &str = "undo-one";
 /// How long a process may go on past its time: its watchdog has ended it by then.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long a process of a killed call may take to end. It has the lock until then.
+const DYING: Duration = Duration::from_secs(2);
 /// An error is a few sentences. Bytes.
 const MOST_ANSWER: usize = 256 << 10;
 
@@ -52,12 +54,20 @@ impl Why {
         }
     }
 
-    /// After a boot whoever works on the sandbox is waited for; else it is in good hands.
-    fn lock(self, shim: &Shim, ledger: &Ledger, id: &ContainerId, end: Instant) -> Option<SandboxLock> {
-        match self {
-            Self::OtherBoot => ledger.lock(id, end).ok(),
-            _ => ledger.lock_now(id, shim.config.limits.delegate),
-        }
+    /// `None`: a living call works on the sandbox, and it is in good hands. After a boot that call is waited for.
+    fn lock(
+        self,
+        shim: &Shim,
+        ledger: &Ledger,
+        id: &ContainerId,
+        end: Instant,
+    ) -> Result<Option<SandboxLock>, LockError> {
+        let soon = match self {
+            Self::OtherBoot => return ledger.lock(id, end).map(Some),
+            Self::NotAliveInAdd => Instant::now(),
+            Self::Forgotten | Self::NotAlive => end.min(Instant::now() + DYING),
+        };
+        ledger.lock_unless_in_call(id, soon, shim.config.limits.delegate)
     }
 
     fn holds(self, entry: &Entry, boot: &BootId) -> bool {
@@ -154,7 +164,7 @@ pub(crate) fn bad_words() -> CniError {
 
 fn undo_here(shim: &Shim, ledger: &Ledger, id: &ContainerId, why: Why, end: Instant) -> Result<(), CniError> {
     let boot = boot_id()?;
-    let Some(lock) = why.lock(shim, ledger, id, end) else { return Ok(()) };
+    let Some(lock) = why.lock(shim, ledger, id, end)? else { return Ok(()) };
     let Some(Opened { mut entry, mut pen, .. }) = ledger.open_entry(id)? else { return Ok(()) };
     if !why.holds(&entry, &boot) {
         return Ok(());

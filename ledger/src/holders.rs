@@ -13,7 +13,7 @@ use manifold_cni::ContainerId;
 use nix::errno::Errno;
 
 use super::folder::Lies;
-use super::{Ledger, SandboxLock, Uptime};
+use super::{Ledger, LockError, SandboxLock, Uptime};
 
 mod process;
 mod scan;
@@ -90,17 +90,32 @@ impl Holders {
 }
 
 impl Ledger {
-    /// The lock if nobody has it, or nobody but what a killed call left behind. `most` is how long a plugin may run.
-    pub fn lock_now(&self, id: &ContainerId, most: Duration) -> Option<SandboxLock> {
-        if let Ok(lock) = self.lock(id, Instant::now()) {
-            return Some(lock);
-        }
+    /// The lock, if it is free by `deadline` or only what a killed call left behind has it. `None`: a call that lives works on
+    /// the sandbox. `most` is how long a plugin may run.
+    ///
+    /// # Errors
+    /// [`LockError::Busy`] while the plugins of a killed call may still be at work; [`LockError::Disk`] if the lock's file
+    /// cannot be used.
+    pub fn lock_unless_in_call(
+        &self,
+        id: &ContainerId,
+        deadline: Instant,
+        most: Duration,
+    ) -> Result<Option<SandboxLock>, LockError> {
+        let busy = match self.lock(id, deadline) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err(LockError::Disk(e)) => return Err(e.into()),
+            Err(busy) => busy,
+        };
         let holders = self.holders(id);
-        if holders.judge(Uptime::now(), most) != Verdict::Over {
-            return None;
+        match holders.judge(Uptime::now(), most) {
+            Verdict::Call => Ok(None),
+            Verdict::Unknown | Verdict::Left(_) => Err(busy),
+            Verdict::Over => {
+                self.release(id, &holders);
+                self.lock(id, Instant::now()).map(Some)
+            }
         }
-        self.release(id, &holders);
-        self.lock(id, Instant::now()).ok()
     }
 
     /// Looks through all processes of the node, so it is for those who have waited already.

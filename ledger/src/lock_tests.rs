@@ -100,6 +100,20 @@ fn after_any_other_error_nobody_locks_the_entry_as_somebody_may_hold_the_lock_it
 
 // Proves: F-RUN-1
 #[test]
+fn a_sandbox_in_a_call_is_passed_over_and_a_lock_that_cannot_be_used_is_an_error() {
+    const MOST: Duration = Duration::from_secs(30);
+    let (dir, ledger) = fresh();
+    let held = ledger.lock(&id(), soon(2000)).unwrap();
+    assert!(ledger.lock_unless_in_call(&id(), soon(0), MOST).unwrap().is_none(), "this process is the call");
+    drop(held);
+    assert!(ledger.lock_unless_in_call(&id(), soon(0), MOST).unwrap().is_some());
+    // Neither is the work done nor does somebody do it.
+    std::fs::create_dir(dir.path().join(".locks").join(id().as_str())).unwrap();
+    let refused = ledger.lock_unless_in_call(&id(), soon(0), MOST);
+    assert!(matches!(refused, Err(LockError::Disk(_))), "{refused:?}");
+}
+
+#[test]
 fn a_held_lock_is_told_after_the_wait_as_try_again() {
     let (_dir, ledger) = fresh();
     let _held = ledger.lock(&id(), soon(2000)).unwrap();
