@@ -1,5 +1,6 @@
 //! The node agent as a process, against a real API server.
 
+mod addresses;
 mod answers;
 mod bed;
 mod built_in;
