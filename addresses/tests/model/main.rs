@@ -1,7 +1,7 @@
 //! The model: nodes, an API server, two leaders and everything that goes wrong, in virtual time, driven through the
 //! functions of the crate. Each history comes from a seed.
 //!
-//! `MANIFOLD_MODEL_SEED=7` repeats one history; `MANIFOLD_MODEL_HISTORIES=5000` runs so many instead of 250, each of 2,000 steps.
+//! `MANIFOLD_MODEL_SEED=7` repeats one history; `MANIFOLD_MODEL_HISTORIES=5000` runs so many instead of 500, each of 2,000 steps.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,7 +26,7 @@ mod world;
 use bug::{Bug, LIVENESS, SAFETY};
 use world::{Tally, World};
 
-const HISTORIES: u64 = 250;
+const HISTORIES: u64 = 500;
 const STEPS: u64 = 2000;
 /// Histories that found a fault of the crate once: an old disk that comes back after its folder was told lost.
 const FOUND_BEFORE: [u64; 2] = [3687, 3830];

@@ -1,4 +1,6 @@
-//! What runs beside what. Each lane waits a good deal, so that two cores carry three of them.
+//! What runs beside what. Each lane waits a good deal, so that two cores carry three of them, and they take about the same time.
+
+use std::sync::mpsc::{self, Receiver, Sender};
 
 use manifold_e2e::guest;
 
@@ -12,7 +14,8 @@ use crate::{e2e, lint, progress};
 
 /// Suites that would be the longest of another lane.
 const CONTROLLER: &str = "controller";
-/// Suites with tests for the guest kernel, which is emulated where there is no KVM and then takes as long as a lane.
+/// Suites with tests for the guest kernel, which is emulated where there is no KVM and then takes long. They run first, so that
+/// it can boot when the cluster is gone.
 const WITH_GUEST_TESTS: [&str; 4] = ["dhcp (", "e2e (it)", "net (", "plugins ("];
 
 pub(super) fn run(
@@ -21,9 +24,13 @@ pub(super) fn run(
     options: &Options,
     tally: &mut Tally,
 ) -> anyhow::Result<()> {
+    let (sender, for_guest) = mpsc::channel();
     let (on_host, (of_sources, on_cluster)) = progress::beside(
-        || host_lane(built, options),
-        || progress::beside(|| source_lane(built, selection, options), || cluster_lane(built, options)),
+        || host_lane(built, options, &sender),
+        move || {
+            let of_cluster = move || cluster_lane(built, options, &for_guest);
+            progress::beside(|| source_lane(built, selection, options), of_cluster)
+        },
     );
     tally.join(on_host?);
     tally.join(of_sources?);
@@ -35,12 +42,21 @@ fn has_guest_tests(suite: &Suite) -> bool {
     WITH_GUEST_TESTS.iter().any(|name| suite.name.starts_with(name))
 }
 
-/// All suites that no other lane has.
-fn host_lane(built: &Built, options: &Options) -> anyhow::Result<Tally> {
+/// All suites that no other lane has. `for_guest` gets the tests that wait for the guest kernel.
+fn host_lane<'a>(
+    built: &'a Built,
+    options: &Options,
+    for_guest: &Sender<Vec<ForGuest<'a>>>,
+) -> anyhow::Result<Tally> {
     let mut tally = Tally::default();
-    let suites = built.suites.iter().filter(|s| !s.name.starts_with(CONTROLLER) && !has_guest_tests(s));
-    let suites = suites.filter(|s| !s.name.contains(arm64::SUITE));
-    let parts = run_suites(suites, &built.executables, options, &mut tally)?;
+    let all =
+        || built.suites.iter().filter(|s| !s.name.starts_with(CONTROLLER) && !s.name.contains(arm64::SUITE));
+    let first = run_suites(all().filter(|s| has_guest_tests(s)), &built.executables, options, &mut tally);
+    // Also where they failed to run, as the other lane waits for it.
+    let (parts, failure) = first.map_or_else(|e| (Vec::new(), Some(e)), |parts| (parts, None));
+    let _ = for_guest.send(parts);
+    failure.map_or(Ok(()), Err)?;
+    let parts = run_suites(all().filter(|s| !has_guest_tests(s)), &built.executables, options, &mut tally)?;
     run_in_guest(parts, &built.executables, &mut tally);
     Ok(tally)
 }
@@ -71,7 +87,11 @@ fn run_on_arm64(built: &Built, options: &Options, tally: &mut Tally) -> anyhow::
 }
 
 /// The cluster's tests, and then what needs the guest kernel.
-fn cluster_lane(built: &Built, options: &Options) -> anyhow::Result<Tally> {
+fn cluster_lane(
+    built: &Built,
+    options: &Options,
+    for_guest: &Receiver<Vec<ForGuest<'_>>>,
+) -> anyhow::Result<Tally> {
     let mut tally = Tally::default();
     if let Some(suite) = &built.of_cluster {
         // A cluster that does not start is a failure like any other: the rest of the run is still told.
@@ -80,9 +100,9 @@ fn cluster_lane(built: &Built, options: &Options) -> anyhow::Result<Tally> {
             tally.bad.push("the tests on the cluster".to_owned());
         }
     }
-    let suites = built.suites.iter().filter(|suite| has_guest_tests(suite));
-    let parts = run_suites(suites, &built.executables, options, &mut tally)?;
-    run_in_guest(parts, &built.executables, &mut tally);
+    if let Ok(parts) = for_guest.recv() {
+        run_in_guest(parts, &built.executables, &mut tally);
+    }
     Ok(tally)
 }
 
