@@ -10,6 +10,7 @@
     reason = "the configuration allows it inside test functions only, not in what they share"
 )]
 
+mod addresses;
 mod all_defaults;
 mod bed;
 mod canaries;
