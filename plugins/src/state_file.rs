@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
@@ -22,8 +22,7 @@ pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
 pub(crate) fn write(file: &Path, bytes: &[u8], survives: Survives) -> io::Result<()> {
     let folder = file.parent().unwrap_or(Path::new("/"));
     make_folder(folder)?;
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = file.with_file_name(format!(".{name}.tmp"));
+    let temporary = temporary_of(file);
     let written = create(&temporary).and_then(|mut new| {
         new.write_all(bytes)?;
         if survives == Survives::PowerCut { new.sync_data() } else { Ok(()) }
@@ -34,6 +33,16 @@ pub(crate) fn write(file: &Path, bytes: &[u8], survives: Survives) -> io::Result
     }
     renamed?;
     if survives == Survives::PowerCut { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+fn temporary_of(file: &Path) -> PathBuf {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    file.with_file_name(format!(".{name}.tmp"))
+}
+
+/// Removes what a killed writer of this file left. For callers beside whom nobody writes it.
+pub(crate) fn remove_unfinished_write(file: &Path) {
+    let _ = fs::remove_file(temporary_of(file)); // Mostly there is none, and an old one goes with the folder's sweep.
 }
 
 /// A new file, never what somebody put at its place.
@@ -110,6 +119,19 @@ mod tests {
         let mut left: Vec<_> = fs::read_dir(root.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, [".other", ".young.tmp", "old"]);
+    }
+
+    // Shows part of: F-DSK-10
+    #[test]
+    fn what_a_killed_writer_of_this_very_file_left_goes_at_once() {
+        let root = tempfile::tempdir().unwrap();
+        let (file, other) = (root.path().join("it"), root.path().join(".other.tmp"));
+        for left in [root.path().join(".it.tmp"), other.clone()] {
+            File::create(left).unwrap();
+        }
+        remove_unfinished_write(&file);
+        remove_unfinished_write(&file);
+        assert!(!root.path().join(".it.tmp").exists() && other.exists());
     }
 
     // Shows part of: COMPAT-16

@@ -112,7 +112,12 @@ pub(crate) fn keep<'a>(
 
 /// What ADD wrote down of this attachment.
 pub(crate) fn read(host: &Net, at: &Detachment) -> Result<Option<Made>, CniError> {
-    super::read(&NetnsMark::of(host), key(at))
+    let host = NetnsMark::of(host);
+    let found = super::read(&host, key(at))?;
+    if found.is_none() {
+        super::remove_unfinished_write::<Made>(&host, key(at));
+    }
+    Ok(found)
 }
 
 /// The link is gone, and so is what was written down of it.

@@ -81,6 +81,11 @@ pub(crate) fn forget<R: Record>(host: &NetnsMark, key: [&str; 3]) -> Result<(), 
     state_file::remove(&file).map_err(|error| broken("removed", &file, &error))
 }
 
+/// Removes what an ADD left that was killed while it wrote the record of that key.
+pub(crate) fn remove_unfinished_write<R: Record>(host: &NetnsMark, key: [&str; 3]) {
+    state_file::remove_unfinished_write(&file::<R>(host, key));
+}
+
 /// Every valid record of this host. Those of an earlier boot, or of an ended host of the same number, are removed on the
 /// way.
 pub(crate) fn all<R: Record>(host: &NetnsMark) -> Result<Vec<R>, CniError> {
