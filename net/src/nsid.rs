@@ -8,13 +8,22 @@ use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use nix::errno::Errno;
 use nix::libc::{SO_NETNS_COOKIE, SOL_SOCKET, getsockopt, socklen_t};
 
-use crate::error::NetError;
+use crate::error::{NetError, Why};
 use crate::net::Net;
 
 impl Net {
     /// Inode numbers of namespaces are used again; this number is not, until the next boot. `None` before Linux 5.14.
-    pub fn cookie(&self) -> Option<u64> {
-        self.with_socket(cookie).ok()
+    ///
+    /// # Errors
+    /// If a kernel that has such numbers does not tell it.
+    pub fn cookie(&self) -> Result<Option<u64>, NetError> {
+        match self.with_socket(cookie) {
+            Ok(cookie) => Ok(Some(cookie)),
+            Err(Errno::ENOPROTOOPT) => Ok(None),
+            Err(errno) => {
+                Err(NetError::new("read the cookie of a network namespace", Why::Socket(errno.into())))
+            }
+        }
     }
 
     /// The number by which links of this namespace tell that their other end is in `other`, if they do.
@@ -56,7 +65,7 @@ mod tests {
     #[test]
     fn a_cookie_is_of_one_namespace_only() {
         let (a, b) = (Netns::create().unwrap(), Netns::create().unwrap());
-        let cookie = |netns: &Netns| Net::inside(netns).unwrap().cookie().unwrap();
+        let cookie = |netns: &Netns| Net::inside(netns).unwrap().cookie().unwrap().unwrap();
         assert_eq!(cookie(&a), cookie(&a));
         assert_ne!(cookie(&a), cookie(&b));
     }

@@ -146,11 +146,16 @@ fn bring_home(host: &Net, record: &Lent, netns: Option<&Path>, deadline: Instant
 
 /// The pod's namespace, by the path that DEL has or that ADD had; never another one that has taken the path.
 pub(super) fn reach(record: &Lent, netns: Option<&Path>) -> Result<Option<Net>, CniError> {
-    let is_it = |pod: &Net| NetnsMark::of(pod) == record.pod;
-    if let Some(pod) = sandbox::find(netns)?.filter(is_it) {
+    let is_it = |pod: &Net| NetnsMark::of(pod).map(|mark| mark == record.pod);
+    if let Some(pod) = sandbox::find(netns)?
+        && is_it(&pod)?
+    {
         return Ok(Some(pod));
     }
-    Ok(sandbox::find(Some(&record.netns)).ok().flatten().filter(is_it))
+    match sandbox::find(Some(&record.netns)).ok().flatten() {
+        Some(pod) if is_it(&pod)? => Ok(Some(pod)),
+        _ => Ok(None),
+    }
 }
 
 /// Down, under its name in the host, as it was.

@@ -30,7 +30,7 @@ fn find(record: Lent, at: &Net, link: &Link) -> Result<Option<Kin>, CniError> {
 }
 
 fn sees(pod: &Net, seen: &Link, at: &Net, link: &Link) -> Result<bool, CniError> {
-    let number = if NetnsMark::of(pod) == NetnsMark::of(at) { None } else { pod.number_of(at).told()? };
+    let number = if NetnsMark::of(pod)? == NetnsMark::of(at)? { None } else { pod.number_of(at).told()? };
     Ok(seen.peer_or_parent == Some(link.index) && seen.link_netnsid == number)
 }
 

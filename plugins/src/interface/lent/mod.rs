@@ -42,7 +42,7 @@ pub(crate) fn lend<'a>(
         || unrecorded::stranded_as(link, name).unwrap_or(&link.name),
         |old| old.home.name.as_str(),
     );
-    let mut record = Lent::of(borrower.input, borrower.at, [host, pod], link, name.as_str(), home);
+    let mut record = Lent::of(borrower.input, borrower.at, [host, pod], link, name.as_str(), home)?;
     refuse_second(&record, host, pod)?;
     let addresses: Vec<IpNet> = host.addresses(link.index).told()?.into_iter().map(|a| a.ip).collect();
     record.write()?;
@@ -71,7 +71,7 @@ pub(crate) fn lend<'a>(
 fn refuse_second(new: &Lent, host: &Net, pod: &Net) -> Result<(), CniError> {
     let key = [&*new.container, &*new.ifname, &*new.name_in_pod];
     let Some(old) = lent::read(host, key)? else { return Ok(()) };
-    let has_it = NetnsMark::of(pod) == old.pod && home::find_in_pod(&old, pod)?.is_some();
+    let has_it = NetnsMark::of(pod)? == old.pod && home::find_in_pod(&old, pod)?.is_some();
     if !has_it && (!old.is_elsewhere() || home::find_in_host(&old, host)?.is_some()) {
         return Ok(());
     }

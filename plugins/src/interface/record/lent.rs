@@ -124,15 +124,15 @@ impl Lent {
         link: &Link,
         name_in_pod: &str,
         name_at_home: &str,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, CniError> {
+        Ok(Self {
             network: input.name.to_string(),
             container: at.container.to_string(),
             ifname: at.ifname.to_string(),
             name_in_pod: name_in_pod.to_owned(),
             netns: at.netns.clone(),
-            host: NetnsMark::of(host),
-            pod: NetnsMark::of(pod),
+            host: NetnsMark::of(host)?,
+            pod: NetnsMark::of(pod)?,
             home: Home {
                 name: name_at_home.to_owned(),
                 mac: link.mac.map(|mac| mac.to_string()).unwrap_or_default(),
@@ -140,7 +140,7 @@ impl Lent {
             },
             device: Device::of(link),
             in_pod: None,
-        }
+        })
     }
 
     pub(crate) fn is_same_attachment(&self, other: &Self) -> bool {
@@ -199,9 +199,9 @@ impl Lent {
 }
 
 pub(crate) fn read(host: &Net, key: [&str; 3]) -> Result<Option<Lent>, CniError> {
-    super::read(&NetnsMark::of(host), key)
+    super::read(&NetnsMark::of(host)?, key)
 }
 
 pub(crate) fn all(host: &Net) -> Result<Vec<Lent>, CniError> {
-    super::all(&NetnsMark::of(host))
+    super::all(&NetnsMark::of(host)?)
 }

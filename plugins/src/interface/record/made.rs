@@ -44,23 +44,23 @@ impl Record for Made {
 }
 
 impl Made {
-    fn of(origin: Origin<'_>, pod: &Net, link: &Link, outer: Option<&Link>) -> Self {
+    fn of(origin: Origin<'_>, pod: &Net, link: &Link, outer: Option<&Link>) -> Result<Self, CniError> {
         let Origin { input, at, host } = origin;
-        Self {
+        Ok(Self {
             network: input.name.to_string(),
             container: at.container.to_string(),
             ifname: at.ifname.to_string(),
-            host: NetnsMark::of(host),
-            pod: NetnsMark::of(pod),
+            host: NetnsMark::of(host)?,
+            pod: NetnsMark::of(pod)?,
             index: link.index,
             kind: link.kind.clone().unwrap_or_default(),
             host_end: outer.map(|outer| HostEnd { index: outer.index, name: outer.name.clone() }),
-        }
+        })
     }
 
     /// The link, whatever it is called by now, if this is the namespace that it was made in.
     pub(crate) fn find(&self, pod: &Net) -> Result<Option<Link>, CniError> {
-        if NetnsMark::of(pod) != self.pod {
+        if NetnsMark::of(pod)? != self.pod {
             return Ok(None);
         }
         let link = pod.link_by_index(self.index).told()?;
@@ -99,7 +99,13 @@ pub(crate) fn keep<'a>(
     outer: Option<&Link>,
 ) -> Result<(), CniError> {
     let index = link.index;
-    let record = Made::of(origin, pod, link, outer);
+    let record = match Made::of(origin, pod, link, outer) {
+        Ok(record) => record,
+        Err(error) => {
+            undo.done(step, move || gone_is_fine(pod.delete(index)))?;
+            return Err(error);
+        }
+    };
     // A node whose `/var` is read-only still gets its pods: DEL then goes by the result, as of a link without a record.
     if let Err(error) = super::write(&record) {
         tracing::warn!(%error, link = link.name, "DEL will know this link by its MAC address only");
@@ -112,7 +118,7 @@ pub(crate) fn keep<'a>(
 
 /// What ADD wrote down of this attachment.
 pub(crate) fn read(host: &Net, at: &Detachment) -> Result<Option<Made>, CniError> {
-    let host = NetnsMark::of(host);
+    let host = NetnsMark::of(host)?;
     let found = super::read(&host, key(at))?;
     if found.is_none() {
         super::remove_unfinished_write::<Made>(&host, key(at));
@@ -122,7 +128,7 @@ pub(crate) fn read(host: &Net, at: &Detachment) -> Result<Option<Made>, CniError
 
 /// The link is gone, and so is what was written down of it.
 pub(crate) fn forget(host: &Net, at: &Detachment) -> Result<(), CniError> {
-    super::forget::<Made>(&NetnsMark::of(host), key(at))
+    super::forget::<Made>(&NetnsMark::of(host)?, key(at))
 }
 
 fn key(at: &Detachment) -> [&str; 3] {
@@ -131,7 +137,7 @@ fn key(at: &Detachment) -> [&str; 3] {
 
 /// Forgets the attachments of this network that are not in `keep`.
 pub(crate) fn collect(input: &Input, keep: &[AttachmentId]) -> Result<(), CniError> {
-    let records: Vec<Made> = super::all(&NetnsMark::of(&Net::here().told()?))?;
+    let records: Vec<Made> = super::all(&NetnsMark::of(&Net::here().told()?)?)?;
     let of_network = records.iter().filter(|record| record.network == input.name.as_str());
     let lives =
         |record: &Made| keep.iter().any(|id| id.container == record.container && id.ifname == record.ifname);

@@ -2,8 +2,11 @@
 
 use std::sync::OnceLock;
 
+use manifold_cni::CniError;
 use manifold_net::Net;
 use serde::{Deserialize, Serialize};
+
+use crate::interface::failure::Told;
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -18,13 +21,23 @@ pub(crate) struct NetnsMark {
 }
 
 impl NetnsMark {
-    pub(crate) fn of(net: &Net) -> Self {
+    /// An error where a part cannot be read now: without it, the records of this namespace would count as none.
+    pub(crate) fn of(net: &Net) -> Result<Self, CniError> {
         let id = net.netns().identity();
-        Self { boot: boot().to_owned(), dev: id.dev, ino: id.ino, cookie: net.cookie() }
+        Ok(Self { boot: boot()?, dev: id.dev, ino: id.ino, cookie: net.cookie().told()? })
     }
 }
 
-fn boot() -> &'static str {
+fn boot() -> Result<String, CniError> {
     static BOOT: OnceLock<String> = OnceLock::new();
-    BOOT.get_or_init(|| std::fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned())
+    if let Some(known) = BOOT.get() {
+        return Ok(known.clone());
+    }
+    let read = std::fs::read_to_string(BOOT_ID).map_err(|e| {
+        CniError::io(
+            &e,
+            format!("the boot id of the node cannot be read (`{BOOT_ID}`: {e}); the runtime tries again"),
+        )
+    })?;
+    Ok(BOOT.get_or_init(|| read.trim().to_owned()).clone())
 }
