@@ -24,8 +24,6 @@ use crate::undo::{self, Undone};
 pub const UNDO: &str = "undo-one";
 /// How long a process may go on past its time: its watchdog has ended it by then.
 const LAST_WORDS: Duration = Duration::from_secs(5);
-/// How long a process of a killed call may take to end. It has the lock until then.
-const DYING: Duration = Duration::from_secs(2);
 /// An error is a few sentences. Bytes.
 const MOST_ANSWER: usize = 256 << 10;
 
@@ -62,12 +60,13 @@ impl Why {
         id: &ContainerId,
         end: Instant,
     ) -> Result<Option<SandboxLock>, LockError> {
-        let soon = match self {
+        let waits = match self {
             Self::OtherBoot => return ledger.lock(id, end).map(Some),
-            Self::NotAliveInAdd => Instant::now(),
-            Self::Forgotten | Self::NotAlive => end.min(Instant::now() + DYING),
+            // Its ADD is not over, and most often lives.
+            Self::NotAliveInAdd => false,
+            Self::Forgotten | Self::NotAlive => true,
         };
-        ledger.lock_unless_in_call(id, soon, shim.config.limits.delegate)
+        ledger.lock_unless_in_call(id, waits, shim.config.limits.delegate)
     }
 
     fn holds(self, entry: &Entry, boot: &BootId) -> bool {

@@ -18,6 +18,11 @@ use super::{Ledger, LockError, SandboxLock, Uptime};
 mod process;
 mod scan;
 
+/// How long a call that was just killed may still look alive.
+const ENDING_CALL: Duration = Duration::from_millis(200);
+/// How long the plugins of a killed call are waited for.
+const ENDING_PLUGINS: Duration = Duration::from_secs(2);
+
 /// A process that holds the lock of a sandbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
@@ -90,8 +95,8 @@ impl Holders {
 }
 
 impl Ledger {
-    /// The lock, if it is free by `deadline` or only what a killed call left behind has it. `None`: a call that lives works on
-    /// the sandbox. `most` is how long a plugin may run.
+    /// The lock, if it is free or only what a killed call left behind has it. `None`: a call that lives works on the sandbox.
+    /// With `waits`, what a killed call left may take a moment to end. `most` is how long a plugin may run.
     ///
     /// # Errors
     /// [`LockError::Busy`] while the plugins of a killed call may still be at work; [`LockError::Disk`] if the lock's file
@@ -99,10 +104,19 @@ impl Ledger {
     pub fn lock_unless_in_call(
         &self,
         id: &ContainerId,
-        deadline: Instant,
+        waits: bool,
         most: Duration,
     ) -> Result<Option<SandboxLock>, LockError> {
-        let busy = match self.lock(id, deadline) {
+        let mut lock = self.lock(id, Instant::now());
+        if waits && matches!(lock, Err(LockError::Busy { .. })) {
+            let ending = match self.holders(id).judge(Uptime::now(), most) {
+                Verdict::Call => ENDING_CALL,
+                Verdict::Unknown | Verdict::Left(_) => ENDING_PLUGINS,
+                Verdict::Over => Duration::ZERO,
+            };
+            lock = self.lock(id, Instant::now() + ending);
+        }
+        let busy = match lock {
             Ok(lock) => return Ok(Some(lock)),
             Err(LockError::Disk(e)) => return Err(e.into()),
             Err(busy) => busy,

@@ -117,7 +117,7 @@ impl IdlePass {
 
     fn is_due(&self, id: &ContainerId, most: Duration) -> bool {
         let judge = |entry: &Entry| judge(entry, &self.boot, netns_now(entry), self.now);
-        let Ok(Some(_lock)) = self.ledger.lock_unless_in_call(id, Instant::now(), most) else { return false };
+        let Ok(Some(_lock)) = self.ledger.lock_unless_in_call(id, false, most) else { return false };
         let Ok(Some(mut opened)) = self.ledger.open_entry(id) else { return false };
         let entry = &mut opened.entry;
         match judge(entry) {

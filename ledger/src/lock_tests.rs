@@ -104,12 +104,12 @@ fn a_sandbox_in_a_call_is_passed_over_and_a_lock_that_cannot_be_used_is_an_error
     const MOST: Duration = Duration::from_secs(30);
     let (dir, ledger) = fresh();
     let held = ledger.lock(&id(), soon(2000)).unwrap();
-    assert!(ledger.lock_unless_in_call(&id(), soon(0), MOST).unwrap().is_none(), "this process is the call");
+    assert!(ledger.lock_unless_in_call(&id(), false, MOST).unwrap().is_none(), "this process is the call");
     drop(held);
-    assert!(ledger.lock_unless_in_call(&id(), soon(0), MOST).unwrap().is_some());
+    assert!(ledger.lock_unless_in_call(&id(), false, MOST).unwrap().is_some());
     // Neither is the work done nor does somebody do it.
     std::fs::create_dir(dir.path().join(".locks").join(id().as_str())).unwrap();
-    let refused = ledger.lock_unless_in_call(&id(), soon(0), MOST);
+    let refused = ledger.lock_unless_in_call(&id(), false, MOST);
     assert!(matches!(refused, Err(LockError::Disk(_))), "{refused:?}");
 }
 
