@@ -19,7 +19,8 @@ impl Net {
     pub fn cookie(&self) -> Result<Option<u64>, NetError> {
         match self.with_socket(cookie) {
             Ok(cookie) => Ok(Some(cookie)),
-            Err(Errno::ENOPROTOOPT) => Ok(None),
+            // The last three are of emulators of another processor or kernel.
+            Err(Errno::ENOPROTOOPT | Errno::EINVAL | Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(None),
             Err(errno) => {
                 Err(NetError::new("read the cookie of a network namespace", Why::Socket(errno.into())))
             }
