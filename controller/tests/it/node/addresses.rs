@@ -119,6 +119,14 @@ fn shim() -> PathBuf {
         .map_or_else(|| executable::executable("manifold").unwrap(), PathBuf::from)
 }
 
+impl Drop for Bed<'_> {
+    /// The next test is not to find pods that have networks.
+    fn drop(&mut self) {
+        let pods = "/api/v1/namespaces/default/pods?gracePeriodSeconds=0";
+        let _ = self.node.api.client().call("DELETE", pods, "application/json", b"");
+    }
+}
+
 /// Who may write blocks beside the nodes. The shipped policies refuse them to everybody else, administrators too.
 fn controller(api: &ApiServer) -> ApiClient {
     let folder = tempfile::tempdir().unwrap();
