@@ -92,3 +92,21 @@ fn a_failed_add_is_told_with_exit_code_1_and_leaves_nothing() {
     assert!(error.starts_with("error: ADD of pod `default/pod-a`: "), "{error}");
     assert_eq!(namespaces(), Vec::<String>::new());
 }
+
+// Shows part of: IPAM-39
+#[test]
+fn the_demo_of_addresses_shows_doubles_of_host_local_and_none_of_cluster_local() {
+    let _turn = turn();
+    let said = must_succeed(&demo(&manifold(), &["addresses"]));
+    let (before, after) = said.split_once("`cluster-local`: each address once").unwrap();
+    assert_eq!(before.matches("given 2 times").count(), 4, "{said}");
+    assert!(!after.contains("given 2 times"), "{said}");
+    // In use, free and idle: with both nodes, when one is gone, and when its addresses have come back.
+    let rows: Vec<Vec<&str>> = after
+        .lines()
+        .filter(|line| line.trim_start().starts_with("wire "))
+        .map(|line| line.split_whitespace().skip(3).take(3).collect())
+        .collect();
+    assert_eq!(rows, [["8", "9", "0"], ["4", "9", "4"], ["4", "13", "0"]], "{said}");
+    assert_eq!(namespaces(), Vec::<String>::new());
+}

@@ -2,7 +2,9 @@
 //!
 //! A network namespace takes the node's place, so nothing of the machine is touched. The executable is the one that
 //! users get; a small runtime calls it as containerd does; pods and networks are read from the YAML files themselves.
+//! `demo addresses` shows two nodes on one wire instead.
 
+mod addresses;
 mod examples;
 mod interrupt;
 mod json;
@@ -29,6 +31,8 @@ const COMPARED: &str = "links, addresses, routes, rules, neighbours, bridge entr
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    what: Option<What>,
     /// Leaves the pods up, and says how to look into them
     #[arg(long)]
     keep: bool,
@@ -36,8 +40,14 @@ pub(crate) struct Options {
     #[arg(long, conflicts_with = "keep")]
     clean: bool,
     /// How the namespaces and the folder under /run are called
-    #[arg(long, hide = true, default_value = "manifold-demo")]
+    #[arg(long, hide = true, default_value = "manifold-demo", global = true)]
     name: String,
+}
+
+#[derive(clap::Subcommand, Clone, Copy)]
+enum What {
+    /// Two nodes on one wire: addresses of `host-local`, then of `cluster-local`, and a node that is taken away
+    Addresses,
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
@@ -46,6 +56,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let _one_at_a_time = place.lock()?;
     if options.clean {
         return clean(&place);
+    }
+    if let Some(What::Addresses) = options.what {
+        interrupt::watch(&place)?;
+        let is_good = addresses::run(&place)?;
+        return if is_good { Ok(()) } else { bail!("not everything was as it should be; see above") };
     }
     let begin = Instant::now();
     progress::heading("Manifold: pods with several networks, without a cluster\n");
