@@ -107,7 +107,7 @@ fn a_sandbox_in_a_call_is_passed_over_and_a_lock_that_cannot_be_used_is_an_error
     assert!(ledger.lock_unless_in_call(&id(), false, MOST).unwrap().is_none(), "this process is the call");
     drop(held);
     assert!(ledger.lock_unless_in_call(&id(), false, MOST).unwrap().is_some());
-    // Neither is the work done nor does somebody do it.
+    // The sandbox is not cleared, and no call is clearing it: that must not look like success.
     std::fs::create_dir(dir.path().join(".locks").join(id().as_str())).unwrap();
     let refused = ledger.lock_unless_in_call(&id(), false, MOST);
     assert!(matches!(refused, Err(LockError::Disk(_))), "{refused:?}");

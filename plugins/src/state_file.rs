@@ -40,7 +40,7 @@ fn temporary_of(file: &Path) -> PathBuf {
     file.with_file_name(format!(".{name}.tmp"))
 }
 
-/// Removes what a killed writer of this file left. For callers beside whom nobody writes it.
+/// Removes the temporary file that a killed writer of this file left. No other process may be writing the file.
 pub(crate) fn remove_unfinished_write(file: &Path) {
     let _ = fs::remove_file(temporary_of(file)); // Mostly there is none, and an old one goes with the folder's sweep.
 }

@@ -26,9 +26,9 @@ pub(super) fn run(
 ) -> anyhow::Result<()> {
     let (sender, for_guest) = mpsc::channel();
     let (on_host, (of_sources, on_cluster)) = progress::beside(
-        || host_lane(built, options, &sender),
+        move || host_lane(built, options, sender),
         move || {
-            let of_cluster = move || cluster_lane(built, options, &for_guest);
+            let of_cluster = move || cluster_lane(built, options, for_guest);
             progress::beside(|| source_lane(built, selection, options), of_cluster)
         },
     );
@@ -42,20 +42,19 @@ fn has_guest_tests(suite: &Suite) -> bool {
     WITH_GUEST_TESTS.iter().any(|name| suite.name.starts_with(name))
 }
 
-/// All suites that no other lane has. `for_guest` gets the tests that wait for the guest kernel.
+/// All suites that no other lane has. `for_guest` gets the tests that need the guest kernel. A failure drops it, and the
+/// other lane goes on without them.
 fn host_lane<'a>(
     built: &'a Built,
     options: &Options,
-    for_guest: &Sender<Vec<ForGuest<'a>>>,
+    for_guest: Sender<Vec<ForGuest<'a>>>,
 ) -> anyhow::Result<Tally> {
     let mut tally = Tally::default();
     let all =
         || built.suites.iter().filter(|s| !s.name.starts_with(CONTROLLER) && !s.name.contains(arm64::SUITE));
-    let first = run_suites(all().filter(|s| has_guest_tests(s)), &built.executables, options, &mut tally);
-    // Also where they failed to run, as the other lane waits for it.
-    let (parts, failure) = first.map_or_else(|e| (Vec::new(), Some(e)), |parts| (parts, None));
+    let parts = run_suites(all().filter(|s| has_guest_tests(s)), &built.executables, options, &mut tally)?;
+    // The other lane may have ended by a failure of its own.
     let _ = for_guest.send(parts);
-    failure.map_or(Ok(()), Err)?;
     let parts = run_suites(all().filter(|s| !has_guest_tests(s)), &built.executables, options, &mut tally)?;
     run_in_guest(parts, &built.executables, &mut tally);
     Ok(tally)
@@ -90,7 +89,7 @@ fn run_on_arm64(built: &Built, options: &Options, tally: &mut Tally) -> anyhow::
 fn cluster_lane(
     built: &Built,
     options: &Options,
-    for_guest: &Receiver<Vec<ForGuest<'_>>>,
+    for_guest: Receiver<Vec<ForGuest<'_>>>,
 ) -> anyhow::Result<Tally> {
     let mut tally = Tally::default();
     if let Some(suite) = &built.of_cluster {

@@ -57,8 +57,8 @@ impl Seen {
         seen.insert(Self { record: found, at, gone: false })
     }
 
-    /// A Lease that somebody else made a moment before we did. It was not read, and if it is gone at the next look, its holder
-    /// has a term all the same.
+    /// A Lease that another candidate created first. This candidate has not read it yet. If the object is deleted before the next
+    /// read, its holder still leads until its term ends.
     pub fn unread(lasts: Duration, now: Instant) -> Self {
         let record = Record {
             holder: Some("another candidate".to_owned()),

@@ -215,7 +215,7 @@ fn a_lost_folder_is_told_and_nothing_of_its_block_is_given() {
     bed.node.wait("the block is marked", || {
         bed.node.get(&path(&block)).unwrap_or_default()["spec"]["recall"]["reason"] == "StoreLost"
     });
-    bed.node.wait("people are told", || {
+    bed.node.wait("an event on the Node", || {
         let told = bed.node.events("default", "AddressesLost", &bed.node.name);
         told.iter().any(|note| note.contains(block["spec"]["start"].as_str().unwrap()))
     });
@@ -241,7 +241,7 @@ fn an_address_that_somebody_else_has_by_now_is_told_on_the_pod() {
     controller.send("DELETE", &path(&old), &json!({})).unwrap();
     controller.send("POST", BLOCKS, &new).unwrap();
     bed.node.start();
-    bed.node.wait("the pod is told", || {
+    bed.node.wait("an event on the pod", || {
         let told = bed.node.events("default", "AddressConflict", "conflict");
         told.iter().any(|note| note.contains(&started.address) && note.contains("delete the pod"))
     });

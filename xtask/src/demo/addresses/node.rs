@@ -115,7 +115,7 @@ impl<'a> WiredNode<'a> {
         Ok(())
     }
 
-    /// The node is gone without a word: nobody deletes anything on it, and its Node object and pods are removed.
+    /// Simulates a node that fails: no DEL runs on it, and its Node object and its pods are deleted at the API server.
     pub(super) fn take_away(self) -> anyhow::Result<()> {
         self.started.iter().try_for_each(|(pod, _)| self.forget(&pod.name))?;
         let path = format!("/api/v1/nodes/{}", self.name);
